@@ -1,0 +1,121 @@
+// Snapshot: all that a sidecar has to know about one DBProxy, validated and immutable.
+//
+// Made by `plan` out of manifests and observed topology, sent over the control stream, and handed to workers as
+// shared_ptr<const Snapshot>. Field names and meanings are those of the DBProxy resource. Plain data: copyable,
+// comparable, no behaviour but look-ups. Safe to read from any thread once it is const.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/base/secret.hpp"
+
+namespace dbproxy::config {
+
+enum class EngineFamily { kPostgresql, kMysql };
+enum class TargetRole { kReadWrite, kReadOnly };
+enum class TargetHealth { kAvailable, kRegistering, kUnavailable };
+// AWS's reasons for a target that is not available.
+enum class HealthReason { kNone, kUnreachable, kConnectionFailed, kAuthFailure, kPendingProxyCapacity, kInvalidReplicationState };
+enum class TlsMode { kDisable, kRequire, kVerifyCa, kVerifyFull };  // libpq's words
+enum class PasswordAuthType { kPostgresScramSha256, kPostgresMd5, kMysqlNativePassword, kMysqlCachingSha2Password };
+enum class IamAuth { kDisabled, kEnabled, kRequired };
+
+// One listener in the pod. The default endpoint is named "default".
+struct Endpoint {
+  std::string name;
+  std::uint16_t port = 0;
+  TargetRole role = TargetRole::kReadWrite;
+  bool fallback_to_writer = false;
+  bool operator==(const Endpoint&) const = default;
+};
+
+// A database user with the credential that both clients and server connections use.
+struct User {
+  std::string name;
+  Secret password;
+  PasswordAuthType client_password_auth_type = PasswordAuthType::kPostgresScramSha256;
+  IamAuth iam_auth = IamAuth::kDisabled;
+  std::string description;
+  bool operator==(const User&) const = default;
+};
+
+// A cluster member as the topology monitor last saw it.
+struct Target {
+  std::string id;
+  std::string host;  // DNS name or address; an absolute path is the directory of a Unix socket
+  std::uint16_t port = 0;
+  TargetRole role = TargetRole::kReadWrite;
+  TargetHealth health = TargetHealth::kRegistering;
+  HealthReason reason = HealthReason::kNone;
+  std::uint32_t max_connections = 0;       // 0: not known yet
+  std::uint32_t reserved_connections = 0;  // superuser_reserved_connections and reserved_connections
+  double lag_seconds = 0;
+  bool operator==(const Target&) const = default;
+};
+
+struct ServerTls {
+  TlsMode mode = TlsMode::kVerifyFull;
+  std::string ca_pem;
+  bool operator==(const ServerTls&) const = default;
+};
+
+struct ConnectionPool {
+  std::uint32_t max_connections_percent = 100;
+  std::uint32_t max_idle_connections_percent = 50;
+  std::chrono::seconds borrow_timeout{120};
+  bool exclude_variable_sets = false;  // sessionPinningFilters: EXCLUDE_VARIABLE_SETS
+  std::string init_query;
+  bool operator==(const ConnectionPool&) const = default;
+};
+
+struct Snapshot {
+  std::string name_space;
+  std::string name;
+  std::uint64_t version = 0;  // set by the source; only grows while that source lives
+  EngineFamily engine = EngineFamily::kPostgresql;
+  bool require_tls = false;
+  bool debug_logging = false;
+  std::chrono::seconds idle_client_timeout{1800};
+  std::chrono::seconds max_client_age{86400};  // clients are retired between transactions; 0: never
+  std::uint32_t max_clients = 10000;           // per sidecar
+  bool sequence_pinning = false;
+  std::vector<Endpoint> endpoints;
+  std::vector<User> users;
+  std::vector<Target> targets;
+  ServerTls server_tls;
+  ConnectionPool pool;
+  std::map<std::string, std::string> tags;
+
+  const User* find_user(std::string_view user) const;
+  // Equal but for the version: what decides whether there is anything to push.
+  bool same_content(const Snapshot& other) const;
+};
+
+using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+// floor(max_connections × percent / 100), never below 1, never above max_connections − reserved − 1 (the monitor's
+// own connection). 0 where max_connections is not known.
+std::uint32_t connection_limit(const Target& target, const ConnectionPool& pool);
+
+// Names as the API spells them ("READ_WRITE", "AVAILABLE", …), and back; nullopt for anything else.
+std::string_view to_string(EngineFamily);
+std::string_view to_string(TargetRole);
+std::string_view to_string(TargetHealth);
+std::string_view to_string(HealthReason);  // "" for kNone
+std::string_view to_string(TlsMode);
+std::string_view to_string(PasswordAuthType);
+std::string_view to_string(IamAuth);
+std::optional<EngineFamily> parse_engine_family(std::string_view);
+std::optional<TargetRole> parse_target_role(std::string_view);
+std::optional<TlsMode> parse_tls_mode(std::string_view);
+std::optional<PasswordAuthType> parse_password_auth_type(std::string_view);
+std::optional<IamAuth> parse_iam_auth(std::string_view);
+
+}  // namespace dbproxy::config

@@ -1,0 +1,104 @@
+// Service: the sidecar's data plane as the rest of the program sees it.
+//
+// Owns the worker thread(s), their listeners, clients and pools. Every method may be called from any thread but a
+// worker's own; calls are posted to the worker and wait for its answer, so they return after at most a few
+// milliseconds. Configuration comes in through `apply`, for each DBProxy by itself.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/base/clock.hpp"
+#include "proxy/base/secret.hpp"
+#include "proxy/config/snapshot.hpp"
+#include "proxy/metrics/registry.hpp"
+
+namespace dbproxy::worker {
+
+struct ServiceOptions {
+  std::string bind_address = "127.0.0.1";       // where application endpoints listen
+  std::string socket_dir;                       // where Unix sockets are made; empty: none
+  std::string default_application_name;         // for clients that set none; empty: nothing is added
+  std::string server_label;                     // "namespace/pod" or the identity, for log lines
+};
+
+// What clients are shown when they ask for TLS. Both PEM; the certificate may be followed by its issuers.
+struct ListenerTls {
+  std::string certificate_pem;
+  Secret key_pem;
+};
+
+struct PoolRow {
+  std::string proxy, target, role, user, database;
+  std::uint32_t clients_active = 0, clients_waiting = 0;
+  std::uint32_t servers_idle = 0, servers_active = 0, servers_pinned = 0, servers_connecting = 0;
+  double longest_wait_seconds = 0;
+};
+
+struct PinRow {
+  std::string proxy, endpoint, client, user, database, target, application_name;
+  std::vector<std::string> reasons;
+  std::string statement_digest;  // literals replaced by ?
+  double pinned_seconds = 0;
+};
+
+struct TargetRow {
+  std::string proxy, id, host, role, health, reason;
+  std::uint16_t port = 0;
+  std::uint32_t max_connections = 0, limit = 0, servers = 0, servers_in_use = 0;
+  double lag_seconds = 0;
+};
+
+struct ProxyRow {
+  std::string proxy;
+  std::uint64_t version = 0;
+  bool draining = false;
+  std::vector<config::Endpoint> endpoints;
+  std::uint32_t clients = 0, clients_active = 0, clients_waiting = 0, servers = 0, servers_in_use = 0, pinned = 0;
+};
+
+// What this sidecar learned about a target by using it.
+struct TargetObservation {
+  std::string proxy, target, user;
+  config::TargetHealth health = config::TargetHealth::kAvailable;
+  config::HealthReason reason = config::HealthReason::kNone;
+  bool operator==(const TargetObservation&) const = default;
+};
+
+class Service {
+ public:
+  Service(ServiceOptions options, metrics::Registry& registry, const Clock& clock);
+  ~Service();  // stops the worker; connections are closed
+
+  // Puts the snapshot in force: new listeners, users, targets, limits. Returns "" or a sentence that says why not
+  // (a port in use, a certificate that cannot be parsed); then what was in force before still is.
+  std::string apply(config::SnapshotPtr snapshot, ListenerTls tls);
+  // The DBProxy is gone: its listeners close, clients are told so and ended between transactions.
+  void remove(const std::string& proxy);
+
+  bool configured() const;  // at least one snapshot is in force and its listeners are up
+
+  std::vector<ProxyRow> proxies();
+  std::vector<TargetRow> targets();
+  std::vector<PoolRow> pools();
+  std::vector<PinRow> pins();
+
+  // Called on the worker thread whenever what a target shows changes; must not block.
+  void on_observation(std::function<void(const TargetObservation&)> sink);
+
+  // Goes on accepting and serving until no client is left or the time is over; then ends idle clients and refuses
+  // new ones. Returns at once; `drained` turns true when nothing is left.
+  void drain(std::chrono::milliseconds timeout);
+  bool draining() const;
+  bool drained() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dbproxy::worker
