@@ -13,8 +13,8 @@ using WallTime = std::chrono::system_clock::time_point;
 class Clock {
  public:
   virtual ~Clock() = default;
-  virtual TimePoint now() const = 0;   // monotonic
-  virtual WallTime wall() const = 0;   // for people and certificates only
+  virtual TimePoint now() const = 0;  // monotonic
+  virtual WallTime wall() const = 0;  // for people and certificates only
 };
 
 class SystemClock final : public Clock {
@@ -27,7 +27,9 @@ class SystemClock final : public Clock {
 class ManualClock final : public Clock {
  public:
   TimePoint now() const override { return now_; }
-  WallTime wall() const override { return WallTime{} + std::chrono::duration_cast<WallTime::duration>(now_ - TimePoint{}); }
+  WallTime wall() const override {
+    return WallTime{} + std::chrono::duration_cast<WallTime::duration>(now_ - TimePoint{});
+  }
   void advance(Duration by) { now_ += by; }
 
  private:

@@ -1,9 +1,8 @@
 #include "proxy/base/log.hpp"
 
+#include <atomic>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-
-#include <atomic>
 
 namespace dbproxy::log {
 namespace {
@@ -73,7 +72,9 @@ void configure(Format format, Level level) {
   current_level = level;
 }
 
-bool enabled(Level level) { return level >= current_level.load(std::memory_order_relaxed); }
+bool enabled(Level level) {
+  return level >= current_level.load(std::memory_order_relaxed);
+}
 
 std::string render(Format format, Level level, std::string_view module, std::string_view event, Fields fields) {
   std::string out;

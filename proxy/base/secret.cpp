@@ -4,7 +4,9 @@
 
 namespace dbproxy {
 
-Secret::Secret(Secret&& other) noexcept : value_(other.value_) { other.wipe(); }
+Secret::Secret(Secret&& other) noexcept : value_(other.value_) {
+  other.wipe();
+}
 
 Secret& Secret::operator=(const Secret& other) {
   if (this != &other) {
@@ -24,8 +26,7 @@ Secret& Secret::operator=(Secret&& other) noexcept {
 }
 
 bool Secret::operator==(const Secret& other) const {
-  return value_.size() == other.value_.size() &&
-         CRYPTO_memcmp(value_.data(), other.value_.data(), value_.size()) == 0;
+  return value_.size() == other.value_.size() && CRYPTO_memcmp(value_.data(), other.value_.data(), value_.size()) == 0;
 }
 
 void Secret::wipe() {

@@ -12,8 +12,8 @@ constexpr std::array<std::string_view, 3> kHealths = {"AVAILABLE", "REGISTERING"
 constexpr std::array<std::string_view, 6> kReasons = {
     "", "UNREACHABLE", "CONNECTION_FAILED", "AUTH_FAILURE", "PENDING_PROXY_CAPACITY", "INVALID_REPLICATION_STATE"};
 constexpr std::array<std::string_view, 4> kTlsModes = {"disable", "require", "verify-ca", "verify-full"};
-constexpr std::array<std::string_view, 4> kAuthTypes = {"POSTGRES_SCRAM_SHA_256", "POSTGRES_MD5", "MYSQL_NATIVE_PASSWORD",
-                                                        "MYSQL_CACHING_SHA2_PASSWORD"};
+constexpr std::array<std::string_view, 4> kAuthTypes = {"POSTGRES_SCRAM_SHA_256", "POSTGRES_MD5",
+                                                        "MYSQL_NATIVE_PASSWORD", "MYSQL_CACHING_SHA2_PASSWORD"};
 constexpr std::array<std::string_view, 3> kIamAuths = {"DISABLED", "ENABLED", "REQUIRED"};
 
 template <class Enum, std::size_t N>
@@ -54,19 +54,41 @@ std::uint32_t connection_limit(const Target& target, const ConnectionPool& pool)
   return static_cast<std::uint32_t>(std::max<std::uint64_t>(1, std::min(by_percent, usable)));
 }
 
-std::string_view to_string(EngineFamily v) { return name(kEngines, v); }
-std::string_view to_string(TargetRole v) { return name(kRoles, v); }
-std::string_view to_string(TargetHealth v) { return name(kHealths, v); }
-std::string_view to_string(HealthReason v) { return name(kReasons, v); }
-std::string_view to_string(TlsMode v) { return name(kTlsModes, v); }
-std::string_view to_string(PasswordAuthType v) { return name(kAuthTypes, v); }
-std::string_view to_string(IamAuth v) { return name(kIamAuths, v); }
-std::optional<EngineFamily> parse_engine_family(std::string_view t) { return find<EngineFamily>(kEngines, t); }
-std::optional<TargetRole> parse_target_role(std::string_view t) { return find<TargetRole>(kRoles, t); }
-std::optional<TlsMode> parse_tls_mode(std::string_view t) { return find<TlsMode>(kTlsModes, t); }
+std::string_view to_string(EngineFamily v) {
+  return name(kEngines, v);
+}
+std::string_view to_string(TargetRole v) {
+  return name(kRoles, v);
+}
+std::string_view to_string(TargetHealth v) {
+  return name(kHealths, v);
+}
+std::string_view to_string(HealthReason v) {
+  return name(kReasons, v);
+}
+std::string_view to_string(TlsMode v) {
+  return name(kTlsModes, v);
+}
+std::string_view to_string(PasswordAuthType v) {
+  return name(kAuthTypes, v);
+}
+std::string_view to_string(IamAuth v) {
+  return name(kIamAuths, v);
+}
+std::optional<EngineFamily> parse_engine_family(std::string_view t) {
+  return find<EngineFamily>(kEngines, t);
+}
+std::optional<TargetRole> parse_target_role(std::string_view t) {
+  return find<TargetRole>(kRoles, t);
+}
+std::optional<TlsMode> parse_tls_mode(std::string_view t) {
+  return find<TlsMode>(kTlsModes, t);
+}
 std::optional<PasswordAuthType> parse_password_auth_type(std::string_view t) {
   return find<PasswordAuthType>(kAuthTypes, t);
 }
-std::optional<IamAuth> parse_iam_auth(std::string_view t) { return find<IamAuth>(kIamAuths, t); }
+std::optional<IamAuth> parse_iam_auth(std::string_view t) {
+  return find<IamAuth>(kIamAuths, t);
+}
 
 }  // namespace dbproxy::config

@@ -22,7 +22,14 @@ enum class EngineFamily { kPostgresql, kMysql };
 enum class TargetRole { kReadWrite, kReadOnly };
 enum class TargetHealth { kAvailable, kRegistering, kUnavailable };
 // AWS's reasons for a target that is not available.
-enum class HealthReason { kNone, kUnreachable, kConnectionFailed, kAuthFailure, kPendingProxyCapacity, kInvalidReplicationState };
+enum class HealthReason {
+  kNone,
+  kUnreachable,
+  kConnectionFailed,
+  kAuthFailure,
+  kPendingProxyCapacity,
+  kInvalidReplicationState
+};
 enum class TlsMode { kDisable, kRequire, kVerifyCa, kVerifyFull };  // libpq's words
 enum class PasswordAuthType { kPostgresScramSha256, kPostgresMd5, kMysqlNativePassword, kMysqlCachingSha2Password };
 enum class IamAuth { kDisabled, kEnabled, kRequired };

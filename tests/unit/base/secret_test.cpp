@@ -1,7 +1,6 @@
 #include "proxy/base/secret.hpp"
 
 #include <gtest/gtest.h>
-
 #include <ostream>
 
 #include "proxy/base/log.hpp"
@@ -10,7 +9,9 @@ namespace dbproxy {
 namespace {
 
 template <class T>
-concept Printable = requires(std::ostream& out, const T& value) { out << value; };
+concept Printable = requires(std::ostream& out, const T& value) {
+  out << value;
+};
 
 TEST(Secret, CannotBePrintedOrLogged) {
   static_assert(!Printable<Secret>);
@@ -33,7 +34,8 @@ TEST(Secret, MovingLeavesNothingBehind) {
 }
 
 TEST(Log, QuotesWhatWouldBreakALine) {
-  EXPECT_EQ(log::render(log::Format::kKeyValue, log::Level::kInfo, "pool", "opened", {{"a", "x y"}, {"b", 3}, {"c", "q\"\n"}}),
+  EXPECT_EQ(log::render(log::Format::kKeyValue, log::Level::kInfo, "pool", "opened",
+                        {{"a", "x y"}, {"b", 3}, {"c", "q\"\n"}}),
             "info pool: opened a=\"x y\" b=3 c=\"q\\\"\\n\"");
   EXPECT_EQ(log::render(log::Format::kJson, log::Level::kWarn, "m", "e", {{"a", true}, {"b", "t"}}),
             R"("level":"warn","module":"m","event":"e","a":true,"b":"t")");
