@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <gmock/gmock.h>
+#include <prometheus/metric_family.h>
 #include <thread>
 
 namespace dbproxy::metrics {
