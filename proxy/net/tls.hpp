@@ -1,0 +1,35 @@
+// TLS contexts: what a listener shows, and how a server is verified. Immutable once made; shared by streams.
+//
+// Minimum TLS 1.2. No renegotiation, no compression, no session tickets kept. Errors are words without secrets.
+#pragma once
+
+#include <memory>
+#include <openssl/ssl.h>
+#include <string>
+#include <string_view>
+
+#include "proxy/base/secret.hpp"
+#include "proxy/config/snapshot.hpp"
+
+namespace dbproxy::net {
+
+struct SslFree {
+  void operator()(SSL* ssl) const { SSL_free(ssl); }
+};
+using SslHandle = std::unique_ptr<SSL, SslFree>;
+using SslContext = std::shared_ptr<SSL_CTX>;
+
+// For listeners. On failure null, and `error` says why.
+SslContext make_server_context(std::string_view certificate_pem, const Secret& key_pem, std::string& error);
+
+// For connections to servers: mode is require, verify-ca or verify-full, in libpq's meaning.
+SslContext make_client_context(const config::ServerTls& tls, std::string& error);
+
+// A handle for one connection on `fd`. `host` is sent as SNI where it is a name, and checked under verify-full.
+SslHandle new_server_side(const SslContext& context, int fd);
+SslHandle new_client_side(const SslContext& context, int fd, config::TlsMode mode, const std::string& host);
+
+// Why the handshake failed, in words: the verification result first, where there is one.
+std::string tls_failure(const SSL* ssl);
+
+}  // namespace dbproxy::net
