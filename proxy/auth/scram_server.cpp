@@ -1,0 +1,77 @@
+#include <algorithm>
+#include <openssl/crypto.h>
+
+#include "proxy/auth/base64.hpp"
+#include "proxy/auth/scram.hpp"
+#include "proxy/auth/scram_internal.hpp"
+
+namespace dbproxy::auth {
+
+ScramServer::ScramServer(const ScramKeys* keys, std::string server_nonce, Mode mode, bool plus_offered)
+    : keys_(keys), nonce_(std::move(server_nonce)), mode_(mode), plus_offered_(plus_offered) {}
+
+Result<std::string> ScramServer::on_client_first(std::string_view message) {
+  if (state_ != State::kExpectFirst) return Error::kOutOfOrder;
+  state_ = State::kFailed;  // until everything below has been checked
+  if (message.size() > kMaxScramMessage) return Error::kTooLong;
+
+  // gs2-header: "n,," (client cannot bind), "y,," (client can, thinks that we cannot), "p=name,," (client binds).
+  if (message.size() < 3) return Error::kMalformed;
+  if (message[0] == 'p') return Error::kChannelBinding;
+  if (message[0] != 'n' && message[0] != 'y') return Error::kMalformed;
+  if (message[0] == 'y' && plus_offered_) return Error::kChannelBinding;  // somebody removed PLUS from our list
+  if (message[1] != ',') return Error::kMalformed;
+  if (message[2] == 'a') return Error::kExtension;
+  if (message[2] != ',') return Error::kMalformed;
+
+  const std::string_view bare = message.substr(3);
+  std::string_view rest = bare;
+  if (!rest.empty() && rest[0] == 'm') return Error::kExtension;
+  if (!detail::take_attribute(rest, 'n')) return Error::kMalformed;
+  const auto client_nonce = detail::take_attribute(rest, 'r');
+  if (!client_nonce || !detail::is_nonce(*client_nonce)) return Error::kMalformed;
+  if (client_nonce->size() > kMaxScramNonce) return Error::kTooLong;
+  if (!detail::skip_extensions(rest, '\0') || !rest.empty()) return Error::kMalformed;
+
+  gs2_header_ = message.substr(0, 3);
+  nonce_.insert(0, *client_nonce);
+  std::string reply = "r=" + nonce_ + ",s=" + base64_encode(keys_->salt) + ",i=" + std::to_string(keys_->iterations);
+  auth_message_.append(bare).append(",").append(reply).append(",");
+  state_ = State::kExpectFinal;
+  return reply;
+}
+
+Result<std::string> ScramServer::on_client_final(std::string_view message) {
+  if (state_ != State::kExpectFinal) return Error::kOutOfOrder;
+  state_ = State::kFailed;
+  if (message.size() > kMaxScramMessage) return Error::kTooLong;
+
+  std::string_view rest = message;
+  const auto binding = detail::take_attribute(rest, 'c');
+  if (!binding) return Error::kMalformed;
+  const auto nonce = detail::take_attribute(rest, 'r');
+  if (!nonce) return Error::kMalformed;
+  if (!detail::skip_extensions(rest, 'p')) return Error::kMalformed;
+  const std::size_t without_proof = message.size() - rest.size();
+  const auto proof_text = detail::take_attribute(rest, 'p');
+  if (!proof_text || !rest.empty()) return Error::kMalformed;
+  const auto proof_bytes = base64_decode(*proof_text);
+  if (!proof_bytes || proof_bytes->size() != keys_->stored_key.size()) return Error::kMalformed;
+
+  if (*binding != base64_encode(gs2_header_)) return Error::kChannelBinding;
+  if (nonce->size() != nonce_.size() || CRYPTO_memcmp(nonce->data(), nonce_.data(), nonce_.size()) != 0)
+    return Error::kNonceMismatch;
+
+  auth_message_.append(message.substr(0, without_proof - 1));  // without the comma before p=
+  detail::Key client_key;
+  std::copy(proof_bytes->begin(), proof_bytes->end(), client_key.begin());
+  detail::xor_into(client_key, detail::hmac_sha256(detail::bytes_of(keys_->stored_key), auth_message_));
+  const detail::Key stored = detail::sha256(detail::bytes_of(client_key));
+  const detail::Key signature = detail::hmac_sha256(detail::bytes_of(keys_->server_key), auth_message_);
+  const bool right = CRYPTO_memcmp(stored.data(), keys_->stored_key.data(), stored.size()) == 0;
+  if (!right || mode_ == Mode::kMock) return Error::kWrongProof;
+  state_ = State::kDone;
+  return "v=" + base64_encode(detail::bytes_of(signature));
+}
+
+}  // namespace dbproxy::auth
