@@ -1,0 +1,51 @@
+// Questions about certificates that exist: how long they last, and whether they are still the right ones.
+#include <ctime>
+#include <openssl/asn1.h>
+
+#include "proxy/pki/openssl.hpp"
+#include "proxy/pki/pki.hpp"
+
+namespace dbproxy::pki {
+namespace {
+
+Result<WallTime> to_wall(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return Error::kBadCertificate;
+  return std::chrono::system_clock::from_time_t(timegm(&parts));
+}
+
+}  // namespace
+
+Result<WallTime> expires_at(const std::string& certificate_pem) {
+  const CertificatePtr certificate = parse_certificate(certificate_pem);
+  if (!certificate) return Error::kBadCertificate;
+  return to_wall(X509_get0_notAfter(certificate.get()));
+}
+
+Result<bool> needs_renewal(const std::string& certificate_pem, const Clock& clock) {
+  const CertificatePtr certificate = parse_certificate(certificate_pem);
+  if (!certificate) return Error::kBadCertificate;
+  const Result<WallTime> start = to_wall(X509_get0_notBefore(certificate.get()));
+  const Result<WallTime> end = to_wall(X509_get0_notAfter(certificate.get()));
+  if (start.has_error() || end.has_error()) return Error::kBadCertificate;
+  return clock.wall() > end.value() - (end.value() - start.value()) / 3;
+}
+
+bool is_issued_by(const Identity& identity, const Authority& authority, const LeafRequest& request) {
+  const CertificatePtr leaf = parse_certificate(identity.certificate_pem);
+  const KeyPtr key = parse_key(identity.key_pem.reveal());
+  const CertificatePtr issuer = parse_certificate(authority.certificate_pem);
+  if (!leaf || !key || !issuer) return false;
+  EVP_PKEY* issuer_key = X509_get0_pubkey(issuer.get());
+  if (issuer_key == nullptr || X509_verify(leaf.get(), issuer_key) != 1) return false;
+  if (X509_check_private_key(leaf.get(), key.get()) != 1) return false;
+  for (const std::string& name : request.dns_names) {
+    if (X509_check_host(leaf.get(), name.data(), name.size(), 0, nullptr) != 1) return false;
+  }
+  for (const std::string& address : request.addresses) {
+    if (X509_check_ip_asc(leaf.get(), address.c_str(), 0) != 1) return false;
+  }
+  return true;
+}
+
+}  // namespace dbproxy::pki

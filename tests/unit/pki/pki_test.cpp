@@ -1,0 +1,126 @@
+#include "proxy/pki/pki.hpp"
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+namespace dbproxy::pki {
+namespace {
+
+const LeafRequest kRequest{.common_name = "operator", .dns_names = {"localhost"}, .addresses = {"127.0.0.1", "::1"}};
+
+class PkiFilesTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/dbproxy-pki-XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    directory_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(directory_); }
+  unsigned mode(const std::string& file) const {
+    struct stat status {};
+    EXPECT_EQ(::stat((directory_ + "/" + file).c_str(), &status), 0) << file;
+    return status.st_mode & 0777;
+  }
+  void overwrite(const std::string& file, const std::string& text) const {
+    std::ofstream(directory_ + "/" + file, std::ios::trunc) << text;
+  }
+
+  std::string directory_;
+  ManualClock clock_;
+};
+
+TEST(Pki, LeafIsSignedByItsAuthorityAndCarriesTheNames) {
+  const ManualClock clock;
+  const auto authority = make_authority("test", 1, clock);
+  ASSERT_TRUE(authority.has_value());
+  const auto leaf = issue(authority.value(), kRequest, clock);
+  ASSERT_TRUE(leaf.has_value());
+  EXPECT_TRUE(is_issued_by(leaf.value(), authority.value(), kRequest));
+  EXPECT_FALSE(is_issued_by(leaf.value(), authority.value(), {.common_name = "x", .dns_names = {"other"}}));
+  EXPECT_FALSE(is_issued_by(leaf.value(), authority.value(), {.common_name = "x", .addresses = {"10.0.0.1"}}));
+  const auto stranger = make_authority("test", 1, clock);
+  EXPECT_FALSE(is_issued_by(leaf.value(), stranger.value(), kRequest));
+}
+
+TEST(Pki, NamesThatWouldSmuggleOthersStayOneName) {
+  const ManualClock clock;
+  const auto authority = make_authority("test", 1, clock);
+  const auto leaf = issue(authority.value(), {.common_name = "x", .dns_names = {"a,DNS:evil"}}, clock);
+  ASSERT_TRUE(leaf.has_value());
+  EXPECT_FALSE(is_issued_by(leaf.value(), authority.value(), {.common_name = "x", .dns_names = {"evil"}}));
+  EXPECT_EQ(issue(authority.value(), {.common_name = "x", .addresses = {"not an address"}}, clock).error(),
+            Error::kBadName);
+  EXPECT_EQ(issue(authority.value(), {.common_name = "x"}, clock).error(), Error::kBadName);
+  EXPECT_EQ(make_authority("", 1, clock).error(), Error::kBadName);
+}
+
+TEST(Pki, RenewalIsDueInTheLastThird) {
+  ManualClock clock;
+  const auto authority = make_authority("test", 1, clock);
+  const auto leaf = issue(authority.value(), kRequest, clock);
+  clock.advance(std::chrono::hours(24 * 59));
+  EXPECT_FALSE(needs_renewal(leaf.value().certificate_pem, clock).value());
+  clock.advance(std::chrono::hours(24 * 2));
+  EXPECT_TRUE(needs_renewal(leaf.value().certificate_pem, clock).value());
+  EXPECT_EQ(needs_renewal("garbage", clock).error(), Error::kBadCertificate);
+}
+
+TEST(Pki, ListenerIdentityNamesLoopback) {
+  const SystemClock clock;
+  const auto identity = self_signed_listener_identity(clock);
+  ASSERT_TRUE(identity.has_value());
+  EXPECT_FALSE(needs_renewal(identity.value().certificate_pem, clock).value());
+  EXPECT_GT(expires_at(identity.value().certificate_pem).value(), clock.wall());
+}
+
+TEST_F(PkiFilesTest, CreatesOnceThenLoadsTheSame) {
+  const auto first = load_or_create(directory_, kRequest, clock_);
+  ASSERT_TRUE(first.has_value()) << first.error().message();
+  EXPECT_EQ(mode("ca.key"), 0600u);
+  EXPECT_EQ(mode("server.key"), 0600u);
+  EXPECT_EQ(mode("ca.pem"), 0644u);
+  const auto second = load_or_create(directory_, kRequest, clock_);
+  ASSERT_TRUE(second.has_value());
+  EXPECT_EQ(second.value().authority.certificate_pem, first.value().authority.certificate_pem);
+  EXPECT_EQ(second.value().server.certificate_pem, first.value().server.certificate_pem);
+  EXPECT_TRUE(second.value().server.key_pem == first.value().server.key_pem);
+}
+
+TEST_F(PkiFilesTest, LeafIsRenewedByTheSameAuthority) {
+  const auto first = load_or_create(directory_, kRequest, clock_);
+  clock_.advance(std::chrono::hours(24 * 61));
+  const auto due = load_or_create(directory_, kRequest, clock_);
+  ASSERT_TRUE(due.has_value());
+  EXPECT_EQ(due.value().authority.certificate_pem, first.value().authority.certificate_pem);
+  EXPECT_NE(due.value().server.certificate_pem, first.value().server.certificate_pem);
+
+  LeafRequest more = kRequest;
+  more.dns_names.push_back("operator.example");
+  const auto renamed = load_or_create(directory_, more, clock_);
+  EXPECT_TRUE(is_issued_by(renamed.value().server, first.value().authority, more));
+
+  overwrite("server.pem", "damaged");
+  EXPECT_TRUE(load_or_create(directory_, kRequest, clock_).has_value());
+}
+
+TEST_F(PkiFilesTest, DamagedAuthorityIsNeverReplaced) {
+  const auto first = load_or_create(directory_, kRequest, clock_);
+  overwrite("ca.pem", "damaged");
+  EXPECT_EQ(load_or_create(directory_, kRequest, clock_).error(), Error::kBadFile);
+  overwrite("ca.pem", first.value().authority.certificate_pem);
+  std::filesystem::remove(directory_ + "/ca.key");
+  EXPECT_TRUE(load_or_create(directory_, kRequest, clock_).has_error());
+  EXPECT_TRUE(load_or_create(directory_ + "/missing", kRequest, clock_).has_error());
+}
+
+TEST_F(PkiFilesTest, SmallFilesAreBounded) {
+  overwrite("file", "12345");
+  EXPECT_EQ(read_small_file(directory_ + "/file", 5).value(), "12345");
+  EXPECT_TRUE(read_small_file(directory_ + "/file", 4).has_error());
+}
+
+}  // namespace
+}  // namespace dbproxy::pki
