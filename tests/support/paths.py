@@ -1,0 +1,20 @@
+"""Where things are. DBPROXY_BIN chooses the binaries, by default those of the development build."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+TESTBED = BUILD / "testbed"
+DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
+POSTGRES_18 = TESTBED / "postgresql-18"
+
+
+def binary(name: str) -> Path:
+    """dbproxy, dbproxy-operator or dbproxyctl."""
+    return Path(os.environ.get("DBPROXY_BIN", BUILD / "dev" / "bin")) / name
+
+
+def release_binary(name: str) -> Path:
+    """The same as shipped: for tests that measure."""
+    return Path(os.environ.get("DBPROXY_RELEASE_BIN", BUILD / "release" / "bin")) / name

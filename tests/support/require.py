@@ -1,0 +1,49 @@
+"""Runs a test command if what it needs is there:  require.py COMPONENT… -- COMMAND…
+
+Without a component the test is skipped (exit code 77, which ctest knows) with the remedy, or fails where CI=true:
+there everything has to be installed.
+"""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from support import paths, postgres  # noqa: E402
+
+SETUP = "run cmake/setup.sh test"
+COMPONENTS = {
+    "venv": (lambda: (paths.TESTBED / "venv/bin/python").exists(), SETUP),
+    "postgresql-15": (lambda: postgres.available(15), SETUP),
+    "postgresql-18": (lambda: postgres.available(18), SETUP),
+    "sidecar": (lambda: paths.binary("dbproxy").exists(), "run cmake --preset dev && ninja -C build/dev"),
+    "operator": (lambda: paths.binary("dbproxy-operator").exists(), "run cmake --preset dev && ninja -C build/dev"),
+    "release": (lambda: paths.release_binary("dbproxy").exists(), "run make build"),
+    "node": (lambda: shutil.which("node") and (paths.TESTBED / "node/node_modules/pg").exists(), SETUP),
+    "java": (lambda: shutil.which("java") and list((paths.TESTBED / "jars").glob("postgresql-*.jar")), SETUP),
+    "go": (lambda: shutil.which("go"), SETUP),
+    "promtool": (lambda: shutil.which("promtool"), SETUP),
+    "strace": (lambda: shutil.which("strace"), SETUP),
+    "clang-format": (lambda: shutil.which("clang-format-14"), SETUP),
+    "clang-tidy": (lambda: shutil.which("clang-tidy-14"), SETUP),
+    "shellcheck": (lambda: shutil.which("shellcheck"), SETUP),
+}
+
+
+def main() -> int:
+    split = sys.argv.index("--")
+    for component in sys.argv[1:split]:
+        present, remedy = COMPONENTS[component]
+        if present():
+            continue
+        ci = os.environ.get("CI") == "true"
+        print(f"{'FAILED' if ci else 'SKIPPED'}: {component} is missing; {remedy}", flush=True)
+        return 1 if ci else 77
+    command = sys.argv[split + 1:]
+    os.execvp(command[0], command)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
