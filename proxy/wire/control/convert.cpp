@@ -1,0 +1,121 @@
+#include "proxy/wire/control/convert.hpp"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+
+#include "proxy/wire/control/enums.hpp"
+
+namespace dbproxy::wire_control {
+namespace {
+
+std::uint32_t seconds(std::chrono::seconds value) {
+  return static_cast<std::uint32_t>(value.count());
+}
+
+void cleanse(std::string* text) {
+  OPENSSL_cleanse(text->data(), text->size());
+  text->clear();
+}
+
+}  // namespace
+
+v1::TargetRole to_proto(config::TargetRole role) {
+  return to_wire(kRoles, role);
+}
+v1::TargetHealth to_proto(config::TargetHealth health) {
+  return to_wire(kHealths, health);
+}
+v1::HealthReason to_proto(config::HealthReason reason) {
+  return to_wire(kReasons, reason);
+}
+bool from_proto(v1::TargetHealth in, config::TargetHealth& out) {
+  return from_wire(kHealths, in, out);
+}
+bool from_proto(v1::HealthReason in, config::HealthReason& out) {
+  return from_wire(kReasons, in, out);
+}
+
+v1::Snapshot to_proto(const config::Snapshot& in) {
+  v1::Snapshot out;
+  out.set_name_space(in.name_space);
+  out.set_name(in.name);
+  out.set_version(in.version);
+  out.set_engine(to_wire(kEngines, in.engine));
+  out.set_require_tls(in.require_tls);
+  out.set_debug_logging(in.debug_logging);
+  out.set_idle_client_timeout_seconds(seconds(in.idle_client_timeout));
+  out.set_max_client_age_seconds(seconds(in.max_client_age));
+  out.set_max_clients(in.max_clients);
+  out.set_sequence_pinning(in.sequence_pinning);
+  for (const config::Endpoint& endpoint : in.endpoints) {
+    v1::Endpoint* to = out.add_endpoints();
+    to->set_name(endpoint.name);
+    to->set_port(endpoint.port);
+    to->set_role(to_wire(kRoles, endpoint.role));
+    to->set_fallback_to_writer(endpoint.fallback_to_writer);
+  }
+  for (const config::User& user : in.users) {
+    v1::User* to = out.add_users();
+    to->set_name(user.name);
+    to->set_password(std::string(user.password.reveal()));
+    to->set_client_password_auth_type(to_wire(kPasswordAuthTypes, user.client_password_auth_type));
+    to->set_iam_auth(to_wire(kIamAuths, user.iam_auth));
+    to->set_description(user.description);
+  }
+  for (const config::Target& target : in.targets) {
+    v1::Target* to = out.add_targets();
+    to->set_id(target.id);
+    to->set_host(target.host);
+    to->set_port(target.port);
+    to->set_role(to_wire(kRoles, target.role));
+    to->set_health(to_wire(kHealths, target.health));
+    to->set_reason(to_wire(kReasons, target.reason));
+    to->set_max_connections(target.max_connections);
+    to->set_reserved_connections(target.reserved_connections);
+    to->set_lag_seconds(target.lag_seconds);
+  }
+  out.set_server_tls_mode(to_wire(kTlsModes, in.server_tls.mode));
+  out.set_server_ca_pem(in.server_tls.ca_pem);
+  v1::ConnectionPool* pool = out.mutable_pool();
+  pool->set_max_connections_percent(in.pool.max_connections_percent);
+  pool->set_max_idle_connections_percent(in.pool.max_idle_connections_percent);
+  pool->set_borrow_timeout_seconds(seconds(in.pool.borrow_timeout));
+  pool->set_exclude_variable_sets(in.pool.exclude_variable_sets);
+  pool->set_init_query(in.pool.init_query);
+  out.mutable_tags()->insert(in.tags.begin(), in.tags.end());
+  return out;
+}
+
+std::string digest(const v1::Snapshot& message) {
+  v1::Snapshot content = message;
+  content.set_version(0);
+  content.clear_listener_certificate_pem();
+  cleanse(content.mutable_listener_key_pem());
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);  // maps have no order of their own
+    content.SerializeToCodedStream(&coded);
+  }
+  std::string out(EVP_MAX_MD_SIZE, '\0');
+  unsigned size = 0;
+  EVP_Digest(bytes.data(), bytes.size(), reinterpret_cast<unsigned char*>(out.data()), &size, EVP_sha256(), nullptr);
+  out.resize(size);
+  OPENSSL_cleanse(bytes.data(), bytes.size());
+  wipe(content);
+  return out;
+}
+
+std::string proxy_name(const config::Snapshot& snapshot) {
+  return snapshot.name_space + "/" + snapshot.name;
+}
+
+void wipe(v1::Snapshot& message) {
+  for (v1::User& user : *message.mutable_users()) cleanse(user.mutable_password());
+  cleanse(message.mutable_listener_key_pem());
+}
+
+}  // namespace dbproxy::wire_control

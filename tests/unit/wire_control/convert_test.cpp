@@ -1,0 +1,106 @@
+#include "proxy/wire/control/convert.hpp"
+
+#include <functional>
+#include <gtest/gtest.h>
+#include <limits>
+
+namespace dbproxy::wire_control {
+namespace {
+
+config::Snapshot example() {
+  config::Snapshot s;
+  s.name_space = "shop";
+  s.name = "orders";
+  s.version = 7;
+  s.require_tls = true;
+  s.debug_logging = true;
+  s.sequence_pinning = true;
+  s.idle_client_timeout = std::chrono::seconds(60);
+  s.max_client_age = std::chrono::seconds(0);
+  s.max_clients = 500;
+  s.endpoints = {{"default", 5432, config::TargetRole::kReadWrite, false},
+                 {"readers", 5433, config::TargetRole::kReadOnly, true}};
+  s.users = {{"app", Secret("s3cret"), config::PasswordAuthType::kPostgresMd5, config::IamAuth::kEnabled, "words"}};
+  s.targets = {{"orders-1", "db.example", 5432, config::TargetRole::kReadOnly, config::TargetHealth::kUnavailable,
+                config::HealthReason::kAuthFailure, 100, 3, 1.5}};
+  s.server_tls = {config::TlsMode::kVerifyCa, "PEM"};
+  s.pool = {90, 40, std::chrono::seconds(5), true, "SET a = b"};
+  s.tags = {{"team", "shop"}, {"a", "b"}, {"c", "d"}};
+  return s;
+}
+
+TEST(Convert, RoundTripKeepsEveryField) {
+  config::Snapshot back;
+  EXPECT_EQ(from_proto(to_proto(example()), back), "");
+  EXPECT_TRUE(back.same_content(example()));
+  EXPECT_EQ(back.version, 7u);
+}
+
+TEST(Convert, DigestDependsOnContentOnly) {
+  v1::Snapshot message = to_proto(example());
+  const std::string first = digest(message);
+  EXPECT_EQ(first.size(), 32u);
+  message.set_version(8);
+  message.set_listener_key_pem("key");
+  message.set_listener_certificate_pem("certificate");
+  EXPECT_EQ(digest(message), first);
+  EXPECT_EQ(message.listener_key_pem(), "key");
+  message.mutable_users(0)->set_password("other");
+  EXPECT_NE(digest(message), first);
+}
+
+TEST(Convert, WipeLeavesNoSecret) {
+  v1::Snapshot message = to_proto(example());
+  message.set_listener_key_pem("the key");
+  wipe(message);
+  const std::string bytes = message.SerializeAsString();
+  EXPECT_EQ(bytes.find("s3cret"), std::string::npos);
+  EXPECT_EQ(bytes.find("the key"), std::string::npos);
+}
+
+struct BadCase {
+  const char* name;
+  std::function<void(v1::Snapshot&)> spoil;
+  const char* says;
+};
+
+class ReceiveTest : public ::testing::TestWithParam<BadCase> {};
+
+TEST_P(ReceiveTest, RefusedInWords) {
+  v1::Snapshot message = to_proto(example());
+  GetParam().spoil(message);
+  config::Snapshot out;
+  const std::string error = from_proto(message, out);
+  EXPECT_NE(error.find(GetParam().says), std::string::npos) << error;
+  EXPECT_EQ(error.find("s3cret"), std::string::npos);
+}
+
+void too_many_users(v1::Snapshot& m) {
+  for (int i = 0; i < 1001; ++i) *m.add_users() = m.users(0);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Bounds, ReceiveTest,
+    ::testing::Values(
+        BadCase{"NoName", [](auto& m) { m.clear_name(); }, "name is empty"},
+        BadCase{"LongName", [](auto& m) { m.set_name(std::string(64, 'a')); }, "name has 64 bytes"},
+        BadCase{"NoEndpoints", [](auto& m) { m.clear_endpoints(); }, "endpoints has 0 entries"},
+        BadCase{"PortZero", [](auto& m) { m.mutable_endpoints(0)->set_port(0); }, "endpoints[0].port is 0"},
+        BadCase{"PortTooLarge", [](auto& m) { m.mutable_endpoints(1)->set_port(65536); }, "endpoints[1].port is 65536"},
+        BadCase{"PortTwice", [](auto& m) { m.mutable_endpoints(1)->set_port(5432); }, "second time"},
+        BadCase{"UnknownRole", [](auto& m) { m.mutable_targets(0)->set_role(static_cast<v1::TargetRole>(9)); },
+                "targets[0].role has the value 9"},
+        BadCase{"UnsetTls", [](auto& m) { m.clear_server_tls_mode(); }, "server_tls_mode has the value 0"},
+        BadCase{"UserTwice", [](auto& m) { *m.add_users() = m.users(0); }, "users[1].name"},
+        BadCase{"TooManyUsers", too_many_users, "users has 1002 entries"},
+        BadCase{"ZeroByte", [](auto& m) { m.mutable_users(0)->set_password(std::string("a\0b", 3)); }, "zero byte"},
+        BadCase{"LagNotANumber",
+                [](auto& m) { m.mutable_targets(0)->set_lag_seconds(std::numeric_limits<double>::quiet_NaN()); },
+                "lag_seconds"},
+        BadCase{"PercentZero", [](auto& m) { m.mutable_pool()->set_max_connections_percent(0); }, "1 to 100"},
+        BadCase{"PercentHigh", [](auto& m) { m.mutable_pool()->set_max_connections_percent(101); }, "1 to 100"},
+        BadCase{"Borrow", [](auto& m) { m.mutable_pool()->set_borrow_timeout_seconds(301); }, "0 to 300"}),
+    [](const auto& each) { return std::string(each.param.name); });
+
+}  // namespace
+}  // namespace dbproxy::wire_control
