@@ -1,11 +1,11 @@
 #include "proxy/metrics/registry.hpp"
 
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <gmock/gmock.h>
 #include <prometheus/metric_family.h>
 #include <thread>
+
+#include "tests/unit/metrics/promtool.hpp"
 
 namespace dbproxy::metrics {
 namespace {
@@ -108,17 +108,15 @@ TEST(Registry, MayBeReadWhileAnotherThreadWrites) {
 }
 
 TEST(Registry, PromtoolIsContent) {
-  if (std::system("command -v promtool >/dev/null") != 0) GTEST_SKIP() << "promtool is not installed";
+  if (!have_promtool()) GTEST_SKIP() << "promtool is not installed";
   Registry registry;
   registry.counter("dbproxy_queries_total", "Statements.", {{"proxy", "ns/a"}}).add(5);
   registry.gauge("dbproxy_clients", "Clients by state.", {{"state", "active"}}).set(2);
   registry.seconds_gauge("dbproxy_longest_wait_seconds", "Longest wait.").set(5);
   registry.histogram("dbproxy_borrow_seconds", "Time to get a server connection.").observe(3ms);
-  std::FILE* pipe = popen("promtool check metrics 2>&1 | tee /dev/stderr | grep -q . && exit 1; exit 0", "w");
-  ASSERT_NE(pipe, nullptr);
-  const std::string text = registry.text();
-  ASSERT_EQ(std::fwrite(text.data(), 1, text.size(), pipe), text.size());
-  EXPECT_EQ(pclose(pipe), 0);
+  EXPECT_EQ(promtool_complaints(registry.text()), "");
+  registry.counter("no_suffix", "A counter without its suffix.");
+  EXPECT_NE(promtool_complaints(registry.text()), "");  // the check itself works
 }
 
 }  // namespace

@@ -1,0 +1,31 @@
+// What a /metrics page has besides the registry: facts that are read or computed when it is asked for.
+//
+// Functions without state; any thread.
+#pragma once
+
+#include <prometheus/metric_family.h>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/metrics/registry.hpp"
+
+namespace dbproxy::metrics {
+
+// The registry and the extra families, in Prometheus' text format. Families without series are left out.
+std::string page(const Registry& registry, std::vector<prometheus::MetricFamily> extra);
+
+// A gauge that is always 1 and speaks by its labels: one series per entry.
+prometheus::MetricFamily info_family(std::string name, std::string help, const std::vector<Labels>& series);
+
+// dbproxy_build_info{version,revision,compiler} 1
+prometheus::MetricFamily build_info_family();
+
+// process_resident_memory_bytes, process_virtual_memory_bytes, process_cpu_seconds_total, process_open_fds,
+// process_max_fds, process_start_time_seconds and process_threads, read from /proc. What cannot be read is left out.
+std::vector<prometheus::MetricFamily> process_families();
+
+// prefix + name with everything that a label name may not hold replaced by '_', at most 64 bytes.
+std::string label_name(std::string_view prefix, std::string_view name);
+
+}  // namespace dbproxy::metrics
