@@ -1,0 +1,518 @@
+#include "proxy/session/postgres/client_session.hpp"
+
+#include "proxy/wire/postgres/messages.hpp"
+#include "proxy/wire/postgres/reader.hpp"
+
+namespace dbproxy::session::postgres {
+
+namespace wire = dbproxy::wire::postgres;
+
+ClientSession::~ClientSession() = default;
+
+ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed, ServerSession* server,
+                                  Output& to_server, Output& to_client, const ClientOptions& options) {
+  consumed = 0;
+  needed_ = 0;
+  Step step{server, to_server, to_client, options};
+  while (true) {
+    auto rest = bytes.substr(consumed);
+    if (body_left_ > 0) {
+      auto piece = rest.substr(0, body_left_);
+      if (piece.empty()) return ClientVerdict::kMore;
+      if (body_forward_ && server != nullptr) to_server.ref(piece);
+      body_left_ -= piece.size();
+      consumed += piece.size();
+      continue;
+    }
+    if (wait_for_quiet_ && server != nullptr && !server->quiet()) return ClientVerdict::kWait;
+    wait_for_quiet_ = false;
+    auto frame = wire::scan_frame(rest);
+    if (frame.scan == wire::Scan::kNeedMore) return ClientVerdict::kMore;
+    if (frame.scan == wire::Scan::kBad) return refuse("08P01", "invalid message length");
+
+    std::size_t used = frame.size;
+    switch (frame.type) {
+      case 'X':
+        consumed += std::min(rest.size(), frame.size);
+        return ClientVerdict::kTerminate;
+      case 'd':
+      case 'c':
+      case 'f':
+        copy(step, frame.type, rest, frame.size, used);
+        break;
+      case 'F':
+        if (server == nullptr) return ClientVerdict::kNeedServer;
+        if (!server->skipping_) {
+          note({.pins = kPinProtocol}, "FunctionCall", options);
+          server->requests_.push(RequestKind::kFunctionCall);
+          server->sync_pending_ = false;
+        }
+        pass(server->skipping_ ? nullptr : &to_server, rest, frame.size, used);
+        break;
+      case 'B':
+        if (server == nullptr) return ClientVerdict::kNeedServer;
+        if (server->skipping_) {
+          pass(nullptr, rest, frame.size, used);
+        } else if (auto verdict = bind(step, rest, frame.size, used); verdict != ClientVerdict::kMore || used == 0) {
+          return verdict;
+        }
+        break;
+      case 'Q':
+      case 'P':
+      case 'D':
+      case 'E':
+      case 'C':
+      case 'S':
+      case 'H': {
+        bool text = frame.type == 'Q' || frame.type == 'P';
+        if (frame.size > (text ? kMaxStatement : kMaxNames)) {
+          return text ? refuse("54000", "statement is longer than 64 MB",
+                               "Load large amounts of data with COPY or bind parameters.")
+                      : refuse("08P01", "message is too long for its type");
+        }
+        if (rest.size() < frame.size) {
+          needed_ = frame.size;
+          return ClientVerdict::kMore;
+        }
+        bool local_when_free = frame.type == 'C' || frame.type == 'S' || frame.type == 'H';
+        if (server == nullptr && !local_when_free) return ClientVerdict::kNeedServer;
+        auto verdict = whole_message(step, frame.type, rest.substr(0, frame.size));
+        if (verdict != ClientVerdict::kMore) return verdict;
+        break;
+      }
+      case 'p':
+        return refuse("08P01", "unexpected password message");
+      default:
+        return refuse("08P01", std::string("invalid frontend message type ") +
+                                   std::to_string(static_cast<unsigned char>(frame.type)));
+    }
+    consumed += used;
+  }
+}
+
+ClientVerdict ClientSession::whole_message(Step& step, char type, std::string_view whole) {
+  auto server = step.server;
+  if (type == 'S') {
+    sync(step, whole);
+    return ClientVerdict::kMore;
+  }
+  if (server != nullptr && server->skipping_) return ClientVerdict::kMore;
+  if (server != nullptr && server->copy_in_ && type != 'H') {
+    return refuse("08P01", "unexpected message during COPY from the client");
+  }
+  switch (type) {
+    case 'Q':
+      return query(step, whole);
+    case 'P':
+      return parse(step, whole);
+    case 'D':
+      return describe(step, whole);
+    case 'C':
+      return close(step, whole);
+    case 'E': {
+      auto& entry = server->requests_.push(RequestKind::kExecute);
+      entry.settings_expected = execute_sets_;
+      server->sync_pending_ = true;
+      step.to_server.ref(whole);
+      return ClientVerdict::kMore;
+    }
+    default:  // Flush
+      if (server != nullptr && !server->copy_in_) step.to_server.ref(whole);
+      return ClientVerdict::kMore;
+  }
+}
+
+void ClientSession::sync(Step& step, std::string_view whole) {
+  auto server = step.server;
+  if (server == nullptr) {
+    wire::ready_for_query(step.to_client.own(), 'I');
+    return;
+  }
+  if (server->copy_in_) return;  // the server would ignore it
+  server->requests_.push(RequestKind::kSync);
+  server->sync_pending_ = false;
+  server->skipping_ = false;
+  step.to_server.ref(whole);
+}
+
+// CopyData, CopyDone, CopyFail. After an error the server has forgotten the copy; what still comes is dropped here
+// when no server is attached or when it waits for a Sync.
+void ClientSession::copy(Step& step, char type, std::string_view available, std::size_t whole_size, std::size_t& used) {
+  auto server = step.server;
+  bool wanted = server != nullptr && !server->skipping_ && !server->requests_.empty();
+  if (wanted && type != 'd') {
+    server->copy_in_ = false;
+    server->requests_.push(RequestKind::kCopyEnd);
+  }
+  pass(wanted ? &step.to_server : nullptr, available, whole_size, used);
+}
+
+// Passes on (or drops) a message of which perhaps only the beginning is here.
+void ClientSession::pass(Output* to_server, std::string_view available, std::size_t whole_size, std::size_t& used) {
+  auto here = available.substr(0, whole_size);
+  if (to_server != nullptr) to_server->ref(here);
+  body_forward_ = to_server != nullptr;
+  body_left_ = whole_size - here.size();
+  used = here.size();
+}
+
+ClassifyOptions ClientSession::classify_options(const Step& step) const {
+  auto options = step.options.classify;
+  const auto& settings = step.server != nullptr ? step.server->settings_ : settings_;
+  auto strings = settings ? settings->find("standard_conforming_strings") : nullptr;
+  options.standard_conforming_strings = strings == nullptr || *strings == "on";
+  options.search_path_reported = settings && settings->find("search_path") != nullptr;
+  return options;
+}
+
+ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
+  auto text = whole.substr(wire::kHeaderSize);
+  if (text.empty() || text.back() != '\0') return refuse("08P01", "invalid string in message");
+  text = text.substr(0, text.find('\0'));
+  auto verdict = classify(text, classify_options(step));
+  note(verdict, text, step.options);
+  shadow_names(step, verdict, true);
+  auto& server = *step.server;
+  unnamed_.current.reset();
+  server.unnamed_.reset();
+  auto& entry = server.requests_.push(RequestKind::kQuery);
+  entry.settings_expected = verdict.reported_setting;
+  server.sync_pending_ = false;
+  step.to_server.ref(whole);
+  wait_for_quiet_ = verdict.discard_all || verdict.deallocate_all;
+  ++queries_;
+  if (keep_text) last_text = text;
+  return ClientVerdict::kMore;
+}
+
+ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
+  wire::Reader reader(whole.substr(wire::kHeaderSize));
+  auto name = reader.cstring();
+  auto text = reader.cstring();
+  auto types = reader.bytes(std::size_t{reader.u16()} * 4);
+  if (!reader.ok() || !reader.rest().empty()) return refuse("08P01", "invalid message format: Parse");
+  auto& server = *step.server;
+  auto statement = cache_->intern(text, types, classify_options(step));
+  server.sync_pending_ = true;
+
+  if (name.empty()) {
+    auto& entry = server.requests_.push(RequestKind::kParse);
+    entry.slot = &unnamed_;
+    entry.previous = unnamed_.current;
+    ++unnamed_.pending;
+    unnamed_.current = statement;
+    server.unnamed_ = statement;
+    step.to_server.ref(whole);
+    return ClientVerdict::kMore;
+  }
+
+  if (names_.size() >= kMaxNamesPerClient && names_.find(name) == names_.end()) {
+    return refuse("54000", "too many prepared statements in this session", "Close the ones that are no longer needed.");
+  }
+  auto named = slot(name);
+  if (named->current) {
+    force_error(server, step.to_server, ErrorText::kStatementExists, named);
+    return ClientVerdict::kMore;
+  }
+  auto known = server.prepared_.find(statement->id);
+  bool prepared = known != server.prepared_.end() && !known->second.stale;
+  bool failed = server.transaction_status_ == 'E' && server.requests_.empty();
+  if (prepared && !failed) {
+    known->second.used = ++server.use_counter_;
+    named->current = statement;
+    answer(step, '1', named, {});
+    return ClientVerdict::kMore;
+  }
+  if (!prepared) {
+    make_room(server, step.to_server);
+    if (known != server.prepared_.end()) {
+      wire::close_statement(step.to_server.own(), statement->name);
+      auto& gone = server.requests_.push(RequestKind::kClose);
+      gone.hidden = true;
+      gone.statement = statement;
+    }
+    server.prepared_[statement->id] = {statement, ++server.use_counter_, false};
+  }
+  auto& entry = server.requests_.push(RequestKind::kParse);
+  entry.slot = named;
+  ++named->pending;
+  // In a failed transaction Parse is refused before the name is looked at, and nothing is lost by that.
+  if (!prepared) entry.statement = statement;
+  named->current = statement;
+  wire::parse(step.to_server.own(), statement->name, text, types);
+  return ClientVerdict::kMore;
+}
+
+// Makes sure that the server's unnamed statement is this client's. False when the client has none.
+bool ClientSession::use_unnamed(Step& step) {
+  auto& server = *step.server;
+  if (!unnamed_.current) return false;
+  if (server.unnamed_ != unnamed_.current) {
+    server.requests_.push(RequestKind::kParse).hidden = true;
+    wire::parse(step.to_server.own(), "", unnamed_.current->text(), unnamed_.current->parameter_types());
+    server.unnamed_ = unnamed_.current;
+  }
+  return true;
+}
+
+ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::size_t whole_size, std::size_t& used) {
+  auto body = available.substr(0, std::min(whole_size, kMaxNames)).substr(wire::kHeaderSize);
+  wire::Reader reader(body);
+  auto portal = reader.cstring();
+  auto name = reader.cstring();
+  if (!reader.ok()) {
+    if (available.size() >= std::min(whole_size, kMaxNames)) return refuse("08P01", "invalid message format: Bind");
+    used = 0;
+    needed_ = std::min(whole_size, kMaxNames);
+    return ClientVerdict::kMore;
+  }
+  auto& server = *step.server;
+  if (server.copy_in_) return refuse("08P01", "unexpected message during COPY from the client");
+  server.sync_pending_ = true;
+  ++queries_;
+
+  StatementPtr target;
+  if (name.empty()) {
+    if (!use_unnamed(step)) {
+      force_error(server, step.to_server, ErrorText::kNoUnnamedStatement, nullptr);
+      pass(nullptr, available, whole_size, used);
+      return ClientVerdict::kMore;
+    }
+    target = unnamed_.current;
+  } else if (auto it = names_.find(name); it != names_.end() && it->second.current) {
+    target = it->second.current;
+    prepare_on(server, target, step.to_server);
+  }
+  if (target) {
+    note(target->verdict, target->text(), step.options);
+    shadow_names(step, target->verdict, false);
+    execute_sets_ = execute_sets_ || target->verdict.reported_setting;
+    if (keep_text) last_text = target->text();
+  }
+  server.requests_.push(RequestKind::kBind).statement = target;
+  if (!target || name.empty()) {
+    pass(&step.to_server, available, whole_size, used);
+    return ClientVerdict::kMore;
+  }
+  // The same message with our name for the statement in the place of the client's.
+  auto old_front = wire::kHeaderSize + portal.size() + 1 + name.size() + 1;
+  auto& own = step.to_server.own();
+  auto length = whole_size - 1 - name.size() + target->name.size();
+  own += 'B';
+  own.append(4, '\0');
+  wire::store_u32(own.data() + own.size() - 4, static_cast<std::uint32_t>(length));
+  own += portal;
+  own += '\0';
+  own += target->name;
+  own += '\0';
+  pass(&step.to_server, available.substr(old_front), whole_size - old_front, used);
+  used += old_front;
+  return ClientVerdict::kMore;
+}
+
+ClientVerdict ClientSession::describe(Step& step, std::string_view whole) {
+  wire::Reader reader(whole.substr(wire::kHeaderSize));
+  auto kind = static_cast<char>(reader.u8());
+  auto name = reader.cstring();
+  if (!reader.ok() || !reader.rest().empty()) return refuse("08P01", "invalid message format: Describe");
+  auto& server = *step.server;
+  server.sync_pending_ = true;
+  StatementPtr target;
+  if (kind == 'S' && name.empty()) {
+    if (!use_unnamed(step)) {
+      force_error(server, step.to_server, ErrorText::kNoUnnamedStatement, nullptr);
+      return ClientVerdict::kMore;
+    }
+  } else if (kind == 'S') {
+    if (auto it = names_.find(name); it != names_.end()) target = it->second.current;
+  }
+  if (target) prepare_on(server, target, step.to_server);
+  server.requests_.push(RequestKind::kDescribe).statement = target;
+  if (target) {
+    wire::MessageWriter(step.to_server.own(), 'D').u8('S').cstring(target->name);
+  } else {
+    step.to_server.ref(whole);
+  }
+  return ClientVerdict::kMore;
+}
+
+ClientVerdict ClientSession::close(Step& step, std::string_view whole) {
+  wire::Reader reader(whole.substr(wire::kHeaderSize));
+  auto kind = static_cast<char>(reader.u8());
+  auto name = reader.cstring();
+  if (!reader.ok() || !reader.rest().empty()) return refuse("08P01", "invalid message format: Close");
+  if (kind == 'S') {
+    NamedStatement* closing = &unnamed_;
+    if (!name.empty()) {
+      auto it = names_.find(name);
+      closing = it != names_.end() ? &it->second : nullptr;
+    }
+    bool real = closing == nullptr ? (pins_ & kPinSqlPrepare) != 0 : closing->materialized;
+    auto previous = closing != nullptr ? closing->current : StatementPtr();
+    if (closing != nullptr) closing->current.reset();
+    if (!real || step.server == nullptr) {
+      if (step.server != nullptr) step.server->sync_pending_ = true;
+      answer(step, '3', closing, std::move(previous));
+      return ClientVerdict::kMore;
+    }
+    closing = nullptr;
+  } else if (step.server == nullptr) {
+    wire::empty_message(step.to_client.own(), '3');  // no portal outlives its transaction
+    return ClientVerdict::kMore;
+  }
+  step.server->sync_pending_ = true;
+  step.server->requests_.push(RequestKind::kClose);
+  step.to_server.ref(whole);
+  return ClientVerdict::kMore;
+}
+
+// Gives an answer of our own when its turn comes, which is now if the server owes nothing.
+void ClientSession::answer(Step& step, char type, NamedStatement* changed, StatementPtr previous) {
+  if (step.server == nullptr || step.server->requests_.empty()) {
+    wire::empty_message(step.to_client.own(), type);
+    if (changed != nullptr) release_slot(changed);
+    return;
+  }
+  auto& entry = step.server->requests_.push(RequestKind::kLocal);
+  entry.answer = type;
+  entry.slot = changed;
+  entry.previous = std::move(previous);
+  if (changed != nullptr) ++changed->pending;
+}
+
+void ClientSession::attached(ServerSession& server, Output& to_server, Output& to_client) {
+  execute_sets_ = false;
+  if (server.settings_ == settings_) return;
+  for (const auto& [name, value] : server.settings_->values()) {
+    if (is_settable(name)) continue;
+    auto mine = settings_->find(name);
+    if (mine != nullptr && *mine == value) continue;
+    wire::parameter_status(to_client.own(), name, value);
+    settings_ = server.interner_->with(settings_, name, value);
+  }
+  auto sql = replay_sql(*server.settings_, *settings_);
+  if (!sql.empty()) server.query(sql, to_server);
+}
+
+void ClientSession::discarded_all() {
+  pins_ = 0;
+  pin_statement_.clear();
+  unnamed_.current.reset();
+  for (auto it = names_.begin(); it != names_.end();) {
+    it->second.current.reset();
+    it->second.materialized = false;
+    it = it->second.pending == 0 ? names_.erase(it) : std::next(it);
+  }
+}
+
+void ClientSession::note(const Verdict& verdict, std::string_view text, const ClientOptions& options) {
+  auto reasons = verdict.pins;
+  if (options.sequence_pinning && verdict.uses_sequence) reasons |= kPinSequence;
+  if (reasons == 0) return;
+  if (pins_ == 0) pin_statement_ = digest(text);
+  pins_ |= reasons;
+}
+
+void ClientSession::prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server) {
+  auto it = server.prepared_.find(statement->id);
+  if (it != server.prepared_.end() && !it->second.stale) {
+    it->second.used = ++server.use_counter_;
+    return;
+  }
+  if (it != server.prepared_.end()) {
+    wire::close_statement(to_server.own(), statement->name);
+    auto& gone = server.requests_.push(RequestKind::kClose);
+    gone.hidden = true;
+    gone.statement = statement;
+  } else {
+    make_room(server, to_server);
+  }
+  wire::parse(to_server.own(), statement->name, statement->text(), statement->parameter_types());
+  auto& entry = server.requests_.push(RequestKind::kParse);
+  entry.hidden = true;
+  entry.statement = statement;
+  server.prepared_[statement->id] = {statement, ++server.use_counter_, false};
+}
+
+void ClientSession::make_room(ServerSession& server, Output& to_server) {
+  if (server.prepared_.size() < kMaxPreparedPerServer) return;
+  auto oldest = server.prepared_.begin();
+  for (auto it = server.prepared_.begin(); it != server.prepared_.end(); ++it) {
+    if (it->second.used < oldest->second.used) oldest = it;
+  }
+  wire::close_statement(to_server.own(), oldest->second.statement->name);
+  auto& entry = server.requests_.push(RequestKind::kClose);
+  entry.hidden = true;
+  entry.statement = oldest->second.statement;
+  server.prepared_.erase(oldest);
+}
+
+// SQL's DEALLOCATE and EXECUTE share one name space with the protocol's statements, which stand on the server under
+// other names. Before such a statement runs, the client's own name is put there, so that the server itself answers.
+void ClientSession::shadow_names(Step& step, const Verdict& verdict, bool simple) {
+  if (verdict.deallocate_all) {
+    for (auto it = names_.begin(); it != names_.end();) {
+      it->second.current.reset();
+      it->second.materialized = false;
+      it = it->second.pending == 0 ? names_.erase(it) : std::next(it);
+    }
+    return;
+  }
+  if (!verdict.deallocate && !verdict.executes_prepared) return;
+  auto it = names_.find(unquote_identifier(verdict.statement_name));
+  if (it == names_.end() || !it->second.current) return;
+  auto& named = it->second;
+  auto& server = *step.server;
+  auto statement = named.current;
+  if (!named.materialized) {
+    bool whole = verdict.executes_prepared;
+    wire::parse(step.to_server.own(), it->first, whole ? statement->text() : "",
+                whole ? statement->parameter_types() : "");
+    auto& entry = server.requests_.push(RequestKind::kParse);
+    entry.hidden = true;
+    if (simple) {
+      // If it fails, the statement itself is still to be answered by the server.
+      entry.error_text = ErrorText::kDropped;
+      wire::sync(step.to_server.own());
+      server.requests_.push(RequestKind::kSync).hidden = true;
+    }
+    named.materialized = whole;
+  }
+  if (verdict.deallocate) {
+    named.current.reset();
+    named.materialized = false;
+    release_slot(&named);
+  }
+}
+
+// An error at this place in the pipeline, raised by the server so that its transaction state is right.
+void ClientSession::force_error(ServerSession& server, Output& to_server, ErrorText text, NamedStatement* named) {
+  auto& entry = server.requests_.push(RequestKind::kBind);
+  entry.error_text = text;
+  entry.slot = named;
+  if (named != nullptr) ++named->pending;
+  server.sync_pending_ = true;
+  wire::MessageWriter(to_server.own(), 'B').cstring("").cstring(cache_->prefix() + "none").u16(0).u16(0).u16(0);
+}
+
+NamedStatement* ClientSession::slot(std::string_view name) {
+  auto it = names_.find(name);
+  if (it == names_.end()) {
+    it = names_.emplace(std::string(name), NamedStatement{}).first;
+    it->second.name = &it->first;
+  }
+  return &it->second;
+}
+
+void ClientSession::release_slot(NamedStatement* named) {
+  if (named->name == nullptr || named->pending > 0 || named->current) return;
+  names_.erase(names_.find(*named->name));
+}
+
+ClientVerdict ClientSession::refuse(std::string_view sqlstate, std::string_view message, std::string_view hint) {
+  error_.clear();
+  wire::error_response(error_, {.severity = "FATAL", .sqlstate = sqlstate, .message = message, .hint = hint});
+  return ClientVerdict::kRefuse;
+}
+
+}  // namespace dbproxy::session::postgres

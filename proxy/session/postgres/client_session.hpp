@@ -1,0 +1,128 @@
+// ClientSession: one logged-in client, and what its messages mean for the server connection that will carry them.
+//
+// Pure: given the bytes that were read, it says what goes to the server, what is answered here, and whether a server
+// is needed first. One thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "proxy/session/postgres/output.hpp"
+#include "proxy/session/postgres/server_session.hpp"
+#include "proxy/session/postgres/statement.hpp"
+
+namespace dbproxy::session::postgres {
+
+// Statements are looked into whole up to this size; longer ones are refused with 54000.
+inline constexpr std::size_t kMaxStatement = 64u << 20;
+// Bind's two names, Describe, Close, Execute.
+inline constexpr std::size_t kMaxNames = 16u << 10;
+// Statements kept prepared on one server connection; the least recently used goes.
+inline constexpr std::size_t kMaxPreparedPerServer = 1000;
+// Names that one client may have.
+inline constexpr std::size_t kMaxNamesPerClient = 20000;
+
+enum class ClientVerdict {
+  kMore,        // all that could be used was used; `needed` says how long the message at the front is, if known
+  kNeedServer,  // attach a server connection, then call again
+  kWait,        // call again when the server is quiet
+  kTerminate,   // the client said good-bye
+  kRefuse,      // `error` is to be sent, then the connection closed
+};
+
+struct ClientOptions {
+  ClassifyOptions classify;
+  bool sequence_pinning = false;
+};
+
+class ClientSession {
+ public:
+  ClientSession(StatementCache& cache, SettingsPtr settings) : cache_(&cache), settings_(std::move(settings)) {}
+  ~ClientSession();
+
+  // Uses as much of `bytes` as it can and sets `consumed`. `server` is null when none is attached. Views of `bytes` are
+  // added to `to_server`; answers of the proxy's own to `to_client`.
+  ClientVerdict feed(std::string_view bytes, std::size_t& consumed, ServerSession* server, Output& to_server,
+                     Output& to_client, const ClientOptions& options);
+
+  // A server connection was just attached: what must be sent before anything else, so that it has this client's
+  // settings. Facts about the server that changed are told to the client.
+  void attached(ServerSession& server, Output& to_server, Output& to_client);
+  // Before it is released: the client's settings are what the connection's are now.
+  void detaching(ServerSession& server) { settings_ = server.settings(); }
+
+  // Whether the server connection may go to another client now.
+  bool can_release(const ServerSession& server) const {
+    return server.idle() && pins_ == 0 && (body_left_ == 0 || !body_forward_);
+  }
+
+  std::uint32_t pins() const { return pins_; }
+  void pin(std::uint32_t reasons) { pins_ |= reasons; }
+  void unpin_all() { pins_ = 0; }
+  const std::string& pin_statement() const { return pin_statement_; }  // digest of what pinned it first
+  std::size_t needed() const { return needed_; }
+  const std::string& error() const { return error_; }
+  const SettingsPtr& settings() const { return settings_; }
+  std::uint64_t queries() const { return queries_; }
+  // DISCARD ALL went through: every prepared statement is gone.
+  void discarded_all();
+  // Text of the statement that is running or ran last, for debug logging; empty unless asked for.
+  bool keep_text = false;
+  std::string last_text;
+
+ private:
+  friend class ServerSession;
+  struct Hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const { return std::hash<std::string_view>{}(text); }
+  };
+  using Names = std::unordered_map<std::string, NamedStatement, Hash, std::equal_to<>>;
+
+  // One call of feed(): where things go.
+  struct Step {
+    ServerSession* server;
+    Output& to_server;
+    Output& to_client;
+    const ClientOptions& options;
+  };
+  // kMore: the message was used.
+  ClientVerdict whole_message(Step& step, char type, std::string_view whole);
+  ClientVerdict query(Step& step, std::string_view whole);
+  ClientVerdict parse(Step& step, std::string_view whole);
+  ClientVerdict bind(Step& step, std::string_view available, std::size_t whole_size, std::size_t& used);
+  ClientVerdict describe(Step& step, std::string_view whole);
+  ClientVerdict close(Step& step, std::string_view whole);
+  void sync(Step& step, std::string_view whole);
+  void copy(Step& step, char type, std::string_view available, std::size_t whole_size, std::size_t& used);
+  void pass(Output* to_server, std::string_view available, std::size_t whole_size, std::size_t& used);
+  ClientVerdict refuse(std::string_view sqlstate, std::string_view message, std::string_view hint = {});
+  void answer(Step& step, char type, NamedStatement* slot, StatementPtr previous);
+  bool use_unnamed(Step& step);
+
+  void note(const Verdict& verdict, std::string_view text, const ClientOptions& options);
+  ClassifyOptions classify_options(const Step& step) const;
+  void prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server);
+  void make_room(ServerSession& server, Output& to_server);
+  void shadow_names(Step& step, const Verdict& verdict, bool simple);
+  void force_error(ServerSession& server, Output& to_server, ErrorText text, NamedStatement* slot);
+  void release_slot(NamedStatement* slot);
+  NamedStatement* slot(std::string_view name);
+
+  StatementCache* cache_;
+  SettingsPtr settings_;
+  Names names_;
+  NamedStatement unnamed_;
+  std::uint32_t pins_ = 0;
+  std::string pin_statement_;
+  std::size_t body_left_ = 0;
+  bool body_forward_ = false;
+  bool execute_sets_ = false;    // a bound statement sets what is tracked
+  bool wait_for_quiet_ = false;  // nothing more is used until the server has answered everything
+  std::size_t needed_ = 0;
+  std::uint64_t queries_ = 0;
+  std::string error_;
+};
+
+}  // namespace dbproxy::session::postgres

@@ -1,0 +1,296 @@
+#include "proxy/session/postgres/server_session.hpp"
+
+#include "proxy/session/postgres/client_session.hpp"
+#include "proxy/wire/postgres/messages.hpp"
+#include "proxy/wire/postgres/reader.hpp"
+
+namespace dbproxy::session::postgres {
+
+namespace wire = dbproxy::wire::postgres;
+
+ServerVerdict ServerSession::feed(std::string_view bytes, std::size_t& consumed, ClientSession* client, Output& out) {
+  consumed = 0;
+  bool ready = false;
+  while (true) {
+    auto rest = bytes.substr(consumed);
+    if (body_left_ > 0) {
+      auto piece = rest.substr(0, body_left_);
+      if (piece.empty()) break;
+      if (body_forward_ && client != nullptr) out.ref(piece);
+      body_left_ -= piece.size();
+      consumed += piece.size();
+      continue;
+    }
+    auto frame = wire::scan_frame(rest);
+    if (frame.scan == wire::Scan::kNeedMore) break;
+    if (frame.scan == wire::Scan::kBad) return ServerVerdict::kProtocolError;
+    if (frame.type == 'D' || frame.type == 'd') {
+      // Rows and copy data are never looked into and never waited for.
+      if (requests_.empty()) return ServerVerdict::kProtocolError;
+      body_forward_ = !requests_.front().hidden;
+      body_left_ = frame.size;
+      continue;
+    }
+    if (frame.size > kMaxServerMessage) return ServerVerdict::kProtocolError;
+    if (rest.size() < frame.size) break;
+    auto whole = rest.substr(0, frame.size);
+    bool forward = true;
+    bool was_local = false;
+    if (!message(frame.type, whole, client, out, forward)) return ServerVerdict::kProtocolError;
+    if (forward && client != nullptr) out.ref(whole);
+    consumed += frame.size;
+    if (!requests_.empty())
+      was_local = requests_.front().kind == RequestKind::kLocal || requests_.front().kind == RequestKind::kCopyEnd;
+    if (was_local) emit_local(client, out);
+    if (frame.type == 'Z' && requests_.empty()) ready = true;
+  }
+  return ready && quiet() ? ServerVerdict::kReady : ServerVerdict::kMore;
+}
+
+// Looks at one whole message; false when it cannot come here. `forward` says whether a client sees it.
+bool ServerSession::message(char type, std::string_view whole, ClientSession* client, Output& out, bool& forward) {
+  auto body = whole.substr(wire::kHeaderSize);
+  if (!requests_.empty()) forward = !requests_.front().hidden;
+  auto finish = [&](RequestKind kind) {
+    if (!expect(kind)) return false;
+    settle(requests_.front(), client);
+    requests_.pop();
+    return true;
+  };
+  switch (type) {
+    case 'Z':
+      return on_ready(body, client, forward);
+    case 'C':
+      return on_command_complete(body, client);
+    case 'E':
+      return on_error(whole, client, out, forward);
+    case '1':
+      return finish(RequestKind::kParse);
+    case '2':
+      return finish(RequestKind::kBind);
+    case '3':
+      return finish(RequestKind::kClose);
+    case 'n':
+      return finish(RequestKind::kDescribe);
+    case 'T':
+      return expect(RequestKind::kQuery) || finish(RequestKind::kDescribe);
+    case 't':
+      return expect(RequestKind::kDescribe);
+    case 's':
+      return finish(RequestKind::kExecute);
+    case 'I':
+      return expect(RequestKind::kQuery) || finish(RequestKind::kExecute);
+    case 'V':
+      return expect(RequestKind::kFunctionCall);
+    case 'G':
+      if (!expect(RequestKind::kQuery) && !expect(RequestKind::kExecute)) return false;
+      on_copy_in();
+      return true;
+    case 'H':
+    case 'c':
+      return expect(RequestKind::kQuery) || expect(RequestKind::kExecute);
+    case 'S': {
+      wire::Reader reader(body);
+      auto name = reader.cstring();
+      auto value = reader.cstring();
+      if (!reader.ok()) return false;
+      settings_ = interner_->with(settings_, name, value);
+      return true;
+    }
+    case 'A':
+      forward = client != nullptr && (client->pins() & kPinListen) != 0;
+      return true;
+    case 'N':
+      return true;
+    default:
+      return false;
+  }
+}
+
+bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool& forward) {
+  if (body.size() != 1 || requests_.empty()) return false;
+  auto kind = requests_.front().kind;
+  if (kind != RequestKind::kQuery && kind != RequestKind::kSync && kind != RequestKind::kFunctionCall) return false;
+  forward = !requests_.front().hidden;
+  settle(requests_.front(), client);
+  requests_.pop();
+  transaction_status_ = body[0];
+  copy_in_ = false;
+  if (forward) {
+    ++events_.queries_done;
+    if (transaction_status_ == 'I') ++events_.transactions_done;
+  }
+  return transaction_status_ == 'I' || transaction_status_ == 'T' || transaction_status_ == 'E';
+}
+
+bool ServerSession::on_command_complete(std::string_view body, ClientSession* client) {
+  if (requests_.empty()) return false;
+  auto& front = requests_.front();
+  bool by_execute = front.kind == RequestKind::kExecute;
+  if (!by_execute && front.kind != RequestKind::kQuery) return false;
+  auto tag = body.substr(0, body.find('\0'));
+  copy_in_ = false;
+  // The tag is the server's own word for what ran, whatever the text looked like.
+  switch (tag.empty() ? '\0' : tag[0]) {
+    case 'S':
+      if (tag == "SET" && !front.settings_expected) events_.pins |= kPinSetVariable;
+      break;
+    case 'R':
+      if (tag == "RESET") events_.lost_init = true;
+      break;
+    case 'L':
+      if (tag == "LISTEN") events_.pins |= kPinListen;
+      if (tag == "LOAD") events_.pins |= kPinLoad;
+      break;
+    case 'P':
+      if (tag == "PREPARE") events_.pins |= kPinSqlPrepare;
+      break;
+    case 'D':
+      if (tag == "DO") events_.pins |= kPinOpaque;
+      if (tag == "DISCARD ALL" || tag == "DEALLOCATE ALL") {
+        prepared_.clear();
+        unnamed_.reset();
+        if (tag == "DISCARD ALL") {
+          events_.pins = 0;
+          events_.lost_init = true;
+          events_.discard_all = true;
+          if (client != nullptr) client->discarded_all();
+        }
+      }
+      break;
+    case 'C':
+      if (tag == "CALL") events_.pins |= kPinOpaque;
+      break;
+    default:
+      break;
+  }
+  if (front.hidden) {
+    events_.pins = 0;
+    events_.lost_init = false;
+  } else if (client != nullptr && events_.pins != 0) {
+    client->pin(events_.pins);
+  }
+  if (by_execute) {
+    settle(front, client);
+    requests_.pop();
+  }
+  return true;
+}
+
+bool ServerSession::on_error(std::string_view whole, ClientSession* client, Output& out, bool& forward) {
+  auto fields = wire::read_error(whole.substr(wire::kHeaderSize));
+  if (fields.severity == "FATAL" || fields.severity == "PANIC") {
+    events_.fatal = true;
+    events_.fatal_sqlstate = fields.sqlstate;
+    events_.fatal_message = fields.message;
+  }
+  copy_in_ = false;
+  if (requests_.empty()) return true;  // FATAL out of the blue
+  auto& front = requests_.front();
+  if (front.kind == RequestKind::kQuery || front.kind == RequestKind::kFunctionCall) {
+    if (front.hidden) hidden_query_failed_ = true;
+    return true;
+  }
+  // Extended query: everything up to the next Sync was skipped.
+  forward = front.error_text == ErrorText::kAsIs;
+  if (front.error_text == ErrorText::kStatementExists || front.error_text == ErrorText::kNoUnnamedStatement) {
+    bool named = front.slot != nullptr && front.slot->name != nullptr;
+    auto text = front.error_text == ErrorText::kNoUnnamedStatement
+                    ? std::string("unnamed prepared statement does not exist")
+                    : "prepared statement \"" + (named ? *front.slot->name : std::string()) + "\" already exists";
+    // In a failed transaction the server's own words are right.
+    if (fields.sqlstate == "25P02") {
+      forward = true;
+    } else if (client != nullptr) {
+      auto state = front.error_text == ErrorText::kNoUnnamedStatement ? "26000" : "42P05";
+      wire::error_response(out.own(), {.severity = "ERROR", .sqlstate = state, .message = text});
+    }
+  }
+  if (front.statement && (fields.sqlstate == "0A000" || fields.sqlstate == "26000")) {
+    auto it = prepared_.find(front.statement->id);
+    if (it != prepared_.end()) {
+      if (fields.sqlstate == "0A000") {
+        it->second.stale = true;  // its result type changed: the next user gets a fresh one
+      } else {
+        prepared_.erase(it);  // something that ran there deallocated it
+      }
+    }
+  }
+  unnamed_.reset();
+  std::size_t end = 0;
+  while (end < requests_.size() && requests_.at(end).kind != RequestKind::kSync) ++end;
+  skipping_ = end == requests_.size();
+  for (std::size_t i = end; i > 0; --i) undo(requests_.at(i - 1), client, i == 1);
+  for (std::size_t i = 0; i < end; ++i) requests_.pop();
+  return true;
+}
+
+// The server reads everything up to CopyDone or CopyFail as part of the copy, and ignores each Sync in between.
+void ServerSession::on_copy_in() {
+  copy_in_ = true;
+  for (std::size_t i = 1; i < requests_.size();) {
+    if (requests_.at(i).kind == RequestKind::kCopyEnd) {
+      copy_in_ = false;
+      return;
+    }
+    if (requests_.at(i).kind == RequestKind::kSync) {
+      requests_.erase(i);
+      sync_pending_ = requests_.front().kind == RequestKind::kExecute;
+    } else {
+      ++i;
+    }
+  }
+}
+
+void ServerSession::emit_local(ClientSession* client, Output& out) {
+  while (!requests_.empty()) {
+    auto& front = requests_.front();
+    if (front.kind == RequestKind::kLocal) {
+      if (client != nullptr) wire::empty_message(out.own(), front.answer);
+    } else if (front.kind != RequestKind::kCopyEnd) {
+      return;
+    }
+    settle(front, client);
+    requests_.pop();
+  }
+}
+
+void ServerSession::undo(Request& request, ClientSession* client, bool executed) {
+  if (request.kind == RequestKind::kParse && request.statement) {
+    auto it = prepared_.find(request.statement->id);
+    if (it != prepared_.end()) prepared_.erase(it);
+  }
+  if (request.kind == RequestKind::kClose && request.hidden && request.statement) {
+    prepared_[request.statement->id] = {request.statement, 0, true};  // still there, though nobody wants it
+  }
+  if (request.slot == nullptr || client == nullptr) return;
+  bool changed = request.kind == RequestKind::kParse || request.kind == RequestKind::kLocal;
+  if (changed) {
+    // A Parse of the unnamed statement that failed has still ended the one before.
+    bool lost = executed && request.slot->name == nullptr;
+    request.slot->current = lost ? StatementPtr() : request.previous;
+  }
+  settle(request, client);
+}
+
+void ServerSession::settle(Request& request, ClientSession* client) {
+  if (request.slot == nullptr || client == nullptr) return;
+  --request.slot->pending;
+  client->release_slot(request.slot);
+  request.slot = nullptr;
+}
+
+void ServerSession::query(std::string_view sql, Output& to_server) {
+  requests_.push(RequestKind::kQuery).hidden = true;
+  unnamed_.reset();
+  wire::query(to_server.own(), sql);
+}
+
+void ServerSession::forget_client() {
+  for (std::size_t i = 0; i < requests_.size(); ++i) {
+    requests_.at(i).slot = nullptr;
+    requests_.at(i).previous.reset();
+  }
+}
+
+}  // namespace dbproxy::session::postgres

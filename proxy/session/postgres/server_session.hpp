@@ -1,0 +1,105 @@
+// ServerSession: what the proxy knows about one server connection that is logged in, and what its messages mean.
+//
+// Pure: it is given the bytes that were read and says what goes to the client. The worker owns the sockets, attaches
+// and detaches a ClientSession, and asks can_release() when the server is idle. One thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "proxy/session/postgres/output.hpp"
+#include "proxy/session/postgres/requests.hpp"
+#include "proxy/session/postgres/settings.hpp"
+
+namespace dbproxy::session::postgres {
+
+class ClientSession;
+
+// Largest message of the kinds that must be seen whole; rows and copy data have no such bound.
+inline constexpr std::size_t kMaxServerMessage = 4u << 20;
+
+enum class ServerVerdict {
+  kMore,           // all that could be used was used
+  kReady,          // ReadyForQuery, and nothing is outstanding
+  kProtocolError,  // the server broke the protocol: the connection is of no more use
+};
+
+// Counted by the worker after each call.
+struct ServerEvents {
+  std::uint32_t queries_done = 0;       // ReadyForQuery for what a client asked
+  std::uint32_t transactions_done = 0;  // of these, the ones after which no transaction was open
+  bool fatal = false;                   // the server said FATAL or PANIC: it will close
+  bool tag_needs_pin = false;           // a command tag showed state that the text had not: see pins
+  std::uint32_t pins = 0;
+  bool discard_all = false;
+  bool lost_init = false;      // RESET or DISCARD ALL ran: initQuery is to be run again
+  std::string fatal_sqlstate;  // of the last FATAL, or of an error that says "not the writer any more"
+  std::string fatal_message;
+};
+
+class ServerSession {
+ public:
+  ServerSession(SettingsInterner& interner, SettingsPtr settings)
+      : interner_(&interner), settings_(std::move(settings)) {}
+
+  // Uses as much of `bytes` as it can and sets `consumed`; what goes to the client is added to `out` as views of
+  // `bytes`. `client` is null when none is attached: then everything is read and dropped.
+  ServerVerdict feed(std::string_view bytes, std::size_t& consumed, ClientSession* client, Output& out);
+
+  // Queries of the proxy's own; the answers are hidden.
+  void query(std::string_view sql, Output& to_server);
+
+  // 'I' idle, 'T' in a transaction, 'E' in a failed one; as of the last ReadyForQuery.
+  char transaction_status() const { return transaction_status_; }
+  // Nothing outstanding, no transaction, no copy, no unfinished extended-query sequence.
+  bool idle() const { return quiet() && transaction_status_ == 'I'; }
+  // The same, but a transaction may be open.
+  bool quiet() const { return requests_.empty() && !sync_pending_ && !skipping_ && !copy_in_; }
+  bool hidden_query_failed() const { return hidden_query_failed_; }
+  void clear_hidden_failure() { hidden_query_failed_ = false; }
+
+  const SettingsPtr& settings() const { return settings_; }
+  ServerEvents take_events() { return std::exchange(events_, {}); }
+  std::size_t prepared_count() const { return prepared_.size(); }
+
+  // The client is gone or goes: entries no longer point into it. Requests already sent stay outstanding.
+  void forget_client();
+
+ private:
+  friend class ClientSession;
+
+  struct Prepared {
+    StatementPtr statement;
+    std::uint64_t used = 0;
+    bool stale = false;  // must be closed before it is prepared again
+  };
+
+  bool message(char type, std::string_view whole, ClientSession* client, Output& out, bool& forward);
+  bool on_error(std::string_view whole, ClientSession* client, Output& out, bool& forward);
+  bool on_command_complete(std::string_view body, ClientSession* client);
+  bool on_ready(std::string_view body, ClientSession* client, bool& forward);
+  void on_copy_in();
+  void emit_local(ClientSession* client, Output& out);
+  void undo(Request& request, ClientSession* client, bool executed);
+  void settle(Request& request, ClientSession* client);
+  bool expect(RequestKind kind) const { return !requests_.empty() && requests_.front().kind == kind; }
+
+  SettingsInterner* interner_;
+  SettingsPtr settings_;
+  Requests requests_;
+  std::unordered_map<std::uint64_t, Prepared> prepared_;
+  StatementPtr unnamed_;  // what the server's unnamed statement is, if known
+  std::uint64_t use_counter_ = 0;
+  std::size_t body_left_ = 0;  // of a message that is being passed on (or dropped) in pieces
+  bool body_forward_ = false;
+  char transaction_status_ = 'I';
+  bool sync_pending_ = false;  // extended-query messages were sent since the last Sync was answered
+  bool skipping_ = false;      // after an error the server ignores everything up to a Sync not sent yet
+  bool copy_in_ = false;
+  bool hidden_query_failed_ = false;
+  ServerEvents events_;
+};
+
+}  // namespace dbproxy::session::postgres
