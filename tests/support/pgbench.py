@@ -5,6 +5,7 @@ import re
 import signal
 from pathlib import Path
 
+from . import paths
 from .process import Process
 
 
@@ -17,8 +18,8 @@ class Pgbench:
                  extra=()):
         self.directory = Path(directory) / name
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.argv = ["pgbench", "-n", "-h", host, "-p", port, "-U", user, "-c", clients, "-j", threads, "-T", seconds,
-                     "-M", protocol, "-l", "--log-prefix", self.directory / "log"]
+        self.argv = [paths.DEBIAN_POSTGRES / "pgbench", "-n", "-h", host, "-p", port, "-U", user, "-c", clients,
+                     "-j", threads, "-T", seconds, "-M", protocol, "-l", "--log-prefix", self.directory / "log"]
         if script is None:
             self.argv.append("-S")
         else:

@@ -8,6 +8,7 @@ import atexit
 import contextlib
 import ctypes
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -32,9 +33,10 @@ class Process:
     def start(self, argv, user: str | None = None, env: dict | None = None, cwd=None, nofile: int | None = None):
         def in_child():
             _libc.prctl(_PR_SET_PDEATHSIG, int(self.quick_death), 0, 0, 0)
+            if nofile:
+                hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+                resource.setrlimit(resource.RLIMIT_NOFILE, (min(nofile, hard), hard))
 
-        if nofile:
-            argv = ["prlimit", f"--nofile={nofile}:{nofile}", *argv]
         with open(self.log_path, "ab") as log:
             self.popen = subprocess.Popen(
                 [str(word) for word in argv],

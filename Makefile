@@ -1,0 +1,53 @@
+# The thin front door. What a target does is in cmake/, tests/ and bench/; here is only what calls it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+JOBS ?= $(shell nproc)
+FUZZ_SECONDS ?= 10
+PYTHON ?= /usr/bin/python3
+export FUZZ_SECONDS
+
+.PHONY: help setup build demo test lint bench fuzz clean test-build
+
+help: ## Lists these targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1mmake %-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Installs everything that is ever needed (Debian 12; root or sudo)
+	@cmake/setup.sh all
+
+build: ## Builds the programs: build/release/bin/{dbproxy,dbproxy-operator,dbproxyctl}
+	@cmake/setup.sh build
+	@mkdir -p build && cmake --preset release >build/release-configure.log 2>&1 || { cat build/release-configure.log; exit 1; }
+	@ninja -C build/release -j$(JOBS)
+
+demo: ## Shows what it does, on a real PostgreSQL with a replica; KEEP=1 leaves it running
+	@cmake/setup.sh demo
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) tests/demo/demo.py $(if $(KEEP),--keep)
+
+test: test-build ## Everything: unit, layers, integration, drivers, demo, fuzz, lint (FILTER=… for some)
+	@ctest --test-dir build/dev --output-on-failure -j$(JOBS) $(if $(FILTER),-R '$(FILTER)')
+
+test-build:
+	@cmake/setup.sh test
+	@$(MAKE) --no-print-directory build
+	@mkdir -p build && cmake --preset dev >build/dev-configure.log 2>&1 || { cat build/dev-configure.log; exit 1; }
+	@ninja -C build/dev -j$(JOBS)
+	@mkdir -p build && cmake --preset fuzz >build/fuzz-configure.log 2>&1 || { cat build/fuzz-configure.log; exit 1; }
+	@ninja -C build/fuzz -j$(JOBS) fuzz_targets
+
+lint: ## clang-format, clang-tidy, shellcheck, Python's own compiler
+	@cmake/setup.sh test
+	@tests/lint/lint.sh all
+
+bench: ## Side by side with PgBouncer, HAProxy and a bare relay
+	@cmake/setup.sh bench
+	@$(MAKE) --no-print-directory build
+	@$(PYTHON) bench/run.py
+
+fuzz: ## Runs each fuzz target for FUZZ_SECONDS (10)
+	@cmake/setup.sh test
+	@cmake --preset fuzz >/dev/null && ninja -C build/fuzz -j$(JOBS) fuzz_targets
+	@tests/fuzz/run.sh
+
+clean: ## Removes everything that was built
+	@rm -rf build/dev build/release build/tsan build/fuzz

@@ -1,0 +1,56 @@
+"""/metrics of both programs: well-formed, complete, true."""
+
+import pytest
+
+from support.pages import get, request
+from support.process import run
+from support.waiting import wait_for
+
+
+def promtool(text: str):
+    done = run(["promtool", "check", "metrics"], input=text, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_is_content(bed):
+    bed.write(users=("app", "legacy"), read_only=True, tags={"team": "shop", "cost-centre": 'a "quoted" one'})
+    operator = bed.operator()
+    sidecar = bed.sidecar_of(operator)
+    for _ in range(3):
+        bed.connect().execute("SELECT 1")
+    bed.connect().execute("SET work_mem = '5MB'")
+    promtool(sidecar.metrics().text)
+    promtool(operator.metrics().text)
+
+
+def test_what_has_to_be_there(bed):
+    sidecar = bed.sidecar(tags={"team": "shop"})
+    client = bed.connect()
+    for _ in range(10):
+        client.execute("SELECT 1")
+
+    def counted():
+        metrics = sidecar.metrics()
+        return metrics.sum("dbproxy_queries_total") >= 10 and metrics
+    metrics = wait_for(counted, what="ten queries are counted")
+    for name in ("dbproxy_clients", "dbproxy_server_connections", "dbproxy_clients_waiting",
+                 "dbproxy_longest_wait_seconds", "dbproxy_borrow_seconds_count", "dbproxy_query_seconds_count",
+                 "dbproxy_transactions_total", "dbproxy_queries_total", "dbproxy_logins_total", "dbproxy_config_version",
+                 "dbproxy_build_info", "dbproxy_proxy_info"):
+        assert metrics.has(name), f"{name} is missing\n{metrics.text}"
+    assert metrics.sum("dbproxy_clients") == 1
+    assert 'team="shop"' in metrics.text or "team" in metrics.text
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz", "/startupz"])
+def test_probes(bed, path):
+    sidecar = bed.sidecar()
+    assert request(sidecar.admin, path)[0] == 200
+
+
+def test_unknown_pages(bed):
+    sidecar = bed.sidecar()
+    assert request(sidecar.admin, "/no-such-page")[0] == 404
+    assert request(sidecar.admin, "/drain")[0] == 405
+    assert request(sidecar.admin, "/metrics", "POST")[0] == 405
+    assert get(sidecar.admin, "/metrics")

@@ -1,0 +1,156 @@
+"""What one client sets is there for that client, on whatever connection, and for nobody else. Never a leak."""
+
+import psycopg
+import pytest
+
+from support.waiting import wait_for
+
+
+def show(connection, name) -> str:
+    return connection.execute(f"SHOW {name}").fetchone()[0]
+
+
+def test_reported_settings_follow_their_client(bed):
+    """A pool of one, clients interleaved: application_name, TimeZone, DateStyle and the like, each its own."""
+    sidecar = bed.sidecar(limit=1)
+    zones = ["Asia/Tokyo", "Europe/Berlin", "America/New_York", "UTC"]
+    clients = [bed.connect(application_name=f"client-{number}") for number in range(4)]
+    for number, client in enumerate(clients):
+        client.execute(f"SET TimeZone = '{zones[number]}'")
+    clients[1].execute("SET DateStyle = 'German'")
+    clients[2].execute("SET IntervalStyle = 'iso_8601'")
+    clients[3].execute("SET client_encoding = 'LATIN1'")
+    for _ in range(5):
+        for number, client in enumerate(clients):
+            assert show(client, "TimeZone") == zones[number]
+            assert show(client, "application_name") == f"client-{number}"
+            assert client.info.parameter_status("TimeZone") == zones[number]
+    assert show(clients[1], "DateStyle").startswith("German") and not show(clients[0], "DateStyle").startswith("German")
+    assert show(clients[2], "IntervalStyle") == "iso_8601" and show(clients[0], "IntervalStyle") == "postgres"
+    assert show(clients[3], "client_encoding") == "LATIN1" and show(clients[0], "client_encoding") == "UTF8"
+    assert sum(row["servers_pinned"] for row in sidecar.json("pools")) == 0
+
+
+def test_reset_goes_back_to_the_clients_own_start(bed):
+    bed.sidecar(limit=1)
+    client, other = bed.connect(options="-c TimeZone=Asia/Tokyo"), bed.connect()
+    client.execute("SET TimeZone = 'Europe/Berlin'")
+    other.execute("SELECT 1")
+    client.execute("RESET TimeZone")
+    other.execute("SELECT 1")
+    assert show(client, "TimeZone") == "Asia/Tokyo"
+    assert show(other, "TimeZone") == bed.writer.sql("SHOW TimeZone")
+
+
+def test_set_is_undone_by_rollback(bed):
+    bed.sidecar(limit=1)
+    client, other = bed.connect(), bed.connect()
+    client.execute("SET TimeZone = 'Asia/Tokyo'")
+    client.execute("BEGIN")
+    client.execute("SET TimeZone = 'Europe/Berlin'")
+    client.execute("ROLLBACK")
+    other.execute("SELECT 1")
+    assert show(client, "TimeZone") == "Asia/Tokyo"
+    client.execute("BEGIN")
+    client.execute("SET LOCAL TimeZone = 'Europe/Berlin'")
+    client.execute("COMMIT")
+    other.execute("SELECT 1")
+    assert show(client, "TimeZone") == "Asia/Tokyo"
+
+
+LEAKS = {
+    "set": ("SET work_mem = '13MB'", "SHOW work_mem", "13MB"),
+    "set_config": ("SELECT set_config('work_mem', '13MB', false)", "SHOW work_mem", "13MB"),
+    "set in several statements": ("SELECT 1; SET work_mem = '13MB'", "SHOW work_mem", "13MB"),
+    "search_path": ("SET search_path = pg_catalog", "SHOW search_path", "pg_catalog"),
+    "set in a DO block": ("DO $$ BEGIN PERFORM set_config('work_mem', '13MB', false); END $$", "SHOW work_mem", "13MB"),
+    "temporary table": ("CREATE TEMP TABLE leak (n int)", "SELECT to_regclass('pg_temp.leak')::text", "leak"),
+    "select into temp": ("SELECT 1 AS n INTO TEMP leak", "SELECT to_regclass('pg_temp.leak')::text", "leak"),
+    "advisory lock": ("SELECT pg_advisory_lock(42)",
+                      "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()", "1"),
+    "listen": ("LISTEN orders_changed", "SELECT pg_listening_channels()", "orders_changed"),
+    "cursor with hold": ("DECLARE leak CURSOR WITH HOLD FOR SELECT 1", "SELECT name FROM pg_cursors", "leak"),
+    "prepare": ("PREPARE leak AS SELECT 1", "SELECT name FROM pg_prepared_statements WHERE from_sql", "leak"),
+    "session characteristics": ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY",
+                                "SHOW default_transaction_read_only", "on"),
+    "custom setting": ("SET app.tenant = '13'", "SELECT current_setting('app.tenant', true)", "13"),
+    "comment before": ("/* a */ -- b\n  set work_mem to '13MB'", "SHOW work_mem", "13MB"),
+}
+
+
+@pytest.mark.parametrize("name", LEAKS)
+@pytest.mark.parametrize("protocol", ["simple", "extended"])
+def test_nothing_leaks(bed, name, protocol):
+    """State made by one client stays with it for as long as it lives and is never seen by another."""
+    make, look, value = LEAKS[name]
+    if protocol == "extended" and make.startswith("SELECT 1;"):
+        pytest.skip("one statement per Parse")
+    bed.sidecar(limit=2)
+    owner, other = bed.connect(), bed.connect()
+    owner.execute(make, prepare=True if protocol == "extended" else None)
+
+    def seen(connection):
+        row = connection.execute(look).fetchone()
+        return row[0] if row else None
+    for _ in range(3):
+        assert seen(owner) == value
+        assert seen(other) != value
+    owner.close()
+    for _ in range(3):
+        fresh = bed.connect()
+        assert seen(fresh) != value
+        assert seen(other) != value
+        fresh.close()
+
+
+def test_prepared_statement_of_sql(bed):
+    bed.sidecar(limit=2)
+    owner, other = bed.connect(), bed.connect()
+    owner.execute("PREPARE q (int) AS SELECT $1 + 1")
+    other.execute("PREPARE q (int) AS SELECT $1 + 2")
+    for _ in range(3):
+        assert owner.execute("EXECUTE q (1)").fetchone() == (2,)
+        assert other.execute("EXECUTE q (1)").fetchone() == (3,)
+    owner.execute("DEALLOCATE q")
+    with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+        owner.execute("EXECUTE q (1)")
+    assert other.execute("EXECUTE q (1)").fetchone() == (3,)
+
+
+def test_listen_delivers(bed):
+    bed.sidecar(limit=3)
+    listener, speaker = bed.connect(), bed.connect()
+    listener.execute("LISTEN news")
+    speaker.execute("NOTIFY news, 'hello'")
+    note = next(listener.notifies(timeout=10))
+    assert (note.channel, note.payload) == ("news", "hello")
+
+
+def test_pins_are_shown_and_end_with_their_client(bed):
+    sidecar = bed.sidecar(limit=3)
+    client = bed.connect(application_name="pinner")
+    client.execute("SET work_mem = '13MB'")
+    rows = wait_for(lambda: sidecar.json("pins"), what="a pin is shown")
+    assert len(rows) == 1
+    assert rows[0]["application_name"] == "pinner" and rows[0]["user"] == "app" and rows[0]["reasons"]
+    assert sidecar.metrics().sum("dbproxy_pins_total") >= 1
+    client.close()
+    wait_for(lambda: not sidecar.json("pins"), what="the pin is gone")
+    assert bed.connect().execute("SHOW work_mem").fetchone()[0] != "13MB"
+
+
+def test_variable_sets_can_be_excluded_from_pinning(bed):
+    sidecar = bed.sidecar(limit=1, pool={"sessionPinningFilters": ["EXCLUDE_VARIABLE_SETS"]})
+    first, second = bed.connect(), bed.connect()
+    first.execute("SET work_mem = '13MB'")
+    assert second.execute("SELECT 1").fetchone() == (1,)
+    assert not sidecar.json("pins")
+
+
+def test_advisory_lock_of_a_killed_client_is_freed(bed):
+    bed.sidecar(limit=2)
+    victim = bed.raw_session()
+    victim.query("SELECT pg_advisory_lock(77)")
+    victim.close()
+    other = bed.connect()
+    wait_for(lambda: other.execute("SELECT pg_try_advisory_lock(77)").fetchone()[0], 10, "the lock is free", 0.1)
