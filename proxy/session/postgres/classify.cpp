@@ -59,7 +59,7 @@ class Classifier {
   void reset();
   void set_config(Tokenizer ahead);
   void execute();
-  void name_statement(std::string_view& which);
+  void count_name();
 
   bool at_assignment() const {
     return token_.is('.') || (token_.kind == TokenKind::kOperator && token_.text == "=") || word_ == Word::kTo ||
@@ -75,7 +75,7 @@ class Classifier {
   Token token_;
   Word word_ = Word::kOther;  // of the token, where it is a word without quotes
   Word before_[2] = {};       // of the two tokens before it
-  bool text_ended_ = false;
+  bool text_ended_ = false, statement_ended_ = false;
   bool maybe_advisory_ = false;                // the token before was such a name: a call, if a parenthesis follows
   bool pg_settings_ = false, update_ = false;  // both in one statement: UPDATE pg_settings calls set_config
   bool search_path_ = false;                   // a search path is set: pg_temp may stand in a string
@@ -83,17 +83,15 @@ class Classifier {
 };
 
 const Token& Classifier::next() {
+  if (statement_ended_) return token_;
   before_[1] = before_[0];
   before_[0] = word_;
   token_ = tokens_.next();
   word_ = Word::kOther;
-  if (token_.is(';')) {
+  if (token_.kind == TokenKind::kEnd || token_.is(';')) {
+    text_ended_ = token_.kind == TokenKind::kEnd;
+    statement_ended_ = true;
     token_ = Token{};
-    maybe_advisory_ = false;
-    return token_;
-  }
-  if (token_.kind == TokenKind::kEnd) {
-    text_ended_ = true;
     return token_;
   }
   observe();
@@ -246,7 +244,7 @@ bool Classifier::is_reported(std::string_view setting) const {
 }
 
 void Classifier::statement() {
-  update_ = pg_settings_ = maybe_advisory_ = false;
+  update_ = pg_settings_ = maybe_advisory_ = statement_ended_ = false;
   word_ = Word::kOther;
   do next();
   while (token_.is('('));
@@ -349,9 +347,9 @@ void Classifier::create() {
 }
 
 void Classifier::alter_or_drop() {
+  const bool alter = word_ == Word::kAlter;
   for (int words = 0; words < 6 && next().kind != TokenKind::kEnd; ++words)
-    if (word_ == Word::kCatalogObject || word_ == Word::kTable || word_ == Word::kSchema)
-      verdict_.may_report_catalog_change = true;
+    if (word_ == Word::kCatalogObject || (alter && word_ == Word::kTable)) verdict_.may_report_catalog_change = true;
 }
 
 void Classifier::declare() {
@@ -367,7 +365,7 @@ void Classifier::prepare() {
   next();
   if (transaction && token_.is_string()) return;
   pin(PinReason::kSqlPrepare);
-  name_statement(verdict_.prepared_name);
+  count_name();
   verdict_.prepared_name = name.text;
 }
 
@@ -385,18 +383,18 @@ void Classifier::deallocate() {
     return;
   }
   verdict_.deallocate = true;
-  name_statement(verdict_.prepared_name);
+  count_name();
   verdict_.prepared_name = name.text;
 }
 
 void Classifier::execute() {
   next();
   verdict_.executes_prepared = true;
-  name_statement(verdict_.executed_name);
+  count_name();
   verdict_.executed_name = token_.text;
 }
 
-void Classifier::name_statement(std::string_view& /*which*/) {
+void Classifier::count_name() {
   if (names_seen_) verdict_.several_names = true;
   names_seen_ = true;
 }
@@ -410,6 +408,7 @@ void Classifier::begin(bool start) {
 }
 
 void Classifier::set() {
+  verdict_.sets = true;
   next();
   if (word_ == Word::kLocal) {
     // Ends with the transaction; but `SET local.x = 1` is a setting of that name.

@@ -58,6 +58,7 @@ struct Verdict {
   std::uint32_t pins = 0;             // PinReason bits
   std::uint32_t statement_count = 0;  // empty ones not counted; too high for functions with BEGIN ATOMIC and for rules
   bool reported_setting : 1 = false;  // SET, RESET, set_config of a setting that comes back as ParameterStatus
+  bool sets : 1 = false;              // any SET at all, also SET LOCAL and SET TRANSACTION: the tag SET is no surprise
   bool reset_all : 1 = false;
   bool reset_other : 1 = false;  // RESET of something that is not reported: to the connection's start-up value
   bool begin_only : 1 = false;   // the text is one BEGIN or START TRANSACTION with its modes, nothing else

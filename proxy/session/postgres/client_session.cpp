@@ -1,11 +1,24 @@
 #include "proxy/session/postgres/client_session.hpp"
 
+#include "proxy/session/postgres/tokenizer.hpp"
 #include "proxy/wire/postgres/messages.hpp"
 #include "proxy/wire/postgres/reader.hpp"
 
 namespace dbproxy::session::postgres {
 
 namespace wire = dbproxy::wire::postgres;
+
+namespace {
+
+// Client encodings in which a character may end in the byte of a backslash.
+bool may_hide_backslash(std::string_view encoding) {
+  for (auto known : {"SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004"}) {
+    if (encoding == known) return true;
+  }
+  return false;
+}
+
+}  // namespace
 
 ClientSession::~ClientSession() = default;
 
@@ -43,7 +56,9 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
       case 'F':
         if (server == nullptr) return ClientVerdict::kNeedServer;
         if (!server->skipping_) {
-          note({.pins = kPinProtocol}, "FunctionCall", options);
+          Verdict opaque;
+          opaque.pins = bit(PinReason::kProtocol);
+          note(opaque, "FunctionCall", options);
           server->requests_.push(RequestKind::kFunctionCall);
           server->sync_pending_ = false;
         }
@@ -65,7 +80,7 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
       case 'S':
       case 'H': {
         bool text = frame.type == 'Q' || frame.type == 'P';
-        if (frame.size > (text ? kMaxStatement : kMaxNames)) {
+        if (frame.size > (text ? kMaxStatement + 1024 : kMaxNames)) {
           return text ? refuse("54000", "statement is longer than 64 MB",
                                "Load large amounts of data with COPY or bind parameters.")
                       : refuse("08P01", "message is too long for its type");
@@ -162,6 +177,9 @@ ClassifyOptions ClientSession::classify_options(const Step& step) const {
   auto strings = settings ? settings->find("standard_conforming_strings") : nullptr;
   options.standard_conforming_strings = strings == nullptr || *strings == "on";
   options.search_path_reported = settings && settings->find("search_path") != nullptr;
+  options.read_only_reported = settings && settings->find("default_transaction_read_only") != nullptr;
+  auto encoding = settings ? settings->find("client_encoding") : nullptr;
+  options.backslash_in_characters = encoding != nullptr && may_hide_backslash(*encoding);
   return options;
 }
 
@@ -176,7 +194,7 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   unnamed_.current.reset();
   server.unnamed_.reset();
   auto& entry = server.requests_.push(RequestKind::kQuery);
-  entry.settings_expected = verdict.reported_setting;
+  entry.settings_expected = verdict.sets;
   server.sync_pending_ = false;
   step.to_server.ref(whole);
   wait_for_quiet_ = verdict.discard_all || verdict.deallocate_all;
@@ -286,7 +304,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
   if (target) {
     note(target->verdict, target->text(), step.options);
     shadow_names(step, target->verdict, false);
-    execute_sets_ = execute_sets_ || target->verdict.reported_setting;
+    execute_sets_ = execute_sets_ || target->verdict.sets;
     if (keep_text) last_text = target->text();
   }
   server.requests_.push(RequestKind::kBind).statement = target;
@@ -347,7 +365,7 @@ ClientVerdict ClientSession::close(Step& step, std::string_view whole) {
       auto it = names_.find(name);
       closing = it != names_.end() ? &it->second : nullptr;
     }
-    bool real = closing == nullptr ? (pins_ & kPinSqlPrepare) != 0 : closing->materialized;
+    bool real = closing == nullptr ? (pins_ & bit(PinReason::kSqlPrepare)) != 0 : closing->materialized;
     auto previous = closing != nullptr ? closing->current : StatementPtr();
     if (closing != nullptr) closing->current.reset();
     if (!real || step.server == nullptr) {
@@ -407,7 +425,7 @@ void ClientSession::discarded_all() {
 
 void ClientSession::note(const Verdict& verdict, std::string_view text, const ClientOptions& options) {
   auto reasons = verdict.pins;
-  if (options.sequence_pinning && verdict.uses_sequence) reasons |= kPinSequence;
+  if (options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
   if (reasons == 0) return;
   if (pins_ == 0) pin_statement_ = digest(text);
   pins_ |= reasons;
@@ -459,7 +477,7 @@ void ClientSession::shadow_names(Step& step, const Verdict& verdict, bool simple
     return;
   }
   if (!verdict.deallocate && !verdict.executes_prepared) return;
-  auto it = names_.find(unquote_identifier(verdict.statement_name));
+  auto it = names_.find(identifier_name(verdict.executes_prepared ? verdict.executed_name : verdict.prepared_name));
   if (it == names_.end() || !it->second.current) return;
   auto& named = it->second;
   auto& server = *step.server;

@@ -15,8 +15,6 @@
 
 namespace dbproxy::session::postgres {
 
-// Statements are looked into whole up to this size; longer ones are refused with 54000.
-inline constexpr std::size_t kMaxStatement = 64u << 20;
 // Bind's two names, Describe, Close, Execute.
 inline constexpr std::size_t kMaxNames = 16u << 10;
 // Statements kept prepared on one server connection; the least recently used goes.

@@ -32,7 +32,7 @@ enum class ErrorText : std::uint8_t { kAsIs, kStatementExists, kNoUnnamedStateme
 struct Request {
   RequestKind kind = RequestKind::kQuery;
   bool hidden = false;             // the client never asked for it: its answer is dropped
-  bool settings_expected = false;  // the text was seen to set something that is tracked or local
+  bool settings_expected = false;  // the text was seen to hold a SET, so that the tag tells nothing new
   char answer = 0;                 // kLocal
   ErrorText error_text = ErrorText::kAsIs;
   StatementPtr statement;          // kParse: what is being prepared; kBind: what is bound

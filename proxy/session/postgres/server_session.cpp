@@ -98,7 +98,7 @@ bool ServerSession::message(char type, std::string_view whole, ClientSession* cl
       return true;
     }
     case 'A':
-      forward = client != nullptr && (client->pins() & kPinListen) != 0;
+      forward = client != nullptr && (client->pins() & bit(PinReason::kListen)) != 0;
       return true;
     case 'N':
       return true;
@@ -133,20 +133,20 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
   // The tag is the server's own word for what ran, whatever the text looked like.
   switch (tag.empty() ? '\0' : tag[0]) {
     case 'S':
-      if (tag == "SET" && !front.settings_expected) events_.pins |= kPinSetVariable;
+      if (tag == "SET" && !front.settings_expected) events_.pins |= bit(PinReason::kSetVariable);
       break;
     case 'R':
       if (tag == "RESET") events_.lost_init = true;
       break;
     case 'L':
-      if (tag == "LISTEN") events_.pins |= kPinListen;
-      if (tag == "LOAD") events_.pins |= kPinLoad;
+      if (tag == "LISTEN") events_.pins |= bit(PinReason::kListen);
+      if (tag == "LOAD") events_.pins |= bit(PinReason::kLoad);
       break;
     case 'P':
-      if (tag == "PREPARE") events_.pins |= kPinSqlPrepare;
+      if (tag == "PREPARE") events_.pins |= bit(PinReason::kSqlPrepare);
       break;
     case 'D':
-      if (tag == "DO") events_.pins |= kPinOpaque;
+      if (tag == "DO") events_.pins |= bit(PinReason::kOpaque);
       if (tag == "DISCARD ALL" || tag == "DEALLOCATE ALL") {
         prepared_.clear();
         unnamed_.reset();
@@ -159,7 +159,7 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
       }
       break;
     case 'C':
-      if (tag == "CALL") events_.pins |= kPinOpaque;
+      if (tag == "CALL") events_.pins |= bit(PinReason::kOpaque);
       break;
     default:
       break;

@@ -1,0 +1,316 @@
+#include <gtest/gtest.h>
+
+#include "proxy/session/postgres/client_session.hpp"
+#include "proxy/wire/postgres/messages.hpp"
+#include "proxy/wire/postgres/reader.hpp"
+
+namespace dbproxy::session::postgres {
+namespace {
+
+namespace wire = dbproxy::wire::postgres;
+
+std::string flat(Output& output) {
+  std::string bytes;
+  output.append_to(bytes, 0);
+  output.clear();
+  return bytes;
+}
+
+// "Q(select 1) Z(I) E(26000: …)": the messages in `bytes`, shortened for comparison.
+std::string shown(std::string_view bytes) {
+  std::string out;
+  while (!bytes.empty()) {
+    auto frame = wire::scan_frame(bytes);
+    if (frame.scan != wire::Scan::kMessage || frame.size > bytes.size()) return out + "<broken>";
+    wire::Reader reader(bytes.substr(wire::kHeaderSize, frame.size - wire::kHeaderSize));
+    if (!out.empty()) out += ' ';
+    out += frame.type;
+    auto quoted = [&] { out += "(" + std::string(reader.cstring()) + ")"; };
+    if (frame.type == 'Q' || frame.type == 'P') quoted();
+    if (frame.type == 'B') {
+      reader.cstring();
+      quoted();
+    }
+    if (frame.type == 'D' && frame.size > 6) {
+      out += static_cast<char>(reader.u8());
+      quoted();
+    }
+    if (frame.type == 'C') quoted();
+    if (frame.type == 'E' && frame.size > 10) {
+      auto fields = wire::read_error(bytes.substr(wire::kHeaderSize, frame.size - wire::kHeaderSize));
+      out += "(" + std::string(fields.sqlstate) + ")";
+    }
+    if (frame.type == 'Z') out += bytes[5];
+    bytes.remove_prefix(frame.size);
+  }
+  return out;
+}
+
+struct Script : ::testing::Test {
+  StatementCache cache{"p_"};
+  SettingsInterner interner;
+  SettingsPtr settings = interner.intern({{"application_name", "a"}, {"standard_conforming_strings", "on"}});
+  ServerSession server{interner, settings};
+  ClientSession client{cache, settings};
+  ClientSession other{cache, settings};
+  ClientOptions options;
+
+  // Feeds what a client sends; returns what went to the server, and appends to `told` what the client was told.
+  std::string told;
+  ClientVerdict verdict{};
+  std::string sent(ClientSession& from, const std::string& bytes, bool attached = true) {
+    Output to_server, to_client;
+    std::size_t consumed = 0;
+    verdict = from.feed(bytes, consumed, attached ? &server : nullptr, to_server, to_client, options);
+    told += flat(to_client);
+    return shown(flat(to_server));
+  }
+  ServerVerdict server_verdict{};
+  std::string got(ClientSession& to, const std::string& bytes) {
+    Output out;
+    std::size_t consumed = 0;
+    server_verdict = server.feed(bytes, consumed, &to, out);
+    if (consumed != bytes.size()) ADD_FAILURE() << "left over";
+    return shown(flat(out));
+  }
+
+  static std::string q(std::string_view sql) {
+    std::string out;
+    wire::query(out, sql);
+    return out;
+  }
+  static std::string p(std::string_view name, std::string_view sql) {
+    std::string out;
+    wire::parse(out, name, sql, "");
+    return out;
+  }
+  static std::string b(std::string_view name) {
+    std::string out;
+    wire::MessageWriter(out, 'B').cstring("").cstring(name).u16(0).u16(0).u16(0);
+    return out;
+  }
+  static std::string e() {
+    std::string out;
+    wire::MessageWriter(out, 'E').cstring("").u32(0);
+    return out;
+  }
+  static std::string d(std::string_view name) {
+    std::string out;
+    wire::MessageWriter(out, 'D').u8('S').cstring(name);
+    return out;
+  }
+  static std::string c(std::string_view name) {
+    std::string out;
+    wire::close_statement(out, name);
+    return out;
+  }
+  static std::string s() { return m('S'); }
+  static std::string m(char type) {
+    std::string out;
+    wire::empty_message(out, type);
+    return out;
+  }
+  static std::string z(char status = 'I') {
+    std::string out;
+    wire::ready_for_query(out, status);
+    return out;
+  }
+  static std::string tag(std::string_view text) {
+    std::string out;
+    wire::command_complete(out, text);
+    return out;
+  }
+  static std::string error(std::string_view sqlstate, std::string_view severity = "ERROR") {
+    std::string out;
+    wire::error_response(out, {.severity = severity, .sqlstate = sqlstate, .message = "m"});
+    return out;
+  }
+};
+
+TEST_F(Script, ASimpleQueryGoesThroughAndFreesTheServer) {
+  EXPECT_EQ(sent(client, q("SELECT 1"), false), "");
+  EXPECT_EQ(verdict, ClientVerdict::kNeedServer);
+  EXPECT_EQ(sent(client, q("SELECT 1")), "Q(SELECT 1)");
+  EXPECT_FALSE(client.can_release(server));
+  EXPECT_EQ(got(client, tag("SELECT 1") + z()), "C(SELECT 1) ZI");
+  EXPECT_EQ(server_verdict, ServerVerdict::kReady);
+  EXPECT_TRUE(client.can_release(server));
+}
+
+TEST_F(Script, ATransactionKeepsTheServer) {
+  sent(client, q("BEGIN"));
+  got(client, tag("BEGIN") + z('T'));
+  EXPECT_FALSE(client.can_release(server));
+  sent(client, q("COMMIT"));
+  got(client, tag("COMMIT") + z());
+  EXPECT_TRUE(client.can_release(server));
+}
+
+TEST_F(Script, NamedStatementsAreSharedUnderOurNames) {
+  EXPECT_EQ(sent(client, p("mine", "SELECT 1") + d("mine") + s()), "P(p_1) DS(p_1) S");
+  EXPECT_EQ(got(client, m('1') + m('n') + z()), "1 n ZI");
+  EXPECT_EQ(sent(other, p("x", "SELECT 1") + b("x") + e() + s()), "B(p_1) E S");
+  EXPECT_EQ(shown(told), "1");
+  EXPECT_EQ(got(other, m('2') + tag("SELECT 1") + z()), "2 C(SELECT 1) ZI");
+}
+
+TEST_F(Script, AStatementIsPreparedAgainWhereTheClientLands) {
+  sent(client, p("mine", "SELECT 1") + s());
+  got(client, m('1') + z());
+  ServerSession elsewhere{interner, settings};
+  Output to_server, to_client;
+  std::size_t consumed = 0;
+  auto bytes = b("mine") + e() + s();
+  client.feed(bytes, consumed, &elsewhere, to_server, to_client, options);
+  EXPECT_EQ(shown(flat(to_server)), "P(p_1) B(p_1) E S");
+  Output out;
+  auto reply = m('1') + m('2') + tag("SELECT 1") + z();
+  elsewhere.feed(reply, consumed, &client, out);
+  EXPECT_EQ(shown(flat(out)), "2 C(SELECT 1) ZI");
+}
+
+TEST_F(Script, AnAnswerOfOurOwnWaitsForItsTurn) {
+  sent(other, p("x", "SELECT 1") + s());
+  got(other, m('1') + z());
+  EXPECT_EQ(sent(client, p("", "SELECT 2") + p("mine", "SELECT 1") + c("mine") + s()), "P() S");
+  EXPECT_EQ(told, "");
+  EXPECT_EQ(got(client, m('1')), "1 1 3");
+  EXPECT_EQ(got(client, z()), "ZI");
+}
+
+TEST_F(Script, AnErrorInMidPipelineUndoesWhatWasSkipped) {
+  EXPECT_EQ(sent(client, p("a", "SELECT 1") + p("b", "SELEC") + p("c", "SELECT 3") + s()), "P(p_1) P(p_2) P(p_3) S");
+  EXPECT_EQ(got(client, m('1') + error("42601")), "1 E(42601)");
+  EXPECT_EQ(got(client, z()), "ZI");
+  EXPECT_EQ(sent(client, p("c", "SELECT 3") + p("b", "SELECT 2") + s()), "P(p_4) P(p_5) S");
+  EXPECT_EQ(got(client, m('1') + m('1') + z()), "1 1 ZI");
+}
+
+TEST_F(Script, AfterAnErrorWithoutSyncEverythingIsSkipped) {
+  sent(client, p("", "SELEC") + m('H'));
+  got(client, error("42601"));
+  EXPECT_FALSE(client.can_release(server));
+  EXPECT_EQ(sent(client, b("") + e()), "");
+  EXPECT_EQ(sent(client, s()), "S");
+  got(client, z());
+  EXPECT_TRUE(client.can_release(server));
+}
+
+TEST_F(Script, TheSameNameTwiceIsTheServersErrorInOurWords) {
+  sent(client, p("a", "SELECT 1") + s());
+  got(client, m('1') + z());
+  EXPECT_EQ(sent(client, p("a", "SELECT 2") + s()), "B(p_none) S");
+  EXPECT_EQ(got(client, error("26000") + z()), "E(42P05) ZI");
+  EXPECT_EQ(sent(client, b("a") + s()), "B(p_1) S");
+}
+
+TEST_F(Script, ANamelessStatementNeverCrossesToAnotherClient) {
+  sent(client, p("", "SELECT 'mine'") + s());
+  got(client, m('1') + z());
+  EXPECT_EQ(sent(other, b("") + s()), "B(p_none) S");
+  EXPECT_EQ(got(other, error("26000") + z()), "E(26000) ZI");
+  EXPECT_EQ(sent(client, b("") + e() + s()), "P() B() E S");
+}
+
+TEST_F(Script, CopyInEatsTheSyncThatCameTooEarly) {
+  sent(client, p("", "COPY t FROM STDIN") + b("") + e() + s());
+  std::string copy_in;
+  wire::MessageWriter(copy_in, 'G').u8(0).u16(0);
+  EXPECT_EQ(got(client, m('1') + m('2') + copy_in), "1 2 G");
+  std::string data;
+  wire::MessageWriter(data, 'd').bytes("1\n");
+  EXPECT_EQ(sent(client, data + m('c') + s()), "d c S");
+  got(client, tag("COPY 1") + z());
+  EXPECT_TRUE(client.can_release(server));
+}
+
+TEST_F(Script, LateCopyDataIsDropped) {
+  std::string data;
+  wire::MessageWriter(data, 'd').bytes("1\n");
+  EXPECT_EQ(sent(client, data + m('c'), false), "");
+  EXPECT_EQ(verdict, ClientVerdict::kMore);
+}
+
+TEST_F(Script, ReportedSettingsFollowTheirClient) {
+  sent(client, q("SET application_name = 'b'"));
+  std::string report;
+  wire::parameter_status(report, "application_name", "b");
+  EXPECT_EQ(got(client, tag("SET") + report + z()), "C(SET) S ZI");
+  EXPECT_TRUE(client.can_release(server));
+  client.detaching(server);
+  Output to_server, to_client;
+  other.attached(server, to_server, to_client);
+  EXPECT_EQ(shown(flat(to_server)), "Q(SELECT pg_catalog.set_config(E'application_name', E'a', false))");
+  std::string back;
+  wire::parameter_status(back, "application_name", "a");
+  EXPECT_EQ(got(other, back + tag("SELECT 1") + z()), "");
+  EXPECT_EQ(server.settings(), settings);
+  client.attached(server, to_server, to_client);
+  EXPECT_EQ(shown(flat(to_server)), "Q(SELECT pg_catalog.set_config(E'application_name', E'b', false))");
+}
+
+TEST_F(Script, OtherStatePins) {
+  for (auto sql : {"SET work_mem = '8MB'", "LISTEN x", "CREATE TEMP TABLE t (i int)", "SELECT pg_advisory_lock(1)",
+                   "PREPARE x AS SELECT 1", "DO $$ begin end $$"}) {
+    ClientSession one(cache, settings);
+    sent(one, q(sql));
+    got(one, tag("X") + z());
+    EXPECT_NE(one.pins(), 0u) << sql;
+    EXPECT_FALSE(one.can_release(server)) << sql;
+  }
+}
+
+TEST_F(Script, DiscardAllUnpinsAndForgetsStatements) {
+  sent(client, p("a", "SELECT 1") + s());
+  got(client, m('1') + z());
+  sent(client, q("SET work_mem = '8MB'"));
+  got(client, tag("SET") + z());
+  EXPECT_NE(client.pins(), 0u);
+  EXPECT_EQ(sent(client, q("DISCARD ALL") + b("a") + s()), "Q(DISCARD ALL)");
+  EXPECT_EQ(verdict, ClientVerdict::kWait);
+  got(client, tag("DISCARD ALL") + z());
+  EXPECT_EQ(client.pins(), 0u);
+  EXPECT_EQ(sent(client, b("a") + s()), "B(a) S");  // unknown: the server says so
+}
+
+TEST_F(Script, DeallocateFindsTheClientsOwnName) {
+  sent(client, p("a", "SELECT 1") + s());
+  got(client, m('1') + z());
+  EXPECT_EQ(sent(client, q("DEALLOCATE a")), "P(a) S Q(DEALLOCATE a)");
+  EXPECT_EQ(got(client, m('1') + z() + tag("DEALLOCATE") + z()), "C(DEALLOCATE) ZI");
+  EXPECT_EQ(sent(client, p("a", "SELECT 2") + s()), "P(p_2) S");
+}
+
+TEST_F(Script, MessagesThatLieAreRefused) {
+  sent(client, std::string("Q\xff\xff\xff\xff", 5));
+  EXPECT_EQ(verdict, ClientVerdict::kRefuse);
+  sent(client, std::string("Q\0\0\0\x05x", 6));
+  EXPECT_EQ(verdict, ClientVerdict::kRefuse);
+  sent(client, std::string("P\0\0\0\x06\0\0", 7));
+  EXPECT_EQ(verdict, ClientVerdict::kRefuse);
+}
+
+// The same conversation, its bytes cut at every place: what comes out is the same.
+TEST_F(Script, EverySplitGivesTheSame) {
+  auto request = p("mine", "SELECT $1") + b("mine") + d("mine") + e() + c("mine") + s() + q("SELECT 2");
+  auto whole = [&](std::size_t cut) {
+    StatementCache fresh{"p_"};
+    ClientSession one(fresh, settings);
+    ServerSession upstream(interner, settings);
+    std::string to_server_bytes, buffer;
+    for (auto piece : {request.substr(0, cut), request.substr(cut)}) {
+      buffer += piece;
+      Output to_server, to_client;
+      std::size_t consumed = 0;
+      EXPECT_EQ(one.feed(buffer, consumed, &upstream, to_server, to_client, options), ClientVerdict::kMore);
+      to_server_bytes += flat(to_server);
+      buffer.erase(0, consumed);
+    }
+    return to_server_bytes;
+  };
+  auto expected = whole(0);
+  for (std::size_t cut = 1; cut <= request.size(); ++cut) ASSERT_EQ(whole(cut), expected) << cut;
+}
+
+}  // namespace
+}  // namespace dbproxy::session::postgres
