@@ -87,7 +87,7 @@ java_drivers() {
 
 go_drivers() {
   say "pgx → the Go module cache"
-  (cd tests/drivers/pgx && GOFLAGS=-mod=mod GOTOOLCHAIN=local go mod download)
+  (cd tests/drivers/pgx && GOTOOLCHAIN=local go mod download)
 }
 
 postgresql_18() {

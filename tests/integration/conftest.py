@@ -1,6 +1,7 @@
 """Fixtures: a PostgreSQL cluster of each version for the whole run, and a `bed` with sidecars for each test."""
 
 import contextlib
+import os
 import sys
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from support.ports import free_port  # noqa: E402
 from support.postgres import PASSWORDS  # noqa: E402
 from support.sidecar import Sidecar  # noqa: E402
 from support.testbed import Testbed  # noqa: E402
+
+# Proves the tests themselves: clients talk to the database and there is no sidecar. What only a proxy does then fails.
+DIRECT = os.environ.get("DBPROXY_TEST_DIRECT") == "1"
 
 
 @pytest.fixture(scope="session")
@@ -44,6 +48,8 @@ class Bed:
         self.sidecars: list[Sidecar] = []
         self.operators: list[Operator] = []
         self.resources = contextlib.ExitStack()
+        if DIRECT:
+            self.port, self.readers = cluster.writer.port, cluster.replicas[0].port
 
     @property
     def writer(self):
@@ -57,6 +63,8 @@ class Bed:
     def sidecar(self, wait=True, write=True, users=("app",), read_only=False, extra=(), binary=None, env=None,
                 **options) -> Sidecar:
         """A sidecar on manifests. `limit=N` is so many server connections, of the 100 that the database allows."""
+        if DIRECT:
+            return None
         if "limit" in options:
             options["pool"] = {"maxConnectionsPercent": options.pop("limit"), **options.get("pool", {})}
         if write:
