@@ -1,0 +1,40 @@
+// Outbox: what waits to be written to the operator. Replies go first and in order; of reports only the newest per
+// subject is kept, and what the operator knows already on this stream is not said again. Not thread-safe.
+#pragma once
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <string>
+#include <tuple>
+
+#include "dbproxy/v1/control.pb.h"
+
+#include "proxy/worker/service.hpp"
+
+namespace dbproxy::control {
+
+class Outbox {
+ public:
+  void reply(v1::ConfigReply reply);
+  void status(const worker::ProxyRow& row);
+  void observation(const worker::TargetObservation& observation);
+
+  std::optional<v1::SidecarMessage> take();
+  bool empty() const { return replies_.empty() && reports_.empty(); }
+  bool has_reply() const { return !replies_.empty(); }
+
+  // A new stream: replies of the one before mean nothing, reports have to be made again.
+  void new_stream();
+
+ private:
+  using Key = std::tuple<int, std::string, std::string, std::string>;  // kind, proxy, target, user
+  void report(Key key, v1::SidecarMessage message);
+
+  std::deque<v1::SidecarMessage> replies_;
+  std::map<Key, v1::SidecarMessage> reports_;  // to be sent
+  std::map<Key, std::string> said_;            // serialised, as the operator last heard it
+  std::map<Key, v1::SidecarMessage> current_;  // target reports that hold now
+};
+
+}  // namespace dbproxy::control
