@@ -1,0 +1,164 @@
+#include "operator/control/hub.hpp"
+
+#include <chrono>
+
+#include "operator/control/stream.hpp"
+#include "proxy/base/log.hpp"
+#include "proxy/wire/control/convert.hpp"
+
+namespace dbproxy::operator_control {
+namespace {
+constexpr std::chrono::seconds kVerifyEvery{30};
+}  // namespace
+
+Hub::Hub(ServerOptions o, const TokenStore& t, metrics::Registry& registry, const Clock& c)
+    : options(std::move(o)),
+      tokens(t),
+      clock(c),
+      admissions_(options.admissions_per_second, options.admission_burst, clock.now()),
+      next_verify_(clock.now() + kVerifyEvery),
+      connected_(registry.gauge("dbproxy_operator_sidecars_connected", "Sidecars whose stream is up")),
+      pushes_(registry.counter("dbproxy_operator_config_pushes_total", "Configurations sent to sidecars")),
+      acks_(registry.counter("dbproxy_operator_config_acks_total", "Configurations that sidecars put in force")),
+      nacks_(registry.counter("dbproxy_operator_config_nacks_total", "Configurations that sidecars refused")),
+      refused_(
+          registry.counter("dbproxy_operator_streams_refused_total", "Streams ended for what they asked or sent")) {}
+
+void Hub::opened(const std::shared_ptr<Stream>& stream) {
+  const std::lock_guard lock(mutex_);
+  streams_.emplace(stream.get(), stream);
+}
+
+void Hub::enroll(const std::shared_ptr<Stream>& stream, const std::string& identity) {
+  std::shared_ptr<Stream> older;
+  {
+    const std::lock_guard lock(mutex_);
+    std::weak_ptr<Stream>& current = by_identity_[identity];
+    older = current.lock();
+    if (!older) connected_.add();
+    current = stream;
+    if (complete_) stream->serve(book_);
+  }
+  if (older && older != stream) {
+    log::warn("control", "a newer stream of the same identity replaces one", {{"identity", identity}});
+    older->end({grpc::StatusCode::ABORTED, "a newer stream of the same identity took over"});
+  }
+}
+
+void Hub::closed(const Stream* stream) {
+  const std::string identity = stream->identity();
+  const std::lock_guard lock(mutex_);
+  streams_.erase(stream);
+  const auto current = by_identity_.find(identity);
+  if (current == by_identity_.end() || current->second.lock().get() != stream) return;
+  by_identity_.erase(current);
+  connected_.sub();
+}
+
+bool Hub::admit() {
+  const std::lock_guard lock(mutex_);
+  return admissions_.take(clock.now());
+}
+
+pki::Identity Hub::listener_identity(const std::string& identity) {
+  if (options.authority.certificate_pem.empty()) return {};
+  const std::lock_guard lock(certificates_mutex_);
+  pki::Identity& known = certificates_[identity];
+  if (!known.certificate_pem.empty()) {
+    const Result<bool> due = pki::needs_renewal(known.certificate_pem, clock);
+    if (due.has_value() && !due.value()) return known;
+  }
+  const Result<pki::Identity> made = pki::issue(
+      options.authority,
+      {.common_name = "localhost", .dns_names = {"localhost"}, .addresses = {"127.0.0.1", "::1"}, .days = 90}, clock);
+  if (made.has_error()) {
+    log::error("control", "cannot issue a certificate for a sidecar's listeners",
+               {{"identity", identity}, {"error", made.error().message()}});
+    return {};
+  }
+  known = made.value();
+  return known;
+}
+
+bool Hub::is_due(const std::string& identity) {
+  const std::lock_guard lock(certificates_mutex_);
+  const auto known = certificates_.find(identity);
+  if (known == certificates_.end()) return false;
+  const Result<bool> due = pki::needs_renewal(known->second.certificate_pem, clock);
+  return due.has_error() || due.value();
+}
+
+void Hub::publish(const std::map<std::string, config::SnapshotPtr>& changed) {
+  const std::lock_guard publishing(publish_mutex_);
+  std::map<std::string, PublishedPtr> news;
+  for (const auto& [proxy, snapshot] : changed) {
+    PublishedPtr& published = news[proxy];
+    if (!snapshot) continue;
+    v1::Snapshot message = wire_control::to_proto(*snapshot);
+    published = std::make_shared<const Published>(Published{snapshot, wire_control::digest(message)});
+    wire_control::wipe(message);
+  }
+  bool first = false;
+  std::vector<std::shared_ptr<Stream>> to;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [proxy, published] : news) {
+      if (published) {
+        book_[proxy] = published;
+      } else {
+        book_.erase(proxy);
+      }
+    }
+    first = !std::exchange(complete_, true);
+    for (const auto& [key, stream] : streams_) to.push_back(stream);
+  }
+  for (const std::shared_ptr<Stream>& stream : to) {
+    if (first) {
+      stream->serve(news);
+    } else {
+      stream->publish(news);
+    }
+  }
+}
+
+void Hub::tick() {
+  const TimePoint now = clock.now();
+  const bool verify = now >= next_verify_;
+  if (verify) next_verify_ = now + kVerifyEvery;
+  for (const std::shared_ptr<Stream>& stream : streams()) {
+    if (stream->waits_for_hello() && now - stream->opened_at() >= options.hello_timeout) {
+      count_refused();
+      stream->end({grpc::StatusCode::DEADLINE_EXCEEDED, "no Hello came in time"});
+    }
+    if (verify && !stream->token_is_good()) {
+      log::warn("control", "sidecar's token is no longer good", {{"identity", stream->identity()}});
+      stream->end({grpc::StatusCode::UNAUTHENTICATED, "the token is no longer good"});
+    }
+    if (verify && is_due(stream->identity())) stream->refresh();
+  }
+}
+
+std::vector<std::shared_ptr<Stream>> Hub::streams() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::shared_ptr<Stream>> out;
+  for (const auto& [key, stream] : streams_) out.push_back(stream);
+  return out;
+}
+
+void Hub::count(Session::Answer answer) {
+  const std::lock_guard lock(count_mutex_);
+  if (answer == Session::Answer::kAck) acks_.add();
+  if (answer == Session::Answer::kNack) nacks_.add();
+}
+
+void Hub::count_push() {
+  const std::lock_guard lock(count_mutex_);
+  pushes_.add();
+}
+
+void Hub::count_refused() {
+  const std::lock_guard lock(count_mutex_);
+  refused_.add();
+}
+
+}  // namespace dbproxy::operator_control

@@ -1,0 +1,66 @@
+// Hub: what all streams share: the book of published snapshots, admission, certificates. Internal to operator_control.
+//
+// Lock order: the hub's lock may be held while a stream's is taken, never the other way round.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "operator/control/server.hpp"
+#include "operator/control/session.hpp"
+#include "operator/control/token_bucket.hpp"
+
+namespace dbproxy::operator_control {
+
+class Stream;
+
+class Hub {
+ public:
+  Hub(ServerOptions options, const TokenStore& tokens, metrics::Registry& registry, const Clock& clock);
+
+  // Called by a stream whose Hello was taken: it is served from now on; an older one of the same identity ends.
+  void enroll(const std::shared_ptr<Stream>& stream, const std::string& identity);
+  void opened(const std::shared_ptr<Stream>& stream);  // no Hello yet
+  void closed(const Stream* stream);
+
+  bool admit();  // false: too many at once, come back later
+  pki::Identity listener_identity(const std::string& identity);
+
+  void publish(const std::map<std::string, config::SnapshotPtr>& changed);
+  // Ends streams without a Hello in time, with a token that is no longer good, and renews certificates.
+  void tick();
+  std::vector<std::shared_ptr<Stream>> streams() const;
+  void count(Session::Answer answer);
+  void count_push();
+  void count_refused();
+
+  const ServerOptions options;
+  const TokenStore& tokens;
+  const Clock& clock;
+  std::function<void(const TargetReport&)> target_report;
+
+ private:
+  bool is_due(const std::string& identity);  // its listener certificate
+
+  mutable std::mutex mutex_;
+  std::mutex publish_mutex_;  // one publication at a time, so that streams see them in order
+  bool complete_ = false;     // the first publication has been
+  std::map<std::string, PublishedPtr> book_;
+  std::map<const Stream*, std::shared_ptr<Stream>> streams_;
+  std::map<std::string, std::weak_ptr<Stream>> by_identity_;
+  // Streams ask for these two with their own lock held, so they are not the hub's.
+  std::mutex certificates_mutex_, count_mutex_;
+  std::map<std::string, pki::Identity> certificates_;  // by identity
+  TokenBucket admissions_;
+  TimePoint next_verify_;
+  metrics::Cell& connected_;
+  metrics::Cell& pushes_;
+  metrics::Cell& acks_;
+  metrics::Cell& nacks_;
+  metrics::Cell& refused_;
+};
+
+}  // namespace dbproxy::operator_control

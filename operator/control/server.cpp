@@ -1,0 +1,147 @@
+#include "operator/control/server.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+#include <thread>
+#include <tuple>
+
+#include "dbproxy/v1/control.grpc.pb.h"
+
+#include "operator/control/hub.hpp"
+#include "operator/control/stream.hpp"
+#include "proxy/wire/control/grpc_log.hpp"
+#include "proxy/wire/control/limits.hpp"
+
+namespace dbproxy::operator_control {
+namespace {
+
+constexpr std::chrono::milliseconds kStopGrace{700};
+
+class Service final : public v1::Control::CallbackService {
+ public:
+  explicit Service(Hub& hub) : hub_(hub) {}
+  grpc::ServerBidiReactor<v1::SidecarMessage, v1::OperatorMessage>* Connect(
+      grpc::CallbackServerContext* context) override {
+    const auto stream = std::make_shared<Stream>(hub_, *context);
+    stream->open();
+    return stream.get();
+  }
+
+ private:
+  Hub& hub_;
+};
+
+}  // namespace
+
+struct Server::Impl {
+  Impl(ServerOptions options, const TokenStore& tokens, metrics::Registry& registry, const Clock& clock)
+      : hub(std::move(options), tokens, registry, clock), service(hub) {}
+
+  void tick() {
+    const auto every = std::min<std::chrono::milliseconds>(hub.options.hello_timeout / 4, std::chrono::seconds(1));
+    std::unique_lock lock(mutex);
+    while (!wake.wait_for(lock, every, [this] { return stopping; })) {
+      lock.unlock();
+      hub.tick();
+      lock.lock();
+    }
+  }
+
+  Hub hub;
+  Service service;
+  std::unique_ptr<grpc::Server> server;
+  int port = 0;
+  std::mutex mutex;
+  std::condition_variable wake;
+  bool stopping = false;
+  std::thread ticker;
+};
+
+Server::Server(ServerOptions options, const TokenStore& tokens, metrics::Registry& registry, const Clock& clock)
+    : impl_(std::make_unique<Impl>(std::move(options), tokens, registry, clock)) {
+  wire_control::route_grpc_log();
+}
+
+Server::~Server() {
+  stop();
+}
+
+void Server::on_target_report(std::function<void(const TargetReport&)> sink) {
+  impl_->hub.target_report = std::move(sink);
+}
+
+std::string Server::start() {
+  const ServerOptions& options = impl_->hub.options;
+  grpc::ServerBuilder builder;
+  grpc::SslServerCredentialsOptions tls(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
+  tls.pem_key_cert_pairs.push_back({std::string(options.identity.key_pem.reveal()), options.identity.certificate_pem});
+  builder.AddListeningPort(options.listen, grpc::SslServerCredentials(tls), &impl_->port);
+  builder.RegisterService(&impl_->service);
+  builder.SetMaxReceiveMessageSize(wire_control::kMaxMessageToOperator);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // or a second operator would share the port silently
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 5000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 3000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Sidecars ping every 5 s: gRPC's own default of 5 minutes would end them for it.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 2000);
+  impl_->server = builder.BuildAndStart();
+  if (!impl_->server || impl_->port == 0) {
+    impl_->server.reset();
+    return "cannot listen on " + options.listen + ": the address is in use, not of this machine, or not HOST:PORT";
+  }
+  impl_->ticker = std::thread([this] { impl_->tick(); });
+  return {};
+}
+
+int Server::port() const {
+  return impl_->port;
+}
+
+void Server::stop() {
+  if (!impl_->server) return;
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->stopping = true;
+  }
+  impl_->wake.notify_all();
+  impl_->ticker.join();
+  for (const std::shared_ptr<Stream>& stream : impl_->hub.streams()) {
+    stream->end({grpc::StatusCode::UNAVAILABLE, "the operator is stopping"});
+  }
+  impl_->server->Shutdown(std::chrono::system_clock::now() + kStopGrace);
+  impl_->server->Wait();
+  impl_->server.reset();
+}
+
+void Server::publish(const std::map<std::string, config::SnapshotPtr>& changed) {
+  impl_->hub.publish(changed);
+}
+
+std::vector<SidecarRow> Server::sidecars() const {
+  std::vector<SidecarRow> out;
+  for (const std::shared_ptr<Stream>& stream : impl_->hub.streams()) {
+    std::vector<SidecarRow> rows = stream->rows();
+    std::move(rows.begin(), rows.end(), std::back_inserter(out));
+  }
+  std::sort(out.begin(), out.end(), [](const SidecarRow& a, const SidecarRow& b) {
+    return std::tie(a.identity, a.proxy) < std::tie(b.identity, b.proxy);
+  });
+  return out;
+}
+
+SidecarCounts Server::counts(const std::string& proxy) const {
+  SidecarCounts counts;
+  for (const SidecarRow& row : sidecars()) {
+    if (row.proxy != proxy) continue;
+    ++counts.connected;
+    if (row.state == SidecarState::kUpdated) ++counts.updated;
+    if (row.state == SidecarState::kRejected) ++counts.rejected;
+  }
+  return counts;
+}
+
+}  // namespace dbproxy::operator_control

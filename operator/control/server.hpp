@@ -1,0 +1,67 @@
+// Server: every sidecar's stream, and what each is to have.
+//
+// gRPC over TLS. Nothing is served without a token that belongs to the identity of the Hello. `publish` says what a
+// DBProxy is from now on; streams get it when it differs from what they hold. Demand, give-back acknowledgements and
+// holdings are read and kept out of the way until slots are leased (the connection budget): they change nothing yet.
+//
+// Thread-safe. Streams live on gRPC's threads, which are few and do not grow with the streams; `on_target_report` is
+// called on them and must not block.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "operator/control/rows.hpp"
+#include "operator/control/token_store.hpp"
+#include "proxy/base/clock.hpp"
+#include "proxy/config/snapshot.hpp"
+#include "proxy/metrics/registry.hpp"
+#include "proxy/pki/pki.hpp"
+
+namespace dbproxy::operator_control {
+
+struct ServerOptions {
+  std::string listen = "127.0.0.1:9931";
+  pki::Identity identity;
+  // Signs a certificate for each sidecar's own listeners; without a certificate in it, sidecars make their own.
+  pki::Authority authority;
+  std::string software_version;
+  std::chrono::milliseconds hello_timeout{5000};
+  double messages_per_second = 200, message_burst = 1000;     // of one stream
+  double admissions_per_second = 500, admission_burst = 500;  // of all together: a storm of reconnects is spread
+};
+
+class Server {
+ public:
+  Server(ServerOptions options, const TokenStore& tokens, metrics::Registry& registry, const Clock& clock);
+  ~Server();  // stops
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Before start. Called for each TargetReport.
+  void on_target_report(std::function<void(const TargetReport&)> sink);
+
+  // Returns "" or why it cannot listen.
+  std::string start();
+  int port() const;  // as bound
+  // Tells the sidecars, ends their streams, and returns within about a second. Idempotent.
+  void stop();
+
+  // DBProxies that changed, by namespace/name; none in place of a snapshot: it is gone. The first call must name all
+  // that exist, since a sidecar that holds another one is told from then on that it is gone. Streams wait until then.
+  void publish(const std::map<std::string, config::SnapshotPtr>& changed);
+
+  std::vector<SidecarRow> sidecars() const;              // by identity, then proxy
+  SidecarCounts counts(const std::string& proxy) const;  // of those that are to have this one
+
+  struct Impl;
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dbproxy::operator_control

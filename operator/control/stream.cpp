@@ -1,0 +1,296 @@
+#include "operator/control/stream.hpp"
+
+#include "proxy/base/log.hpp"
+#include "proxy/wire/control/convert.hpp"
+
+namespace dbproxy::operator_control {
+namespace {
+
+constexpr std::string_view kBearer = "Bearer ";
+constexpr std::size_t kMaxWord = 253;
+
+Secret bearer_token(const grpc::CallbackServerContext& context) {
+  const auto& metadata = context.client_metadata();
+  const auto found = metadata.find("authorization");
+  if (found == metadata.end()) return {};
+  const std::string_view value(found->second.data(), found->second.size());
+  if (!value.starts_with(kBearer)) return {};
+  return Secret(std::string(value.substr(kBearer.size())));
+}
+
+// What a peer calls itself goes into log lines and tables.
+std::string word(const std::string& text) {
+  std::string out = text.substr(0, kMaxWord);
+  for (char& c : out) {
+    if (static_cast<unsigned char>(c) < 0x21 || c == 0x7f) c = '?';
+  }
+  return out;
+}
+
+}  // namespace
+
+Stream::Stream(Hub& hub, grpc::CallbackServerContext& context)
+    : hub_(hub),
+      context_(context),
+      opened_at_(hub.clock.now()),
+      peer_(context.peer()),
+      messages_(hub.options.messages_per_second, hub.options.message_burst, opened_at_),
+      token_(bearer_token(context)) {}
+
+void Stream::open() {
+  self_ = shared_from_this();
+  hub_.opened(self_);
+  const bool admitted = token_.empty() || hub_.admit();
+  const std::lock_guard lock(mutex_);
+  if (token_.empty()) {
+    hub_.count_refused();
+    log::warn("control", "sidecar refused", {{"peer", peer_}, {"reason", "no token"}});
+    finish({grpc::StatusCode::UNAUTHENTICATED, "a token is needed: authorization: Bearer <token>"});
+  } else if (!admitted) {
+    finish({grpc::StatusCode::UNAVAILABLE, "too many sidecars connect at once, try again"});
+  } else {
+    StartRead(&incoming_);
+  }
+}
+
+void Stream::OnReadDone(bool ok) {
+  if (!ok) {
+    const std::lock_guard lock(mutex_);
+    finish(grpc::Status::OK);
+    return;
+  }
+  grpc::Status status;
+  if (!messages_.take(hub_.clock.now())) {
+    status = {grpc::StatusCode::RESOURCE_EXHAUSTED, "more messages than a sidecar has reason to send"};
+  } else {
+    status = handle();
+  }
+  const std::lock_guard lock(mutex_);
+  if (!status.ok()) {
+    log::warn("control", "sidecar refused",
+              {{"identity", identity_}, {"peer", peer_}, {"reason", status.error_message()}});
+    hub_.count_refused();
+    finish(status);
+  } else if (state_ < State::kEnding) {
+    StartRead(&incoming_);
+  }
+}
+
+grpc::Status Stream::handle() {
+  bool greeted = false;
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ >= State::kEnding) return grpc::Status::OK;
+    greeted = state_ != State::kOpen;
+  }
+  if (incoming_.has_hello() == greeted) {
+    return {grpc::StatusCode::INVALID_ARGUMENT, greeted ? "a second Hello" : "the first message must be a Hello"};
+  }
+  switch (incoming_.body_case()) {
+    case v1::SidecarMessage::kHello:
+      return handle_hello(incoming_.hello());
+    case v1::SidecarMessage::kConfigReply:
+      handle_reply(incoming_.config_reply());
+      break;
+    case v1::SidecarMessage::kTargetReport:
+      handle_target_report(incoming_.target_report());
+      break;
+    case v1::SidecarMessage::kStatus: {
+      const std::lock_guard lock(mutex_);
+      session_.status(incoming_.status());
+      break;
+    }
+    default:
+      break;  // demand and give-backs wait for the connection budget; the rest is from a newer sidecar
+  }
+  return grpc::Status::OK;
+}
+
+grpc::Status Stream::handle_hello(const v1::Hello& hello) {
+  const Verdict verdict = hub_.tokens.verify(token_, hello.identity());
+  const std::string name = word(hello.identity());
+  switch (verdict.kind) {
+    case Verdict::Kind::kGood:
+      break;
+    case Verdict::Kind::kUnknownToken:
+      return {grpc::StatusCode::UNAUTHENTICATED, "the token is not known"};
+    case Verdict::Kind::kOtherIdentity:
+      return {grpc::StatusCode::PERMISSION_DENIED, "the token was not made for the identity " + name};
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ != State::kOpen) return grpc::Status::OK;
+    const std::string forbidden = session_.begin(hello, verdict.proxies);
+    if (!forbidden.empty()) {
+      return {grpc::StatusCode::PERMISSION_DENIED, "the token is not good for the DBProxy " + word(forbidden)};
+    }
+    identity_ = name;
+    software_version_ = word(hello.software_version());
+    connected_since_ = hub_.clock.wall();
+    state_ = State::kGreeted;
+    context_.AddInitialMetadata("dbproxy-operator-version", hub_.options.software_version);
+    StartSendInitialMetadata();
+  }
+  log::info(
+      "control", "sidecar connected",
+      {{"identity", name}, {"peer", peer_}, {"version", word(hello.software_version())}, {"held", hello.held_size()}});
+  hub_.enroll(shared_from_this(), name);
+  return grpc::Status::OK;
+}
+
+void Stream::handle_reply(const v1::ConfigReply& reply) {
+  Session::Answer answer;
+  {
+    const std::lock_guard lock(mutex_);
+    answer = session_.reply(reply);
+    pump();
+  }
+  hub_.count(answer);
+  const std::string proxy = word(reply.proxy());
+  if (answer == Session::Answer::kAck) {
+    log::info("control", "configuration in force at sidecar",
+              {{"identity", identity()}, {"proxy", proxy}, {"version", reply.version()}});
+  } else if (answer == Session::Answer::kNack) {
+    log::warn("control", "configuration refused by sidecar",
+              {{"identity", identity()},
+               {"proxy", proxy},
+               {"version_in_force", reply.version()},
+               {"error", reply.error().substr(0, 1024)}});
+  }
+}
+
+void Stream::handle_target_report(const v1::TargetReport& message) {
+  TargetReport report;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!session_.wants(message.proxy())) return;
+    report.identity = identity_;
+  }
+  if (!wire_control::from_proto(message.health(), report.health)) return;
+  if (!wire_control::from_proto(message.reason(), report.reason)) return;
+  report.proxy = message.proxy();
+  report.target = message.target().substr(0, kMaxWord);
+  report.user = message.user().substr(0, kMaxWord);
+  if (hub_.target_report) hub_.target_report(report);
+}
+
+void Stream::serve(const std::map<std::string, PublishedPtr>& book) {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::kGreeted) return;
+  state_ = State::kServed;
+  session_.publish_all(book);
+  pump();
+}
+
+void Stream::publish(const std::map<std::string, PublishedPtr>& changed) {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::kServed) return;
+  session_.publish_all(changed);
+  pump();
+}
+
+void Stream::refresh() {
+  const std::lock_guard lock(mutex_);
+  session_.refresh();
+  pump();
+}
+
+void Stream::pump() {
+  if (state_ != State::kServed || writing_) return;
+  const std::optional<Push> push = session_.next();
+  if (!push) return;
+  v1::ConfigUpdate* update = outgoing_.mutable_config();
+  update->set_nonce(push->nonce);
+  update->set_proxy(push->proxy);
+  update->set_removed(push->content == nullptr);
+  if (push->content) {
+    // Made for this one write and wiped after it: between writes secrets live in the snapshot's Secrets only.
+    *update->mutable_snapshot() = wire_control::to_proto(*push->content->snapshot);
+    const pki::Identity listener = hub_.listener_identity(identity_);
+    update->mutable_snapshot()->set_listener_certificate_pem(listener.certificate_pem);
+    update->mutable_snapshot()->set_listener_key_pem(std::string(listener.key_pem.reveal()));
+  }
+  hub_.count_push();
+  writing_ = true;
+  StartWrite(&outgoing_);
+}
+
+void Stream::OnWriteDone(bool ok) {
+  const std::lock_guard lock(mutex_);
+  writing_ = false;
+  if (outgoing_.has_config() && outgoing_.config().has_snapshot()) {
+    wire_control::wipe(*outgoing_.mutable_config()->mutable_snapshot());
+  }
+  v1::OperatorMessage().Swap(&outgoing_);  // gives the memory back, which Clear does not
+  if (final_status_) {
+    state_ = State::kEnded;
+    Finish(*final_status_);
+  } else if (!ok) {
+    finish({grpc::StatusCode::UNAVAILABLE, "the stream broke"});
+  } else {
+    pump();
+  }
+}
+
+void Stream::end(const grpc::Status& status) {
+  const std::lock_guard lock(mutex_);
+  finish(status);
+}
+
+void Stream::finish(const grpc::Status& status) {
+  if (state_ >= State::kEnding) return;
+  if (writing_) {
+    state_ = State::kEnding;
+    final_status_ = status;
+    context_.TryCancel();  // a peer that does not read would keep the write, and so us, for ever
+    return;
+  }
+  state_ = State::kEnded;
+  Finish(status);
+}
+
+void Stream::OnCancel() {
+  end({grpc::StatusCode::CANCELLED, "the sidecar has left"});
+}
+
+void Stream::OnDone() {
+  const std::string name = identity();
+  if (!name.empty()) log::info("control", "sidecar disconnected", {{"identity", name}, {"peer", peer_}});
+  hub_.closed(this);
+  const std::shared_ptr<Stream> last = std::move(self_);
+}
+
+bool Stream::waits_for_hello() const {
+  const std::lock_guard lock(mutex_);
+  return state_ == State::kOpen;
+}
+
+bool Stream::token_is_good() const {
+  std::string name;
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ == State::kOpen || state_ >= State::kEnding) return true;
+    name = identity_;
+  }
+  return hub_.tokens.verify(token_, name).kind == Verdict::Kind::kGood;
+}
+
+std::string Stream::identity() const {
+  const std::lock_guard lock(mutex_);
+  return identity_;
+}
+
+std::vector<SidecarRow> Stream::rows() const {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::kGreeted && state_ != State::kServed) return {};
+  std::vector<SidecarRow> rows = session_.rows();
+  for (SidecarRow& row : rows) {
+    row.identity = identity_;
+    row.peer = peer_;
+    row.software_version = software_version_;
+    row.connected_since = connected_since_;
+  }
+  return rows;
+}
+
+}  // namespace dbproxy::operator_control

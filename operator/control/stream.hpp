@@ -1,0 +1,69 @@
+// Stream: one sidecar's connection as a gRPC reactor. Internal to operator_control.
+//
+// Holds one message in each direction and what Session knows, so thousands of them are cheap. It lives until gRPC has
+// called OnDone, whoever else lets go of it.
+#pragma once
+
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/server_callback.h>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/control/hub.hpp"
+
+namespace dbproxy::operator_control {
+
+class Stream final : public grpc::ServerBidiReactor<v1::SidecarMessage, v1::OperatorMessage>,
+                     public std::enable_shared_from_this<Stream> {
+ public:
+  Stream(Hub& hub, grpc::CallbackServerContext& context);
+
+  void open();  // once, when a shared_ptr owns it
+
+  // By the hub, under its lock or not.
+  void serve(const std::map<std::string, PublishedPtr>& book);  // the book is complete: send what is missing
+  void publish(const std::map<std::string, PublishedPtr>& changed);
+  void refresh();
+  void end(const grpc::Status& status);
+  bool waits_for_hello() const;
+  TimePoint opened_at() const { return opened_at_; }
+  bool token_is_good() const;
+  std::string identity() const;
+  std::vector<SidecarRow> rows() const;
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override;
+
+ private:
+  grpc::Status handle();  // the message that was read; an error ends the stream
+  grpc::Status handle_hello(const v1::Hello& hello);
+  void handle_reply(const v1::ConfigReply& reply);
+  void handle_target_report(const v1::TargetReport& report);
+  void finish(const grpc::Status& status);  // with the lock
+  void pump();                              // with the lock
+
+  Hub& hub_;
+  grpc::CallbackServerContext& context_;
+  const TimePoint opened_at_;
+  const std::string peer_;
+  std::shared_ptr<Stream> self_;  // until OnDone
+  TokenBucket messages_;
+  v1::SidecarMessage incoming_;
+
+  mutable std::mutex mutex_;
+  enum class State { kOpen, kGreeted, kServed, kEnding, kEnded } state_ = State::kOpen;
+  bool writing_ = false;
+  v1::OperatorMessage outgoing_;
+  std::optional<grpc::Status> final_status_;  // to be said once the write in flight is done
+  Session session_;
+  Secret token_;
+  std::string identity_, software_version_;
+  WallTime connected_since_{};
+};
+
+}  // namespace dbproxy::operator_control

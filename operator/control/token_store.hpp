@@ -1,0 +1,46 @@
+// Who a sidecar is, and which DBProxies it may have: from its token.
+//
+// In manifest mode tokens are files of the state directory, `tokens/<identity>` with mode 0600: the first line is the
+// token (32 random bytes in hexadecimal), each further line the namespace/name of a DBProxy that it is good for;
+// without such lines it is good for all. Files are read at every check, so adding or deleting one needs no restart.
+// Thread-safe.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "proxy/base/result.hpp"
+#include "proxy/base/secret.hpp"
+
+namespace dbproxy::operator_control {
+
+struct Verdict {
+  enum class Kind { kGood, kUnknownToken, kOtherIdentity };
+  Kind kind = Kind::kUnknownToken;
+  std::vector<std::string> proxies;  // empty: all
+};
+
+class TokenStore {
+ public:
+  virtual ~TokenStore() = default;
+  virtual Verdict verify(const Secret& token, const std::string& identity) const = 0;
+};
+
+class FileTokenStore final : public TokenStore {
+ public:
+  explicit FileTokenStore(std::string state_dir) : directory_(std::move(state_dir) + "/tokens") {}
+
+  Verdict verify(const Secret& token, const std::string& identity) const override;
+
+  // Makes the identity's token unless it has one, in a directory of mode 0700. Returns the file's path; an existing
+  // file is left as it is.
+  Result<std::string> ensure(const std::string& identity, const std::vector<std::string>& proxies = {}) const;
+
+ private:
+  std::string directory_;
+};
+
+// Letters, digits, '.', '_' and '-', at most 128, not beginning with a dot: good as a file name and in a log line.
+bool valid_identity(const std::string& identity);
+
+}  // namespace dbproxy::operator_control
