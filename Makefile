@@ -33,11 +33,11 @@ test-build:
 	@mkdir -p build && cmake --preset dev >build/dev-configure.log 2>&1 || { cat build/dev-configure.log; exit 1; }
 	@ninja -C build/dev -j$(JOBS)
 	@mkdir -p build && cmake --preset fuzz >build/fuzz-configure.log 2>&1 || { cat build/fuzz-configure.log; exit 1; }
-	@ninja -C build/fuzz -j$(JOBS) fuzz_targets
+	@ninja -C build/fuzz -j$(JOBS) fuzzers
 
 lint: ## clang-format, clang-tidy, shellcheck, Python's own compiler
 	@cmake/setup.sh test
-	@tests/lint/lint.sh all
+	@$(PYTHON) -B tests/lint/lint.py all
 
 bench: ## Side by side with PgBouncer, HAProxy and a bare relay
 	@cmake/setup.sh bench
@@ -46,8 +46,8 @@ bench: ## Side by side with PgBouncer, HAProxy and a bare relay
 
 fuzz: ## Runs each fuzz target for FUZZ_SECONDS (10)
 	@cmake/setup.sh test
-	@cmake --preset fuzz >/dev/null && ninja -C build/fuzz -j$(JOBS) fuzz_targets
-	@tests/fuzz/run.sh
+	@cmake --preset fuzz >/dev/null && ninja -C build/fuzz -j$(JOBS) fuzzers
+	@$(PYTHON) tests/fuzz/run.py --no-build --seconds $(FUZZ_SECONDS)
 
 clean: ## Removes everything that was built
 	@rm -rf build/dev build/release build/tsan build/fuzz

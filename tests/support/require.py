@@ -25,6 +25,7 @@ COMPONENTS = {
     "go": (lambda: shutil.which("go"), SETUP),
     "promtool": (lambda: shutil.which("promtool"), SETUP),
     "strace": (lambda: shutil.which("strace"), SETUP),
+    "fuzzers": (lambda: list((paths.BUILD / "fuzz/bin").glob("*_fuzz")), "run make fuzz"),
     "clang-format": (lambda: shutil.which("clang-format-14"), SETUP),
     "clang-tidy": (lambda: shutil.which("clang-tidy-14"), SETUP),
     "shellcheck": (lambda: shutil.which("shellcheck"), SETUP),
