@@ -1,0 +1,158 @@
+#include "proxy/plan/plan.hpp"
+
+#include <algorithm>
+
+namespace dbproxy::plan {
+namespace {
+
+std::string resolve_ca(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy) {
+  const auto& ref = proxy.cluster.tls.ca_ref;
+  if (!ref) return {};
+  const std::string& name_space = proxy.metadata.name_space;
+  if (ref->kind == "Secret") {
+    const auto* secret = manifests.find_secret(name_space, ref->name);
+    if (secret == nullptr) return {};
+    auto it = secret->data.find(ref->key);
+    return it == secret->data.end() ? std::string() : std::string(it->second.reveal());  // certificates are public
+  }
+  const auto* map = manifests.find_config_map(name_space, ref->name);
+  if (map == nullptr) return {};
+  auto it = map->data.find(ref->key);
+  return it == map->data.end() ? std::string() : it->second;
+}
+
+std::vector<config::User> resolve_users(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy) {
+  std::vector<config::User> out;
+  for (const auto& auth : proxy.auth) {
+    const auto* secret = manifests.find_secret(proxy.metadata.name_space, auth.secret_ref);
+    if (secret == nullptr) continue;
+    config::User user;
+    user.name = secret->username;
+    user.password = secret->password;
+    user.client_password_auth_type = auth.client_password_auth_type;
+    user.iam_auth = auth.iam_auth;
+    user.description = auth.description;
+    out.push_back(std::move(user));
+  }
+  return out;
+}
+
+std::vector<config::Endpoint> endpoints_of(const manifest::Manifests& manifests,
+                                           const manifest::DBProxyResource& proxy) {
+  std::vector<config::Endpoint> out{{"default", proxy.port, config::TargetRole::kReadWrite, false}};
+  for (const auto& endpoint : manifests.endpoints) {
+    bool ours =
+        endpoint.metadata.name_space == proxy.metadata.name_space && endpoint.db_proxy_name == proxy.metadata.name;
+    if (!ours) continue;
+    out.push_back({endpoint.metadata.name, endpoint.port, endpoint.target_role, endpoint.fallback_to_writer});
+  }
+  std::sort(out.begin() + 1, out.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
+  return out;
+}
+
+std::vector<config::Target> targets_of(const manifest::DbCluster& cluster) {
+  std::vector<config::Target> out;
+  for (const auto& instance : cluster.instances) {
+    config::Target target;
+    target.id = instance.id;
+    target.host = instance.endpoint;
+    target.port = instance.port;
+    out.push_back(std::move(target));
+  }
+  if (out.empty()) {
+    config::Target target;
+    target.id = target_id(cluster.endpoint);
+    target.host = cluster.endpoint;
+    target.port = cluster.port;
+    out.push_back(std::move(target));
+  }
+  return out;
+}
+
+DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy) {
+  DesiredProxy out;
+  out.key = proxy.metadata.key();
+  config::Snapshot& snapshot = out.snapshot;
+  snapshot.name_space = proxy.metadata.name_space;
+  snapshot.name = proxy.metadata.name;
+  snapshot.engine = proxy.engine_family;
+  snapshot.require_tls = proxy.require_tls;
+  snapshot.debug_logging = proxy.debug_logging;
+  snapshot.idle_client_timeout = proxy.idle_client_timeout;
+  snapshot.max_client_age = proxy.max_client_age;
+  snapshot.max_clients = proxy.limits.max_clients;
+  snapshot.sequence_pinning = proxy.sequence_pinning;
+  snapshot.endpoints = endpoints_of(manifests, proxy);
+  snapshot.users = resolve_users(manifests, proxy);
+  snapshot.targets = targets_of(proxy.cluster);
+  snapshot.server_tls = {proxy.cluster.tls.mode, resolve_ca(manifests, proxy)};
+  snapshot.pool.max_connections_percent = proxy.pool.max_connections_percent;
+  snapshot.pool.max_idle_connections_percent = proxy.pool.max_idle_connections_percent;
+  snapshot.pool.borrow_timeout = proxy.pool.connection_borrow_timeout;
+  const auto& filters = proxy.pool.session_pinning_filters;
+  snapshot.pool.exclude_variable_sets =
+      std::find(filters.begin(), filters.end(), "EXCLUDE_VARIABLE_SETS") != filters.end();
+  snapshot.pool.init_query = proxy.pool.init_query;
+  snapshot.tags = proxy.tags;
+  return out;
+}
+
+}  // namespace
+
+std::string target_id(const std::string& host) {
+  if (!host.empty() && host.front() == '/') {
+    std::size_t end = host.find_last_not_of('/');
+    if (end == std::string::npos) return "local";
+    std::size_t slash = host.find_last_of('/', end);
+    return host.substr(slash + 1, end - slash);
+  }
+  bool address = host.find(':') != std::string::npos || host.find_first_not_of("0123456789.") == std::string::npos;
+  return address ? host : host.substr(0, host.find('.'));
+}
+
+Desired make_desired(const manifest::Manifests& manifests) {
+  Desired out;
+  for (const auto& proxy : manifests.proxies) out.proxies.push_back(desire(manifests, proxy));
+  std::sort(out.proxies.begin(), out.proxies.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
+  return out;
+}
+
+std::vector<topology::Cluster> clusters(const Desired& desired) {
+  std::vector<topology::Cluster> out;
+  for (const auto& proxy : desired.proxies) {
+    topology::Cluster cluster;
+    cluster.proxy = proxy.key;
+    cluster.tls = proxy.snapshot.server_tls;
+    for (const auto& target : proxy.snapshot.targets) cluster.members.push_back({target.id, target.host, target.port});
+    for (const auto& user : proxy.snapshot.users) cluster.credentials.push_back({user.name, user.password});
+    out.push_back(std::move(cluster));
+  }
+  return out;
+}
+
+config::Snapshot make_snapshot(const DesiredProxy& desired, const std::vector<topology::Observation>& observed) {
+  config::Snapshot out = desired.snapshot;
+  for (auto& target : out.targets) {
+    auto it = std::find_if(observed.begin(), observed.end(), [&](const auto& o) { return o.target == target.id; });
+    if (it == observed.end()) continue;
+    target.role = it->role;
+    target.health = it->health;
+    target.reason = it->reason;
+    target.max_connections = it->max_connections;
+    target.reserved_connections = it->reserved;
+    target.lag_seconds = it->lag_seconds;
+  }
+  return out;
+}
+
+std::vector<config::Snapshot> make_snapshots(const Desired& desired, const Observations& observed) {
+  static const std::vector<topology::Observation> kNothing;
+  std::vector<config::Snapshot> out;
+  for (const auto& proxy : desired.proxies) {
+    auto it = observed.find(proxy.key);
+    out.push_back(make_snapshot(proxy, it == observed.end() ? kNothing : it->second));
+  }
+  return out;
+}
+
+}  // namespace dbproxy::plan

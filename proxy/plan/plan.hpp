@@ -1,0 +1,44 @@
+// From manifests and what is observed to what sidecars are told. Pure functions.
+//
+//   Desired desired = make_desired(manifests);        // once per change of the manifests, which must be ok()
+//   monitor.set_clusters(clusters(desired));          // whom to ask
+//   make_snapshots(desired, observations);            // on each change of either
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "proxy/config/snapshot.hpp"
+#include "proxy/manifest/loader.hpp"
+#include "proxy/topology/observation.hpp"
+
+namespace dbproxy::plan {
+
+// One DBProxy with all references resolved. Its targets are those of the manifest: REGISTERING, nothing known.
+struct DesiredProxy {
+  std::string key;  // "namespace/name"
+  config::Snapshot snapshot;
+};
+
+struct Desired {
+  std::vector<DesiredProxy> proxies;  // by key
+};
+
+// By proxy key, as topology::Monitor reports them.
+using Observations = std::map<std::string, std::vector<topology::Observation>>;
+
+Desired make_desired(const manifest::Manifests& manifests);
+
+// Everyone who is to be asked for role and limits, with the credentials of the proxy's users.
+std::vector<topology::Cluster> clusters(const Desired& desired);
+
+// `version` is left 0. A target that nobody has seen yet is REGISTERING; observations of others are ignored.
+config::Snapshot make_snapshot(const DesiredProxy& desired, const std::vector<topology::Observation>& observed);
+std::vector<config::Snapshot> make_snapshots(const Desired& desired, const Observations& observed);
+
+// What a cluster without a list of instances is called as a target: the first label of its DNS name, an address as
+// it stands, and the last part of a socket directory's path.
+std::string target_id(const std::string& host);
+
+}  // namespace dbproxy::plan

@@ -1,0 +1,262 @@
+#include "proxy/topology/monitor.hpp"
+
+#include <algorithm>
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+#include "proxy/base/log.hpp"
+#include "proxy/topology/policy.hpp"
+
+namespace dbproxy::topology {
+
+using config::HealthReason;
+using config::TargetHealth;
+
+namespace {
+
+struct MemberSlot {
+  Member member;
+  TimePoint due{};
+  bool in_flight = false;
+  bool again = false;        // poked while in flight
+  std::string working_user;  // tried first
+};
+
+struct ClusterSlot {
+  Cluster cluster;
+  std::uint64_t generation = 0;  // a result of an older one is not applied
+  ClusterState state;
+  std::vector<std::shared_ptr<MemberSlot>> members;
+  std::vector<Observation> told;
+  bool ever_told = false;
+};
+
+// What a thread takes along to probe without the lock.
+struct Job {
+  std::string proxy;
+  std::uint64_t generation = 0;
+  std::shared_ptr<MemberSlot> slot;
+  std::string working_user;
+  Cluster cluster;
+};
+
+void log_changes(const std::string& proxy, const std::vector<Observation>& before,
+                 const std::vector<Observation>& after) {
+  for (const auto& now : after) {
+    auto was = std::find_if(before.begin(), before.end(), [&](const Observation& o) { return o.target == now.target; });
+    bool same = was != before.end() && was->health == now.health && was->reason == now.reason && was->role == now.role;
+    if (same || now.health == TargetHealth::kRegistering) continue;
+    if (now.health == TargetHealth::kAvailable) {
+      log::info("topology", "target available",
+                {{"proxy", proxy},
+                 {"target", now.target},
+                 {"role", config::to_string(now.role)},
+                 {"max_connections", now.max_connections}});
+    } else {
+      log::warn("topology", "target unavailable",
+                {{"proxy", proxy},
+                 {"target", now.target},
+                 {"reason", config::to_string(now.reason)},
+                 {"detail", now.detail}});
+    }
+  }
+}
+
+}  // namespace
+
+struct Monitor::Impl {
+  Impl(Prober p, Callback c, const Clock& t, Options o)
+      : prober(std::move(p)), on_change(std::move(c)), clock(t), options(o) {
+    std::lock_guard lock(mutex);
+    add_thread();
+  }
+
+  void add_thread() {
+    threads.emplace_back([this] { run(); });
+  }
+
+  void run() {
+    std::unique_lock lock(mutex);
+    while (!stopping) {
+      TimePoint next{};
+      Job job;
+      if (!take_due(job, next)) {
+        Duration left = next == TimePoint::max() ? Duration(options.interval) : next - clock.now();
+        ++idle;
+        ready.wait_for(lock, std::clamp<Duration>(left, Duration(0), options.interval));
+        --idle;
+        continue;
+      }
+      // One that is due as well needs a thread that is not busy.
+      if (idle > 0) {
+        ready.notify_one();
+      } else if (threads.size() < options.threads) {
+        add_thread();
+      }
+      lock.unlock();
+      auto [result, user] = probe(job);
+      lock.lock();
+      job.slot->in_flight = false;
+      if (job.slot->again) {
+        job.slot->again = false;
+        job.slot->due = clock.now();
+      }
+      if (result.ok) job.slot->working_user = user;
+      auto it = clusters.find(job.proxy);
+      bool current = it != clusters.end() && it->second.generation == job.generation;
+      if (current) it->second.state.apply(job.slot->member.id, result);
+      lock.unlock();
+      if (current) tell(job.proxy);
+      lock.lock();
+    }
+  }
+
+  // The member that has been due for longest; else, when the next one will be.
+  bool take_due(Job& job, TimePoint& next) {
+    next = TimePoint::max();
+    ClusterSlot* cluster = nullptr;
+    std::shared_ptr<MemberSlot> slot;
+    for (auto& [proxy, candidate] : clusters) {
+      for (auto& member : candidate.members) {
+        if (member->in_flight || member->due >= next) continue;
+        next = member->due;
+        cluster = &candidate;
+        slot = member;
+      }
+    }
+    TimePoint now = clock.now();
+    if (slot == nullptr || next > now) return false;
+    slot->in_flight = true;
+    slot->due = now + options.interval;
+    job = {cluster->cluster.proxy, cluster->generation, slot, slot->working_user, cluster->cluster};
+    return true;
+  }
+
+  std::pair<ProbeResult, std::string> probe(const Job& job) const {
+    std::vector<const Credential*> order;
+    for (const auto& credential : job.cluster.credentials) order.push_back(&credential);
+    std::stable_partition(order.begin(), order.end(), [&](const Credential* c) { return c->user == job.working_user; });
+    ProbeResult result;
+    result.reason = HealthReason::kAuthFailure;
+    result.detail = "no user to log in with";
+    for (const Credential* credential : order) {
+      const Member& member = job.slot->member;
+      ProbeRequest request{member.host,      member.port,          job.cluster.tls,
+                           credential->user, credential->password, options.probe_timeout};
+      result = prober(request);
+      if (result.ok || result.reason != HealthReason::kAuthFailure) return {std::move(result), credential->user};
+    }
+    return {std::move(result), ""};
+  }
+
+  // Serialised by its own mutex, and reads the state only then: the last call always has the latest set.
+  void tell(const std::string& proxy) {
+    std::lock_guard telling_now(telling);
+    std::vector<Observation> now;
+    std::vector<Observation> before;
+    {
+      std::lock_guard lock(mutex);
+      auto it = clusters.find(proxy);
+      if (it == clusters.end()) return;
+      now = it->second.state.observations();
+      if (it->second.ever_told && !differs(it->second.told, now)) return;
+      before = std::exchange(it->second.told, now);
+      it->second.ever_told = true;
+    }
+    log_changes(proxy, before, now);
+    on_change(proxy, now);
+  }
+
+  const Prober prober;
+  const Callback on_change;
+  const Clock& clock;
+  const Options options;
+  mutable std::mutex mutex;  // everything below but `telling`
+  std::condition_variable ready;
+  std::map<std::string, ClusterSlot> clusters;
+  std::vector<std::thread> threads;
+  std::size_t idle = 0;
+  std::uint64_t generations = 0;
+  bool stopping = false;
+  std::mutex telling;
+};
+
+Monitor::Monitor(Prober prober, Callback on_change, const Clock& clock)
+    : Monitor(std::move(prober), std::move(on_change), clock, Options()) {}
+
+Monitor::Monitor(Prober prober, Callback on_change, const Clock& clock, Options options)
+    : impl_(std::make_unique<Impl>(std::move(prober), std::move(on_change), clock, options)) {}
+
+Monitor::~Monitor() {
+  {
+    std::lock_guard lock(impl_->mutex);
+    impl_->stopping = true;
+  }
+  impl_->ready.notify_all();
+  // No thread is added once stopping is seen; those that are there may be in a probe.
+  for (std::size_t i = 0;; ++i) {
+    std::thread thread;
+    {
+      std::lock_guard lock(impl_->mutex);
+      if (i == impl_->threads.size()) break;
+      thread = std::move(impl_->threads[i]);
+    }
+    thread.join();
+  }
+}
+
+void Monitor::set_clusters(std::vector<Cluster> wanted) {
+  std::lock_guard lock(impl_->mutex);
+  std::map<std::string, ClusterSlot> next;
+  for (auto& cluster : wanted) {
+    std::string proxy = cluster.proxy;
+    ClusterSlot slot;
+    if (auto it = impl_->clusters.find(proxy); it != impl_->clusters.end()) slot = std::move(it->second);
+    if (!(slot.cluster == cluster)) {
+      slot.generation = ++impl_->generations;
+      std::vector<std::shared_ptr<MemberSlot>> members;
+      for (const auto& member : cluster.members) {
+        auto fresh = std::make_shared<MemberSlot>();
+        fresh->member = member;
+        for (const auto& old : slot.members) {
+          if (old->member == member) fresh->working_user = old->working_user;
+        }
+        fresh->due = impl_->clock.now();
+        members.push_back(std::move(fresh));
+      }
+      slot.members = std::move(members);
+      slot.state.set_members(cluster.members);
+      slot.ever_told = false;  // whoever changed the cluster wants to hear about it
+      slot.cluster = std::move(cluster);
+    }
+    next.insert_or_assign(proxy, std::move(slot));
+  }
+  impl_->clusters = std::move(next);
+  impl_->ready.notify_all();
+}
+
+void Monitor::poke(const std::string& proxy) {
+  std::lock_guard lock(impl_->mutex);
+  auto it = impl_->clusters.find(proxy);
+  if (it == impl_->clusters.end()) return;
+  for (auto& member : it->second.members) {
+    member->again = member->in_flight;
+    if (!member->in_flight) member->due = impl_->clock.now();
+  }
+  impl_->ready.notify_all();
+}
+
+std::vector<Observation> Monitor::observations(const std::string& proxy) const {
+  std::lock_guard lock(impl_->mutex);
+  auto it = impl_->clusters.find(proxy);
+  return it == impl_->clusters.end() ? std::vector<Observation>() : it->second.state.observations();
+}
+
+void Monitor::wake() {
+  impl_->ready.notify_all();
+}
+
+}  // namespace dbproxy::topology

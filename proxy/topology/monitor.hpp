@@ -1,0 +1,51 @@
+// Monitor: asks every member of every cluster who it is, once a second, and tells what changed.
+//
+// Owns up to eight threads, started as they are needed: members are probed in parallel, so that one in a black hole
+// delays no other. A member is never probed twice at a time. Where the database refuses a user, the next credential
+// is tried; AUTH_FAILURE is reported when it refused all, and the one that worked is the first to be tried again.
+//
+// All methods are thread-safe. The callback runs on one of the monitor's threads, one call at a time for the whole
+// monitor, with the complete set of a proxy; it may call the monitor, but not destroy it. One that began before a
+// cluster was removed may end after set_clusters returns. The destructor waits for probes that are under way, that is
+// for the time-out of a probe at most.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/base/clock.hpp"
+#include "proxy/topology/observation.hpp"
+
+namespace dbproxy::topology {
+
+class Monitor {
+ public:
+  struct Options {
+    std::chrono::milliseconds interval{1000};  // between the start of two probes of a member
+    std::chrono::milliseconds probe_timeout{2000};
+    std::size_t threads = 8;
+  };
+  using Callback = std::function<void(const std::string& proxy, const std::vector<Observation>&)>;
+
+  Monitor(Prober prober, Callback on_change, const Clock& clock);
+  Monitor(Prober prober, Callback on_change, const Clock& clock, Options options);
+  ~Monitor();
+
+  // The clusters to watch from now on. What is new or has changed is probed at once.
+  void set_clusters(std::vector<Cluster> clusters);
+  // Probes all members of a proxy at once; one that is being probed is probed again after.
+  void poke(const std::string& proxy);
+  // As last seen; empty for a proxy that is not watched.
+  std::vector<Observation> observations(const std::string& proxy) const;
+  // The clock was moved by hand: look at it again.
+  void wake();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dbproxy::topology

@@ -1,0 +1,73 @@
+// What is asked of a cluster's members, and what is known about them.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "proxy/base/secret.hpp"
+#include "proxy/config/snapshot.hpp"
+
+namespace dbproxy::topology {
+
+struct Observation {
+  std::string target;  // id
+  config::TargetRole role = config::TargetRole::kReadWrite;
+  config::TargetHealth health = config::TargetHealth::kRegistering;
+  config::HealthReason reason = config::HealthReason::kNone;
+  std::uint32_t max_connections = 0;  // 0: never seen
+  std::uint32_t reserved = 0;
+  double lag_seconds = 0;
+  std::string system_identifier;
+  std::string detail;  // for logs and people; may hold a peer's words: never into a status
+  bool operator==(const Observation&) const = default;
+};
+
+// One log-in with the questions that follow it. Blocking; whoever implements it honours the time-out for the whole.
+struct ProbeRequest {
+  std::string host;
+  std::uint16_t port = 0;
+  config::ServerTls tls;
+  std::string user;
+  Secret password;
+  std::chrono::milliseconds timeout{2000};
+};
+
+struct ProbeResult {
+  bool ok = false;
+  config::HealthReason reason = config::HealthReason::kNone;  // why not ok
+  std::string detail;
+  bool in_recovery = false;
+  std::uint32_t max_connections = 0;
+  std::uint32_t reserved = 0;
+  double lag_seconds = 0;
+  std::string system_identifier;
+};
+
+using Prober = std::function<ProbeResult(const ProbeRequest&)>;
+
+struct Member {
+  std::string id;
+  std::string host;
+  std::uint16_t port = 0;
+  bool operator==(const Member&) const = default;
+};
+
+struct Credential {
+  std::string user;
+  Secret password;
+  bool operator==(const Credential&) const = default;
+};
+
+// All that the monitor needs to know of one DBProxy.
+struct Cluster {
+  std::string proxy;  // "namespace/name"
+  std::vector<Member> members;
+  std::vector<Credential> credentials;  // tried in this order
+  config::ServerTls tls;
+  bool operator==(const Cluster&) const = default;
+};
+
+}  // namespace dbproxy::topology

@@ -1,0 +1,266 @@
+// The monitor with a prober and a clock that the test owns. Nothing sleeps: each step waits for what it caused.
+#include "proxy/topology/monitor.hpp"
+
+#include <atomic>
+#include <condition_variable>
+#include <deque>
+#include <gtest/gtest.h>
+#include <map>
+#include <mutex>
+
+namespace dbproxy::topology {
+namespace {
+
+using config::HealthReason;
+using config::TargetHealth;
+using config::TargetRole;
+
+class TestClock final : public Clock {  // ManualClock, for several threads
+ public:
+  TimePoint now() const override { return TimePoint{} + Duration(now_.load()); }
+  WallTime wall() const override { return {}; }
+  void advance(Duration by) { now_ += by.count(); }
+
+ private:
+  std::atomic<std::int64_t> now_{Duration(std::chrono::hours(1)).count()};
+};
+
+constexpr auto kPatience = std::chrono::seconds(20);
+
+// Databases by host: what each answers, whom it lets in, whether it answers at all.
+class Fleet {
+ public:
+  struct Database {
+    ProbeResult answer;
+    std::string good_user;  // empty: anyone
+    bool stuck = false;
+    int probes = 0;
+    std::vector<std::string> users;
+  };
+
+  ProbeResult probe(const ProbeRequest& request) {
+    std::unique_lock lock(mutex_);
+    Database& database = databases_[request.host];
+    ++database.probes;
+    database.users.push_back(request.user);
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return !database.stuck; });
+    if (!database.good_user.empty() && database.good_user != request.user) {
+      ProbeResult refused;
+      refused.reason = HealthReason::kAuthFailure;
+      return refused;
+    }
+    return database.answer;
+  }
+
+  void set(const std::string& host, const std::function<void(Database&)>& change) {
+    std::lock_guard lock(mutex_);
+    change(databases_[host]);
+    changed_.notify_all();
+  }
+
+  bool wait_for_probes(const std::string& host, int count) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] { return databases_[host].probes >= count; });
+  }
+
+  std::vector<std::string> users(const std::string& host) {
+    std::lock_guard lock(mutex_);
+    return databases_[host].users;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::map<std::string, Database> databases_;
+};
+
+// Observation sets in the order in which they were told.
+class Log {
+ public:
+  void add(const std::string& proxy, const std::vector<Observation>& set) {
+    std::lock_guard lock(mutex_);
+    sets_.emplace_back(proxy, set);
+    changed_.notify_all();
+  }
+  // Waits for a set of which `predicate` holds, from the one after the last that was waited for on.
+  bool wait_for(const std::function<bool(const std::vector<Observation>&)>& predicate) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, kPatience, [&] {
+      for (; read_ < sets_.size(); ++read_) {
+        if (!predicate(sets_[read_].second)) continue;
+        ++read_;
+        return true;
+      }
+      return false;
+    });
+  }
+  std::size_t size() {
+    std::lock_guard lock(mutex_);
+    return sets_.size();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::pair<std::string, std::vector<Observation>>> sets_;
+  std::size_t read_ = 0;
+};
+
+ProbeResult answer(bool in_recovery, double lag = 0) {
+  ProbeResult out;
+  out.ok = true;
+  out.in_recovery = in_recovery;
+  out.max_connections = 100;
+  out.lag_seconds = lag;
+  return out;
+}
+
+ProbeResult unreachable() {
+  ProbeResult out;
+  out.reason = HealthReason::kUnreachable;
+  return out;
+}
+
+class MonitorTest : public testing::Test {
+ protected:
+  MonitorTest()
+      : monitor_([this](const ProbeRequest& request) { return fleet_.probe(request); },
+                 [this](const std::string& proxy, const std::vector<Observation>& set) { log_.add(proxy, set); },
+                 clock_) {}
+
+  static Cluster cluster(std::vector<Member> members, std::vector<Credential> credentials = {{"app", Secret("x")}}) {
+    Cluster out;
+    out.proxy = "shop/orders";
+    out.members = std::move(members);
+    out.credentials = std::move(credentials);
+    return out;
+  }
+
+  Fleet fleet_;
+  Log log_;
+  TestClock clock_;
+  Monitor monitor_;
+};
+
+bool all_available(const std::vector<Observation>& set) {
+  for (const auto& o : set) {
+    if (o.health != TargetHealth::kAvailable) return false;
+  }
+  return true;
+}
+
+TEST_F(MonitorTest, ProbesAtOnceAndTellsRoles) {
+  fleet_.set("a", [](auto& d) { d.answer = answer(false); });
+  fleet_.set("b", [](auto& d) { d.answer = answer(true); });
+  monitor_.set_clusters({cluster({{"a", "a", 1}, {"b", "b", 1}})});
+  ASSERT_TRUE(log_.wait_for(all_available));
+  auto set = monitor_.observations("shop/orders");
+  EXPECT_EQ(set[0].role, TargetRole::kReadWrite);
+  EXPECT_EQ(set[1].role, TargetRole::kReadOnly);
+  EXPECT_TRUE(monitor_.observations("shop/other").empty());
+}
+
+TEST_F(MonitorTest, ProbesAgainAfterASecondAndIsSilentWhereNothingChanged) {
+  fleet_.set("a", [](auto& d) { d.answer = answer(false); });
+  monitor_.set_clusters({cluster({{"a", "a", 1}})});
+  ASSERT_TRUE(log_.wait_for(all_available));
+  clock_.advance(std::chrono::seconds(1));
+  monitor_.wake();
+  ASSERT_TRUE(fleet_.wait_for_probes("a", 2));
+  fleet_.set("a", [](auto& d) { d.answer = unreachable(); });
+  clock_.advance(std::chrono::seconds(1));
+  monitor_.wake();
+  ASSERT_TRUE(log_.wait_for([](const auto& set) { return set[0].reason == HealthReason::kUnreachable; }));
+  EXPECT_EQ(log_.size(), 2u);  // available, unreachable
+  EXPECT_EQ(monitor_.observations("shop/orders")[0].role, TargetRole::kReadWrite);
+}
+
+TEST_F(MonitorTest, PokeProbesAtOnce) {
+  fleet_.set("a", [](auto& d) { d.answer = answer(false); });
+  fleet_.set("b", [](auto& d) { d.answer = answer(true); });
+  monitor_.set_clusters({cluster({{"a", "a", 1}, {"b", "b", 1}})});
+  ASSERT_TRUE(log_.wait_for(all_available));
+  fleet_.set("a", [](auto& d) { d.answer = unreachable(); });
+  fleet_.set("b", [](auto& d) { d.answer = answer(false); });
+  monitor_.poke("shop/orders");
+  ASSERT_TRUE(log_.wait_for([](const auto& set) {
+    return set[0].role == TargetRole::kReadOnly && set[0].reason == HealthReason::kUnreachable &&
+           set[1].role == TargetRole::kReadWrite;
+  }));
+}
+
+TEST_F(MonitorTest, PokeWhileAProbeIsUnderWayProbesAgain) {
+  fleet_.set("a", [](auto& d) {
+    d.answer = answer(false);
+    d.stuck = true;
+  });
+  monitor_.set_clusters({cluster({{"a", "a", 1}})});
+  ASSERT_TRUE(fleet_.wait_for_probes("a", 1));
+  monitor_.poke("shop/orders");
+  fleet_.set("a", [](auto& d) { d.stuck = false; });
+  ASSERT_TRUE(fleet_.wait_for_probes("a", 2));
+}
+
+TEST_F(MonitorTest, AMemberThatHangsDelaysNoOther) {
+  std::vector<Member> members;
+  for (int i = 0; i < 7; ++i) {
+    std::string name = "hangs" + std::to_string(i);
+    members.push_back({name, name, 1});
+    fleet_.set(name, [](auto& d) { d.stuck = true; });
+  }
+  members.push_back({"a", "a", 1});
+  fleet_.set("a", [](auto& d) { d.answer = answer(false); });
+  monitor_.set_clusters({cluster(members)});
+  EXPECT_TRUE(log_.wait_for([](const auto& set) { return set.back().health == TargetHealth::kAvailable; }));
+  for (int i = 0; i < 7; ++i) fleet_.set("hangs" + std::to_string(i), [](auto& d) { d.stuck = false; });
+}
+
+TEST_F(MonitorTest, TriesUsersInOrderAndKeepsTheOneThatWorked) {
+  fleet_.set("a", [](auto& d) {
+    d.answer = answer(false);
+    d.good_user = "report";
+  });
+  monitor_.set_clusters({cluster({{"a", "a", 1}}, {{"app", Secret("x")}, {"report", Secret("y")}})});
+  ASSERT_TRUE(log_.wait_for(all_available));
+  monitor_.poke("shop/orders");
+  ASSERT_TRUE(fleet_.wait_for_probes("a", 3));
+  EXPECT_EQ(fleet_.users("a"), (std::vector<std::string>{"app", "report", "report"}));
+}
+
+TEST_F(MonitorTest, AuthFailureMeansThatNoUserIsLetIn) {
+  fleet_.set("a", [](auto& d) { d.good_user = "nobody"; });
+  monitor_.set_clusters({cluster({{"a", "a", 1}}, {{"app", Secret("x")}, {"report", Secret("y")}})});
+  ASSERT_TRUE(log_.wait_for([](const auto& set) { return set[0].reason == HealthReason::kAuthFailure; }));
+  EXPECT_EQ(fleet_.users("a").size(), 2u);
+}
+
+TEST_F(MonitorTest, ChangedClustersAreProbedAtOnceAndRemovedOnesNoMore) {
+  fleet_.set("a", [](auto& d) { d.answer = answer(false); });
+  fleet_.set("b", [](auto& d) { d.answer = answer(true); });
+  monitor_.set_clusters({cluster({{"a", "a", 1}})});
+  ASSERT_TRUE(log_.wait_for(all_available));
+  monitor_.set_clusters({cluster({{"a", "a", 1}, {"b", "b", 1}})});
+  ASSERT_TRUE(log_.wait_for([](const auto& set) { return set.size() == 2 && all_available(set); }));
+  monitor_.set_clusters({});
+  EXPECT_TRUE(monitor_.observations("shop/orders").empty());
+}
+
+TEST_F(MonitorTest, AResultForAClusterThatChangedIsDropped) {
+  fleet_.set("a", [](auto& d) {
+    d.answer = unreachable();
+    d.stuck = true;
+  });
+  monitor_.set_clusters({cluster({{"a", "a", 1}})});
+  ASSERT_TRUE(fleet_.wait_for_probes("a", 1));
+  fleet_.set("b", [](auto& d) { d.answer = answer(false); });
+  monitor_.set_clusters({cluster({{"a", "b", 1}})});  // the same id on another host
+  ASSERT_TRUE(log_.wait_for(all_available));
+  fleet_.set("a", [](auto& d) { d.stuck = false; });
+  monitor_.poke("shop/orders");
+  ASSERT_TRUE(fleet_.wait_for_probes("b", 2));
+  EXPECT_EQ(monitor_.observations("shop/orders")[0].health, TargetHealth::kAvailable);
+}
+
+}  // namespace
+}  // namespace dbproxy::topology
