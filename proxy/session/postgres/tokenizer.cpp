@@ -186,14 +186,21 @@ Token Tokenizer::next() {
       seen |= c;
     }
     if (at - begin == 1 && at < end_ && (*at == '\'' || *at == '&')) {
+      // `make` reads the traits that finding the end fills in: never in one expression.
       std::uint8_t traits = 0;
       const char letter = static_cast<char>(*begin | 0x20);
-      if (letter == 'e' && *at == '\'')
-        return make(TokenKind::kEscapeString, begin, string_end(at + 1, true, traits), traits);
-      if ((letter == 'b' || letter == 'x') && *at == '\'')
-        return make(TokenKind::kBitString, begin, quoted_part_end(at + 1, false, false, traits), traits);
-      if (letter == 'u' && *at == '&' && at + 1 < end_ && at[1] == '\'')
-        return make(TokenKind::kUnicodeString, begin, string_end(at + 2, false, traits), traits);
+      if (letter == 'e' && *at == '\'') {
+        const char* close = string_end(at + 1, true, traits);
+        return make(TokenKind::kEscapeString, begin, close, traits);
+      }
+      if ((letter == 'b' || letter == 'x') && *at == '\'') {
+        const char* close = quoted_part_end(at + 1, false, false, traits);
+        return make(TokenKind::kBitString, begin, close, traits);
+      }
+      if (letter == 'u' && *at == '&' && at + 1 < end_ && at[1] == '\'') {
+        const char* close = string_end(at + 2, false, traits);
+        return make(TokenKind::kUnicodeString, begin, close, traits);
+      }
       if (letter == 'u' && *at == '&' && at + 1 < end_ && at[1] == '"') {
         const std::uint8_t space = space_;
         at_ = at + 1;

@@ -10,6 +10,7 @@
 
 namespace dbproxy::session::postgres {
 
+// clang-format off
 enum class Word : std::uint8_t {
   kOther = 0,
   // Key words.
@@ -78,6 +79,7 @@ enum class Word : std::uint8_t {
   kRunsText,
   kReplicationSlot,
 };
+// clang-format on
 
 namespace words {
 
@@ -87,6 +89,7 @@ struct Entry {
 };
 
 // Sorted by first letter; the order within a letter does not matter.
+// clang-format off
 inline constexpr Entry kTable[] = {
     {"abort", Word::kAbort},
     {"all", Word::kAll},
@@ -193,6 +196,7 @@ inline constexpr Entry kTable[] = {
     {"xpath_table", Word::kRunsText},
     {"zone", Word::kZone},
 };
+// clang-format on
 
 // Families that are known by their beginning: remote sessions, tablefunc's text-running functions, packages that keep
 // variables in the session.

@@ -1,0 +1,99 @@
+#include "proxy/session/postgres/classifier.hpp"
+
+namespace dbproxy::session::postgres {
+
+// EXPLAIN [ANALYZE] [VERBOSE] …, EXPLAIN (options) …: leaves the explained statement's first word as the token.
+void Classifier::explain() {
+  next();
+  if (token_.is('(')) {
+    for (int depth = 1; depth > 0 && token_.kind != TokenKind::kEnd;) {
+      next();
+      if (token_.is('(')) ++depth;
+      if (token_.is(')')) --depth;
+    }
+    next();
+  }
+  while (word_ == Word::kAnalyze || word_ == Word::kAnalyse || word_ == Word::kVerbose || token_.is('(')) next();
+}
+
+void Classifier::create() {
+  bool first_as = true;
+  int depth = 0;
+  for (int words = 0; next().kind != TokenKind::kEnd;) {
+    if (token_.is('(')) ++depth;
+    if (token_.is(')')) --depth;
+    if (token_.kind != TokenKind::kWord) continue;
+    if (++words <= 6 && (word_ == Word::kCatalogObject || word_ == Word::kSchema))
+      verdict_.may_report_catalog_change = true;
+    // A table's defaults, checks and generated columns can call any function.
+    if (word_ == Word::kDefault || word_ == Word::kGenerated || word_ == Word::kCheck)
+      verdict_.may_report_catalog_change = true;
+    if (depth == 0 && before_[0] == Word::kAs && first_as) {
+      first_as = false;
+      if (word_ == Word::kExecute) execute();  // CREATE TABLE … AS EXECUTE
+    }
+  }
+}
+
+void Classifier::alter_or_drop() {
+  const bool alter = word_ == Word::kAlter;
+  for (int words = 0; words < 6 && next().kind != TokenKind::kEnd; ++words)
+    if (word_ == Word::kCatalogObject || (alter && word_ == Word::kTable)) verdict_.may_report_catalog_change = true;
+}
+
+void Classifier::declare() {
+  while (next().kind != TokenKind::kEnd)
+    if (word_ == Word::kHold && before_[0] == Word::kWith) pin(PinReason::kHoldableCursor);
+}
+
+// PREPARE name … AS …; PREPARE TRANSACTION 'gid' is two-phase commit, but a statement may be called "transaction".
+void Classifier::prepare() {
+  next();
+  const Token name = token_;
+  const bool transaction = word_ == Word::kTransaction;
+  next();
+  if (transaction && token_.is_string()) return;
+  pin(PinReason::kSqlPrepare);
+  count_name();
+  verdict_.prepared_name = name.text;
+}
+
+// DEALLOCATE [PREPARE] name | ALL; a statement may be called "prepare".
+void Classifier::deallocate() {
+  next();
+  Token name = token_;
+  Word word = word_;
+  if (word == Word::kPrepare && is_name(next())) {
+    name = token_;
+    word = word_;
+  }
+  if (word == Word::kAll) {
+    verdict_.deallocate_all = true;
+    return;
+  }
+  verdict_.deallocate = true;
+  count_name();
+  verdict_.prepared_name = name.text;
+}
+
+void Classifier::execute() {
+  next();
+  verdict_.executes_prepared = true;
+  count_name();
+  verdict_.executed_name = token_.text;
+}
+
+void Classifier::count_name() {
+  if (names_seen_) verdict_.several_names = true;
+  names_seen_ = true;
+}
+
+void Classifier::begin(bool start) {
+  if (start && (next(), word_ != Word::kTransaction)) return;
+  bool plain = verdict_.statement_count == 1;
+  while (next().kind != TokenKind::kEnd)
+    if ((token_.kind != TokenKind::kWord && !token_.is(',')) || word_ == Word::kAtomic) plain = false;
+  verdict_.begin_only = plain;
+}
+
+}  // namespace dbproxy::session::postgres

@@ -1,0 +1,143 @@
+#include "tests/unit/session_postgres/classify_support.hpp"
+
+namespace dbproxy::session::postgres {
+namespace {
+
+TEST(Classify, Settings) {
+  check({
+      {"SET work_mem = '1MB'", "set_variable"},
+      {"SET work_mem TO DEFAULT", "set_variable"},
+      {"SET SESSION work_mem = 1", "set_variable"},
+      {"SET \"work_mem\" = 1", "set_variable"},
+      {"SET app.tenant = 'x'", "set_variable"},
+      {"SET search_path = a, b", "set_variable"},
+      {"SET SCHEMA 'a'", "set_variable"},
+      {"SET XML OPTION DOCUMENT", "set_variable"},
+      {"SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "set_variable"},
+      {"SET transaction_isolation = 'serializable'", "set_variable"},
+      {"SET statement_timeout FROM CURRENT", "set_variable"},
+      {"/* c */ SET/**/work_mem--\n=1", "set_variable"},
+      {"SET x", "set_variable"},
+      {"SET", "set_variable"},
+      // Names that begin like what ends with the transaction.
+      {"SET local.x = 1", "set_variable"},
+      {"SET local . x = 1", "set_variable"},
+      {"SET local = 1", "set_variable"},
+      {"SET local TO 1", "set_variable"},
+      {"SET session.x = 1", "set_variable"},
+      {"SET session = 1", "set_variable"},
+      {"SET transaction.x = 1", "set_variable"},
+      {"SET constraints.x = 1", "set_variable"},
+      {"SET names.x = 1", "set_variable"},
+      {"SET time.x = 1", "set_variable"},
+      {"SET application_name.x = 1", "set_variable"},
+      {"SET timezone.x = 1", "set_variable"},
+      {"SET \"local\" = 1", "set_variable"},
+      {"SET U&\"work\\005fmem\" = 1", "set_variable opaque"},
+      // What ends with the transaction.
+      {"SET LOCAL work_mem = 1", ""},
+      {"SET LOCAL app.x = 1", ""},
+      {"SET LOCAL ROLE x", ""},
+      {"SET LOCAL SESSION AUTHORIZATION x", ""},
+      {"SET LOCAL TIME ZONE 'UTC'", ""},
+      {"SET TRANSACTION ISOLATION LEVEL SERIALIZABLE", ""},
+      {"SET TRANSACTION SNAPSHOT 'x'", ""},
+      {"SET SESSION TRANSACTION READ ONLY", ""},
+      {"SET CONSTRAINTS ALL DEFERRED", ""},
+      {"SET CONSTRAINTS a.b, c IMMEDIATE", ""},
+      // Who one is.
+      {"SET ROLE x", "session_authorization"},
+      {"SET SESSION ROLE x", "session_authorization"},
+      {"SET role = 'x'", "session_authorization"},
+      {"SET \"role\" TO x", "session_authorization"},
+      {"SET SESSION AUTHORIZATION x", "session_authorization"},
+      {"SET session_authorization = x", "session_authorization"},
+      // Back to the start.
+      {"RESET ALL", ""},
+      {"RESET work_mem", ""},
+      {"RESET ROLE", ""},
+      {"RESET SESSION AUTHORIZATION", ""},
+      // By other ways.
+      {"UPDATE pg_settings SET setting = '1' WHERE name = 'work_mem'", "set_variable"},
+      {"UPDATE \"pg_catalog\".\"pg_settings\" SET setting = '1'", "set_variable"},
+      {"WITH x AS (UPDATE pg_catalog.pg_settings SET setting = 1 RETURNING 1) SELECT * FROM x", "set_variable"},
+      {"SELECT set_limit(0.5)", "set_variable"},
+      {"SELECT setseed(0.5)", "opaque"},
+  });
+}
+
+TEST(Classify, ReportedSettings) {
+  for (const std::string sql : {"SET application_name = 'x'",
+                                "SET application_name TO DEFAULT",
+                                "SET SESSION application_name = x",
+                                "SET client_encoding = utf8",
+                                "SET NAMES 'utf8'",
+                                "SET NAMES",
+                                "SET DateStyle = ISO",
+                                "set datestyle to iso",
+                                "SET \"DateStyle\" = 'ISO'",
+                                "SET intervalstyle = iso_8601",
+                                "SET TIME ZONE 'UTC'",
+                                "SET TIME ZONE LOCAL",
+                                "SET SESSION TIME ZONE 1",
+                                "SET TimeZone = 'UTC'",
+                                "SET standard_conforming_strings = off",
+                                "SET default_transaction_read_only = on",
+                                "SET scram_iterations = 1",
+                                "RESET application_name",
+                                "RESET TIME ZONE",
+                                "RESET timezone",
+                                "SET timezone FROM CURRENT",
+                                "SELECT set_config('application_name', 'x', false)"}) {
+    EXPECT_EQ(pins_of(classify(sql)), "") << sql;
+    EXPECT_EQ(flags_of(classify(sql)), "reported") << sql;
+  }
+  EXPECT_EQ(flags_of(classify("SET LOCAL application_name = 'x'")), "");
+  ClassifyOptions v18;
+  v18.search_path_reported = true;
+  for (const std::string sql :
+       {"SET search_path = a", "SET SCHEMA 'a'", "SELECT set_config('search_path', '', false)"}) {
+    EXPECT_EQ(pins_of(classify(sql, v18)), "") << sql;
+    EXPECT_EQ(flags_of(classify(sql, v18)), "reported") << sql;
+    EXPECT_EQ(pins_of(classify(sql)), "set_variable") << sql;
+  }
+  ClassifyOptions v13;
+  v13.read_only_reported = false;
+  EXPECT_EQ(pins_of(classify("SET default_transaction_read_only = on", v13)), "set_variable");
+  EXPECT_EQ(pins_of(classify("SET application_name = 'x'; SET work_mem = 1")), "set_variable");
+  EXPECT_EQ(flags_of(classify("RESET ALL")), "reset_all");
+  EXPECT_EQ(flags_of(classify("RESET work_mem")), "reset_other");
+  EXPECT_EQ(flags_of(classify("RESET application_name.x")), "reset_other");
+}
+
+TEST(Classify, SetConfig) {
+  check({
+      {"SELECT set_config('a.b', 'x', false)", "set_variable"},
+      {"SELECT pg_catalog.set_config('search_path', '', false)", "set_variable"},
+      {"SELECT \"set_config\"('a.b', 'x', false)", "set_variable"},
+      {"SELECT pg_catalog . \"set_config\" /* x */ ('a.b', 'x', false)", "set_variable"},
+      {"SELECT set_config('a.b', 'x', $1)", "set_variable"},
+      {"SELECT set_config('a.b', 'x', 't')", "set_variable"},
+      {"SELECT set_config('a.b', 'x', 'true')", "set_variable"},
+      {"SELECT set_config('a.b', 'x', \"true\")", "set_variable"},
+      {"SELECT set_config('a.b', 'x', not true)", "set_variable"},
+      {"SELECT set_config('a.b', 'x', true and x)", "set_variable"},
+      {"SELECT set_config('a.b', f(1, true), false)", "set_variable"},
+      {"SELECT set_config(ARRAY['a','b',true], 'x')", "set_variable"},
+      {"SELECT set_config('a.b', (SELECT 1, true), x)", "set_variable"},
+      {"SELECT set_config(is_local => true, setting_name => 'a.b', new_value => 'x')", "set_variable"},
+      {"SELECT set_config('a.b', 'x'", "set_variable"},
+      {"SELECT f FROM set_config", "set_variable"},
+      {"SELECT set_config('a.b', 'x', true), set_config('a.b', 'x', false)", "set_variable"},
+      {"SELECT set_config('a.b', set_config('c.d', 'x', false), true)", "set_variable"},
+      {"INSERT INTO t SELECT set_config(n, v, false) FROM s", "set_variable"},
+      {"SELECT set_config('a.b', 'x', true)", ""},
+      {"SELECT set_config($1, $2, /* local */ true)", ""},
+      {"SELECT set_config('a.b', f(1, (2), ARRAY[3, 4]), true)", ""},
+      {"SELECT set_config('a.b', set_config('c.d', 'x', true), true)", ""},
+      {"SELECT set_config('search_path', 'pg_temp', true)", "temporary_object"},
+  });
+}
+
+}  // namespace
+}  // namespace dbproxy::session::postgres
