@@ -1,0 +1,69 @@
+// ManifestSource: a directory of manifests in, versioned snapshots out, for as long as it runs.
+//
+// Watches the directory, asks the databases who they are, and calls back with the snapshots that changed; changes that
+// come within `coalesce` of each other go as one. A broken edit changes nothing: the last good manifests stay, the
+// errors are logged, counted and shown by `diagnostics`.
+//
+// The first call names every DBProxy. It waits (`first_wait` at most) until each database has been asked once, so that
+// an operator that restarts does not tell sidecars that healthy targets are unknown.
+//
+// Thread-safe. The callback runs on a thread of its own, one call at a time, and must not destroy the source.
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "proxy/base/clock.hpp"
+#include "proxy/config/snapshot.hpp"
+#include "proxy/manifest/diagnostic.hpp"
+#include "proxy/manifest/directory_watcher.hpp"
+#include "proxy/metrics/registry.hpp"
+#include "proxy/topology/monitor.hpp"
+
+namespace dbproxy::source {
+
+struct Options {
+  std::filesystem::path directory;
+  std::chrono::milliseconds coalesce{100};
+  std::chrono::milliseconds first_wait{3000};  // 0: what is known goes out at once
+  topology::Monitor::Options monitor;
+  manifest::DirectoryWatcher::Timing watch;
+};
+
+using Snapshots = std::map<std::string, config::SnapshotPtr>;  // by "namespace/name"; none: the DBProxy is gone
+
+class ManifestSource {
+ public:
+  using Callback = std::function<void(const Snapshots& changed)>;
+
+  ManifestSource(Options options, topology::Prober prober, Callback on_snapshots, metrics::Registry& registry,
+                 const Clock& clock);
+  ~ManifestSource();  // stops
+  ManifestSource(const ManifestSource&) = delete;
+  ManifestSource& operator=(const ManifestSource&) = delete;
+
+  // Reads the directory for the first time. Where the answer has errors, do not start.
+  std::vector<manifest::Diagnostic> load();
+  void start();
+  // Waits for a probe or a callback that is under way. Idempotent.
+  void stop();
+
+  // Someone saw that a target is not what it was: ask now.
+  void poke(const std::string& proxy);
+
+  // What is wrong with the files as they are now, warnings included.
+  std::vector<manifest::Diagnostic> diagnostics() const;
+  // As called back last.
+  Snapshots snapshots() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace dbproxy::source
