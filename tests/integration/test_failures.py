@@ -126,7 +126,7 @@ def test_sigterm_drains(bed):
     client.execute("BEGIN")
     client.execute("SELECT 1")
     sidecar.process.send(signal.SIGTERM)
-    wait_for(lambda: any(row["draining"] for row in sidecar.json("proxies")), what="draining is shown")
+    wait_for(lambda: any(row["draining"] for row in sidecar.json("dbproxies")), what="draining is shown")
     assert request(sidecar.admin, "/healthz")[0] == 200
     assert client.execute("SELECT 2").fetchone() == (2,)
     client.execute("COMMIT")
@@ -141,7 +141,7 @@ def test_sigterm_drains(bed):
 def test_drain_by_request(bed):
     sidecar = bed.sidecar()
     assert request(sidecar.admin, "/drain", "POST")[0] in (200, 202)
-    wait_for(lambda: any(row["draining"] for row in sidecar.json("proxies")), what="draining is shown")
+    wait_for(lambda: any(row["draining"] for row in sidecar.json("dbproxies")), what="draining is shown")
 
 
 def test_slow_reader_is_bounded_and_alone(bed):

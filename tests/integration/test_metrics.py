@@ -35,8 +35,8 @@ def test_what_has_to_be_there(bed):
     metrics = wait_for(counted, what="ten queries are counted")
     for name in ("dbproxy_clients", "dbproxy_server_connections", "dbproxy_clients_waiting",
                  "dbproxy_longest_wait_seconds", "dbproxy_borrow_seconds_count", "dbproxy_query_seconds_count",
-                 "dbproxy_transactions_total", "dbproxy_queries_total", "dbproxy_logins_total", "dbproxy_config_version",
-                 "dbproxy_build_info", "dbproxy_proxy_info"):
+                 "dbproxy_transactions_total", "dbproxy_queries_total", "dbproxy_logins_total",
+                 "dbproxy_config_version", "dbproxy_build_info", "dbproxy_proxy_info"):
         assert metrics.has(name), f"{name} is missing\n{metrics.text}"
     assert metrics.sum("dbproxy_clients") == 1
     assert 'team="shop"' in metrics.text or "team" in metrics.text

@@ -129,7 +129,7 @@ def test_nack_keeps_what_is_in_force(bed, pair):
     taken = socket.create_server(("127.0.0.1", 0))
     try:
         bed.manifests.set_spec(port=taken.getsockname()[1])
-        wait_for(lambda: operator.metrics().sum("dbproxy_operator_nacks_total") >= 1 or
+        wait_for(lambda: operator.metrics().sum("dbproxy_operator_config_nacks_total") >= 1 or
                  any(row["error"] for row in operator.json("sidecars")), 5, "the operator learns of it")
         assert bed.connect().execute("SELECT 1").fetchone() == (1,)
         row = operator.json("sidecars")[0]

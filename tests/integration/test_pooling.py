@@ -85,7 +85,7 @@ def test_waiters_are_served_in_order(bed):
                 order.append(number)
             threads.append(threading.Thread(target=ask))
             threads[-1].start()
-            wait_for(lambda n=number: sum(row["clients_waiting"] for row in sidecar.json("pools")) == n + 1, 10,
+            wait_for(lambda n=number: sum(row["clientsWaiting"] for row in sidecar.json("pools")) == n + 1, 10,
                      f"{number + 1} clients wait")
     for thread in threads:
         thread.join(10)
@@ -207,7 +207,7 @@ def test_cancel_of_a_waiting_client(bed):
         holder.execute("SELECT 1")
         thread = threading.Thread(target=wait)
         thread.start()
-        wait_for(lambda: sum(row["clients_waiting"] for row in sidecar.json("pools")) == 1)
+        wait_for(lambda: sum(row["clientsWaiting"] for row in sidecar.json("pools")) == 1)
         waiter.cancel_safe(timeout=5)
         thread.join(5)
     assert errors == ["57014"]

@@ -25,10 +25,11 @@ def test_reported_settings_follow_their_client(bed):
             assert show(client, "TimeZone") == zones[number]
             assert show(client, "application_name") == f"client-{number}"
             assert client.info.parameter_status("TimeZone") == zones[number]
-    assert show(clients[1], "DateStyle").startswith("German") and not show(clients[0], "DateStyle").startswith("German")
+    assert show(clients[1], "DateStyle").startswith("German")
+    assert not show(clients[0], "DateStyle").startswith("German")
     assert show(clients[2], "IntervalStyle") == "iso_8601" and show(clients[0], "IntervalStyle") == "postgres"
     assert show(clients[3], "client_encoding") == "LATIN1" and show(clients[0], "client_encoding") == "UTF8"
-    assert sum(row["servers_pinned"] for row in sidecar.json("pools")) == 0
+    assert sum(row["serversPinned"] for row in sidecar.json("pools")) == 0
 
 
 def test_reset_goes_back_to_the_clients_own_start(bed):
@@ -63,7 +64,8 @@ LEAKS = {
     "set_config": ("SELECT set_config('work_mem', '13MB', false)", "SHOW work_mem", "13MB"),
     "set in several statements": ("SELECT 1; SET work_mem = '13MB'", "SHOW work_mem", "13MB"),
     "search_path": ("SET search_path = pg_catalog", "SHOW search_path", "pg_catalog"),
-    "set in a DO block": ("DO $$ BEGIN PERFORM set_config('work_mem', '13MB', false); END $$", "SHOW work_mem", "13MB"),
+    "set in a DO block": ("DO $$ BEGIN PERFORM set_config('work_mem', '13MB', false); END $$", "SHOW work_mem",
+                          "13MB"),
     "temporary table": ("CREATE TEMP TABLE leak (n int)", "SELECT to_regclass('pg_temp.leak')::text", "leak"),
     "select into temp": ("SELECT 1 AS n INTO TEMP leak", "SELECT to_regclass('pg_temp.leak')::text", "leak"),
     "advisory lock": ("SELECT pg_advisory_lock(42)",
@@ -132,7 +134,7 @@ def test_pins_are_shown_and_end_with_their_client(bed):
     client.execute("SET work_mem = '13MB'")
     rows = wait_for(lambda: sidecar.json("pins"), what="a pin is shown")
     assert len(rows) == 1
-    assert rows[0]["application_name"] == "pinner" and rows[0]["user"] == "app" and rows[0]["reasons"]
+    assert rows[0]["applicationName"] == "pinner" and rows[0]["user"] == "app" and rows[0]["reasons"]
     assert sidecar.metrics().sum("dbproxy_pins_total") >= 1
     client.close()
     wait_for(lambda: not sidecar.json("pins"), what="the pin is gone")

@@ -76,5 +76,6 @@ class Operator:
     def metrics(self) -> Metrics:
         return Metrics(get(self.http, "/metrics"))
 
-    def json(self, what: str):
-        return get_json(self.http, f"/api/v1/{what}")
+    def json(self, what: str) -> list[dict]:
+        """Rows of dbproxies, targets, sidecars or diagnostics: as dbproxyctl gets them."""
+        return get_json(self.http, f"/api/v1/{what}")["items"]

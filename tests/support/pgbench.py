@@ -47,7 +47,7 @@ class Pgbench:
         return self.process.log()
 
     def new_latencies(self) -> list[float]:
-        """Milliseconds of the transactions that were logged since the last call."""
+        """Milliseconds of the transactions logged since the last call, without the time that a rate made them wait."""
         latencies = []
         for path in glob.glob(str(self.directory / "log.*")):
             with open(path, "rb") as log:
@@ -58,7 +58,8 @@ class Pgbench:
             for line in data[:complete].splitlines():
                 words = line.split()
                 if len(words) >= 6 and words[2].isdigit():
-                    latencies.append(int(words[2]) / 1000)
+                    lag = int(words[6]) if len(words) >= 7 and words[6].isdigit() else 0
+                    latencies.append((int(words[2]) - lag) / 1000)
         return latencies
 
     def lost_clients(self) -> int:

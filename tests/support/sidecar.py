@@ -102,9 +102,9 @@ class Sidecar:
     def metrics(self) -> Metrics:
         return Metrics(get(self.admin, "/metrics"))
 
-    def json(self, what: str):
-        """pools, pins, targets, proxies: as dbproxyctl gets them."""
-        return get_json(self.admin, f"/api/v1/{what}")
+    def json(self, what: str) -> list[dict]:
+        """Rows of dbproxies, targets, pools, pins or sidecars: as dbproxyctl gets them."""
+        return get_json(self.admin, f"/api/v1/{what}")["items"]
 
     def resident_bytes(self) -> int:
         return _status(self.process.pid, "VmRSS")
