@@ -67,6 +67,8 @@ void DirectoryWatcher::run(const std::stop_token& stop) {
     bool events = wait(static_cast<int>(std::max<std::int64_t>(left.count() + 1, 0)));
     if (stop.stop_requested()) return;
     if (!events && Clock::now() < rescan_at) continue;
+    // A rescan may come upon a file that is just being written, empty for a moment: that settles first, too.
+    if (!events) events = digest_directory(directory_) != digest_;
     auto give_up_waiting = Clock::now() + timing_.longest;
     while (events && !stop.stop_requested() && Clock::now() < give_up_waiting) {
       events = wait(static_cast<int>(timing_.quiet.count()));
