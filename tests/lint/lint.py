@@ -91,9 +91,9 @@ def check_tidy(options) -> bool:
 
 
 def check_shell(_options) -> bool:
+    shebangs = (b"#!/usr/bin/env bash", b"#!/bin/bash", b"#!/bin/sh")
     files = [path for path in tracked() if (ROOT / path).is_file() and
-             (path.endswith(".sh") or (ROOT / path).open("rb").read(22).startswith((b"#!/usr/bin/env bash", b"#!/bin/sh",
-                                                                                     b"#!/bin/bash")))]
+             (path.endswith(".sh") or (ROOT / path).open("rb").read(32).startswith(shebangs))]
     if not shutil.which("shellcheck"):
         print("shellcheck is missing: run cmake/setup.sh test")
         return os.environ.get("CI") != "true"
