@@ -9,7 +9,7 @@ export FUZZ_SECONDS
 .PHONY: help setup build demo test lint bench fuzz clean test-build
 
 help: ## Lists these targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  \033[1mmake %-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Installs everything that is ever needed (Debian 12; root or sudo)
 	@cmake/setup.sh all
@@ -24,8 +24,8 @@ demo: ## Shows what it does, on a real PostgreSQL with a replica; KEEP=1 leaves 
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/demo/demo.py $(if $(KEEP),--keep)
 
-test: test-build ## Everything: unit, layers, integration, drivers, demo, fuzz, lint (FILTER=… for some)
-	@ctest --test-dir build/dev --output-on-failure -j$(JOBS) $(if $(FILTER),-R '$(FILTER)')
+test: test-build ## Everything: unit, layers, integration, drivers, demo, fuzz, lint (FILTER=name or LABEL=label for some)
+	@ctest --test-dir build/dev --output-on-failure -j$(JOBS) $(if $(FILTER),-R '$(FILTER)') $(if $(LABEL),-L '$(LABEL)')
 
 test-build:
 	@cmake/setup.sh test
