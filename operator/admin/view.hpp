@@ -61,6 +61,7 @@ struct DiagnosticRow {
   std::string object;                  // kind namespace/name, where that much could be read
   std::string field;                   // path such as spec.targetGroups[0].connectionPool.maxConnectionsPercent
   std::string message;                 // value, rule and remedy
+  bool warning = false;                // true: the file is in force all the same
 };
 
 struct ProxyRow {

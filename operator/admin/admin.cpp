@@ -1,0 +1,80 @@
+#include "operator/admin/admin.hpp"
+
+#include "operator/admin/json.hpp"
+#include "proxy/metrics/page.hpp"
+
+namespace dbproxy::operator_admin {
+namespace {
+
+http::Response answer(unsigned status, std::string body) {
+  http::Response response;
+  response.status = status;
+  response.body = std::move(body);
+  return response;
+}
+
+}  // namespace
+
+struct Admin::Impl {
+  Impl(AdminOptions options, std::function<OperatorView()> from, const metrics::Registry& printed)
+      : view(std::move(from)), registry(printed), server(std::move(options.http)) {
+    routes(std::move(options.authorize));
+  }
+
+  std::function<OperatorView()> view;
+  const metrics::Registry& registry;
+  http::Server server;  // last: its thread uses the rest
+
+  void routes(std::function<bool(std::string_view)> authorize) {
+    using http::Request;
+    server.route("GET", "/metrics", [this](const Request&) {
+      std::vector<prometheus::MetricFamily> extra = metrics::process_families();
+      extra.push_back(metrics::build_info_family());
+      http::Response response;
+      response.content_type = "text/plain; version=0.0.4; charset=utf-8";
+      response.body = metrics::page(registry, std::move(extra));
+      return response;
+    });
+    server.route("GET", "/healthz", [](const Request&) { return answer(200, "ok\n"); });
+    server.route("GET", "/readyz", [this](const Request&) {
+      return view().ready ? answer(200, "ok\n") : answer(503, "manifests are not read yet, or nothing listens\n");
+    });
+    http::RouteOptions guard;
+    guard.access = authorize ? http::Access::kPublic : http::Access::kPrivate;
+    guard.authorize = std::move(authorize);
+    const auto page = [&](const char* path, std::string (*print)(const OperatorView&)) {
+      const auto handler = [this, print](const Request&) {
+        http::Response response;
+        response.content_type = "application/json";
+        response.body = print(view());
+        return response;
+      };
+      server.route("GET", path, handler, guard);
+    };
+    page("/api/v1/dbproxies", proxies_json);
+    page("/api/v1/targets", targets_json);
+    page("/api/v1/sidecars", sidecars_json);
+    page("/api/v1/diagnostics", diagnostics_json);
+  }
+};
+
+Admin::Admin(AdminOptions options, std::function<OperatorView()> view, const metrics::Registry& registry)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(view), registry)) {}
+
+Admin::~Admin() {
+  stop();
+}
+
+std::string Admin::start() {
+  return impl_->server.start();
+}
+
+void Admin::stop() {
+  impl_->server.stop();
+}
+
+std::uint16_t Admin::port() const {
+  return impl_->server.port();
+}
+
+}  // namespace dbproxy::operator_admin

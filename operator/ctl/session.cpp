@@ -1,0 +1,90 @@
+#include "operator/ctl/session.hpp"
+
+#include <boost/json.hpp>
+#include <ostream>
+
+#include "operator/ctl/document.hpp"
+#include "operator/ctl/table.hpp"
+
+namespace dbproxy::ctl {
+namespace {
+
+std::string place(const Server& server) {
+  return server.what + " at " + (server.unix_path.empty() ? http::to_string(server.address) : server.unix_path);
+}
+
+constexpr const char* kUnreachableHelp =
+    "Is it running? Start dbproxy-operator or dbproxy, or say where it is: --operator HOST:PORT, --sidecar HOST:PORT,\n"
+    "--socket PATH, or DBPROXYCTL_SERVER=HOST:PORT. On Kubernetes, make a way to it first, for example\n"
+    "  kubectl port-forward deployment/dbproxy-operator 9932\n";
+
+}  // namespace
+
+http::ClientResponse Session::ask(const Server& server, const std::string& list) const {
+  http::ClientRequest what;
+  what.path = "/api/v1/" + list;
+  what.bearer_token = options_.bearer_token;
+  return transport_(server, what);
+}
+
+std::optional<boost::json::value> Session::fail(int code, const std::string& sentence) {
+  err_ << "error: " << sentence << "\n";
+  exit_code_ = code;
+  return std::nullopt;
+}
+
+std::optional<boost::json::value> Session::list(const std::string& list) {
+  if (chosen_ != nullptr) {
+    const http::ClientResponse answer = ask(*chosen_, list);
+    if (!answer.error.empty()) return fail(kUnreachable, place(*chosen_) + ": " + answer.error);
+    return understand(*chosen_, list, answer.response);
+  }
+  std::string failures;
+  for (const Server& server : options_.servers) {
+    const http::ClientResponse answer = ask(server, list);
+    if (answer.error.empty()) {
+      chosen_ = &server;
+      return understand(server, list, answer.response);
+    }
+    failures +=
+        (failures.empty() ? "" : "\nerror: ") + ("cannot reach " + place(server)) + ": " + printable(answer.error);
+  }
+  fail(kUnreachable, failures);
+  err_ << kUnreachableHelp;
+  return std::nullopt;
+}
+
+std::optional<boost::json::value> Session::understand(const Server& server, const std::string& list,
+                                                      const http::Response& response) {
+  const bool inside = list == "pools" || list == "pins";
+  if (response.status == 404 && inside) {
+    return fail(kRefused, "the operator does not know the " + list +
+                              " of its sidecars: ask one of them with --sidecar HOST:PORT");
+  }
+  if (response.status == 401) {
+    return fail(kRefused, place(server) + " wants a valid token: give one with --token-file FILE");
+  }
+  if (response.status != 200) {
+    std::string said = response.body.substr(0, 300);
+    while (!said.empty() && said.back() == '\n') said.pop_back();
+    return fail(kRefused, place(server) + " answered " + std::to_string(response.status) + ": " + printable(said));
+  }
+  boost::system::error_code error;
+  boost::json::value page = boost::json::parse(response.body, error);
+  if (error || !page.is_object() || text_at(page, "/source").empty()) {
+    return fail(kUnreachable, place(server) + " does not answer like dbproxy: is something else listening there?");
+  }
+  from_sidecar_ = text_at(page, "/source") == "sidecar";
+  return page;
+}
+
+boost::json::array Session::list_or_none(const std::string& list) {
+  if (chosen_ == nullptr) return {};
+  const http::ClientResponse answer = ask(*chosen_, list);
+  if (!answer.error.empty() || answer.response.status != 200) return {};
+  boost::system::error_code error;
+  const boost::json::value page = boost::json::parse(answer.response.body, error);
+  return error ? boost::json::array() : array_at(page, "/items");
+}
+
+}  // namespace dbproxy::ctl
