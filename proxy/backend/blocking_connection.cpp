@@ -1,0 +1,158 @@
+#include "proxy/backend/blocking_connection.hpp"
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <system_error>
+#include <unistd.h>
+
+namespace dbproxy::backend {
+namespace {
+
+std::string words(int error) {
+  return std::generic_category().message(error);
+}
+
+}  // namespace
+
+BlockingConnection::~BlockingConnection() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+bool BlockingConnection::wait(short events) {
+  for (;;) {
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline_ - std::chrono::steady_clock::now());
+    pollfd poll_fd{fd_, events, 0};
+    const int ready = left.count() > 0 ? ::poll(&poll_fd, 1, static_cast<int>(left.count())) : 0;
+    if (ready > 0) return true;
+    if (ready < 0 && errno == EINTR) continue;
+    return fail(ready == 0 ? "timed out" : words(errno));
+  }
+}
+
+bool BlockingConnection::connect_to(int family, const void* address, unsigned length) {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd_ < 0) return fail(words(errno));
+  if (::connect(fd_, static_cast<const sockaddr*>(address), length) == 0) return true;
+  if (errno != EINPROGRESS) return fail(words(errno));
+  if (!wait(POLLOUT)) return false;
+  int error = 0;
+  socklen_t size = sizeof error;
+  if (::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  return error == 0 || fail(words(error));
+}
+
+bool BlockingConnection::connect(const std::string& host, std::uint16_t port) {
+  unreachable_ = true;  // until it is connected
+  if (!host.empty() && host[0] == '/') {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    const std::string path = host + "/.s.PGSQL." + std::to_string(port);
+    if (path.size() >= sizeof address.sun_path) return fail("the path of the socket is too long");
+    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+    if (!connect_to(AF_UNIX, &address, sizeof address)) return false;
+  } else {
+    addrinfo hints{};
+    hints.ai_socktype = SOCK_STREAM;
+    hints.ai_flags = AI_NUMERICSERV;
+    addrinfo* found = nullptr;
+    const int failure = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+    if (failure != 0) return fail("cannot resolve the host: " + std::string(::gai_strerror(failure)));
+    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, ::freeaddrinfo);
+    bool connected = false;
+    for (const addrinfo* at = found; at != nullptr && !connected; at = at->ai_next)
+      connected = connect_to(at->ai_family, at->ai_addr, at->ai_addrlen);
+    if (!connected) return false;
+    const int on = 1;
+    ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  }
+  unreachable_ = false;
+  return true;
+}
+
+// After a TLS call that returned `result`: true to try again.
+bool BlockingConnection::wait_for_tls(int result, const char* what) {
+  switch (SSL_get_error(ssl_.get(), result)) {
+    case SSL_ERROR_WANT_READ:
+      return wait(POLLIN);
+    case SSL_ERROR_WANT_WRITE:
+      return wait(POLLOUT);
+    case SSL_ERROR_ZERO_RETURN:
+      return fail("the server closed the connection");
+    default:
+      return fail(ERR_peek_error() != 0 || !SSL_is_init_finished(ssl_.get()) ? net::tls_failure(ssl_.get()) : what);
+  }
+}
+
+bool BlockingConnection::start_tls(const config::ServerTls& tls, const std::string& host) {
+  context_ = net::make_client_context(tls, error_);
+  if (!context_) return false;
+  ssl_ = net::new_client_side(context_, fd_, tls.mode, host);
+  for (;;) {
+    ERR_clear_error();
+    const int result = SSL_do_handshake(ssl_.get());
+    if (result == 1) return true;
+    if (!wait_for_tls(result, "the server closed the connection during the TLS handshake")) return false;
+  }
+}
+
+bool BlockingConnection::send(std::string_view bytes) {
+  while (!bytes.empty()) {
+    if (ssl_) {
+      ERR_clear_error();
+      const int sent = SSL_write(ssl_.get(), bytes.data(), static_cast<int>(bytes.size()));
+      if (sent > 0)
+        bytes.remove_prefix(static_cast<std::size_t>(sent));
+      else if (!wait_for_tls(sent, "the server closed the connection"))
+        return false;
+      continue;
+    }
+    const ssize_t sent = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    if (sent > 0) {
+      bytes.remove_prefix(static_cast<std::size_t>(sent));
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      if (!wait(POLLOUT)) return false;
+    } else if (errno != EINTR) {
+      return fail(words(errno));
+    }
+  }
+  return true;
+}
+
+bool BlockingConnection::receive(std::string& buffer) {
+  std::array<char, 8192> chunk;
+  for (;;) {
+    if (ssl_) {
+      ERR_clear_error();
+      const int got = SSL_read(ssl_.get(), chunk.data(), static_cast<int>(chunk.size()));
+      if (got > 0) {
+        buffer.append(chunk.data(), static_cast<std::size_t>(got));
+        return true;
+      }
+      if (!wait_for_tls(got, "the server closed the connection")) return false;
+      continue;
+    }
+    const ssize_t got = ::recv(fd_, chunk.data(), chunk.size(), 0);
+    if (got > 0) {
+      buffer.append(chunk.data(), static_cast<std::size_t>(got));
+      return true;
+    }
+    if (got == 0) return fail("the server closed the connection");
+    if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      if (!wait(POLLIN)) return false;
+    } else if (errno != EINTR) {
+      return fail(words(errno));
+    }
+  }
+}
+
+}  // namespace dbproxy::backend

@@ -1,0 +1,54 @@
+// BlockingConnection: a socket to a server, with one deadline for all that is done on it. For probes, which have a
+// thread of their own; nothing on the data path uses it.
+//
+// Every method returns false at a failure or at the deadline and leaves a sentence in error(). Looking a name up is
+// getaddrinfo's: it blocks, and only resolv.conf bounds it. The process must ignore SIGPIPE.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "proxy/config/snapshot.hpp"
+#include "proxy/net/tls.hpp"
+
+namespace dbproxy::backend {
+
+class BlockingConnection {
+ public:
+  explicit BlockingConnection(std::chrono::milliseconds timeout)
+      : deadline_(std::chrono::steady_clock::now() + timeout) {}
+  ~BlockingConnection();
+  BlockingConnection(const BlockingConnection&) = delete;
+  BlockingConnection& operator=(const BlockingConnection&) = delete;
+
+  // A host that begins with '/' is the directory of a Unix socket.
+  bool connect(const std::string& host, std::uint16_t port);
+  bool start_tls(const config::ServerTls& tls, const std::string& host);
+  bool send(std::string_view bytes);
+  // Appends at least one byte. The end of the stream is a failure.
+  bool receive(std::string& buffer);
+
+  const std::string& error() const { return error_; }
+  // A failure of the network (nobody answers) rather than of a peer that was reached.
+  bool unreachable() const { return unreachable_; }
+
+ private:
+  bool connect_to(int family, const void* address, unsigned length);
+  bool wait(short events);
+  bool wait_for_tls(int result, const char* what);
+  bool fail(std::string error) {
+    error_ = std::move(error);
+    return false;
+  }
+
+  std::chrono::steady_clock::time_point deadline_;
+  int fd_ = -1;
+  net::SslContext context_;
+  net::SslHandle ssl_;
+  std::string error_;
+  bool unreachable_ = false;
+};
+
+}  // namespace dbproxy::backend
