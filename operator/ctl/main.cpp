@@ -32,8 +32,10 @@ struct Flags {
 
 void add_command(CLI::App& app, Flags& flags, const std::string& name, const std::string& help, bool name_required) {
   CLI::App* command = app.add_subcommand(name, help);
+  command->footer("\nOptions for every command are in dbproxyctl --help.\n");
   command->fallthrough();  // --operator and the others are understood after the command, too
-  CLI::Option* which = command->add_option("NAME", flags.options.name, "DBProxy: name or namespace/name");
+  CLI::Option* which =
+      command->add_option("NAME", flags.options.name, "DBProxy: name or namespace/name")->type_name("");
   if (name_required) which->required();
   command->callback([&flags, name] { flags.options.command = name; });
 }
@@ -58,20 +60,19 @@ int main(int argc, char** argv) {
                                                    {"json", ctl::Output::kJson},
                                                    {"yaml", ctl::Output::kYaml}};
   std::string output = "table";
-  app.footer(kFooter);
+  bool no_headers = false;
   app.require_subcommand(1);
-  CLI::Option* to_operator =
-      app.add_option("--operator", flags.where.operator_address, "Ask the operator at HOST:PORT");
-  CLI::Option* to_sidecar = app.add_option("--sidecar", flags.where.sidecar_address, "Ask the sidecar at HOST:PORT");
-  CLI::Option* to_socket = app.add_option("--socket", flags.where.socket, "Ask the sidecar on this Unix socket");
-  to_operator->excludes(to_sidecar)->excludes(to_socket);
-  to_sidecar->excludes(to_socket);
-  app.add_option("-n,--namespace", flags.options.name_space, "Only DBProxies of this namespace");
+  app.add_option("--operator", flags.where.operator_address, "Ask the operator there")->type_name("HOST:PORT");
+  app.add_option("--sidecar", flags.where.sidecar_address, "Ask the sidecar there")->type_name("HOST:PORT");
+  app.add_option("--socket", flags.where.socket, "Ask the sidecar on its Unix socket")->type_name("PATH");
+  app.add_option("-n,--namespace", flags.options.name_space, "Only DBProxies of this namespace")
+      ->type_name("NAMESPACE");
   app.add_option("-o,--output", output, "How to print it")
       ->check(CLI::IsMember({"table", "wide", "json", "yaml"}))
-      ->capture_default_str();
-  app.add_flag("--no-headers{false}", flags.options.headers, "Leave out the line with the names of the columns");
+      ->type_name("FORMAT");
+  app.add_flag("--no-headers", no_headers, "Leave out the line with the names of the columns");
   app.add_option("--token-file", flags.token_file, "File with a bearer token, where the server wants one")
+      ->type_name("FILE")
       ->envname("DBPROXYCTL_TOKEN_FILE");
   add_command(app, flags, "get", "List DBProxies", false);
   add_command(app, flags, "describe", "Show all about one DBProxy", true);
@@ -80,9 +81,15 @@ int main(int argc, char** argv) {
   add_command(app, flags, "pools", "List the pools of a sidecar", false);
   add_command(app, flags, "pins", "List the pinned sessions of a sidecar, and why they are", false);
   CLI::App* version = app.add_subcommand("version", "Print the version of dbproxyctl");
+  app.footer(kFooter);  // after the commands, which would inherit it
 
   try {
     app.parse(argc, argv);
+  } catch (const CLI::RequiredError& error) {
+    // CLI11 misses the command before it looks at what stands in its place.
+    const std::vector<std::string> words = app.remaining();
+    if (words.empty() || words.front().starts_with('-')) return app.exit(error), ctl::kUsage;
+    return usage("there is no command '" + words.front() + "'; dbproxyctl --help lists them");
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? ctl::kOk : ctl::kUsage;
   }
@@ -91,6 +98,11 @@ int main(int argc, char** argv) {
               << metrics::build_compiler() << ")\n";
     return ctl::kOk;
   }
+  const auto& where = flags.where;
+  if (!where.operator_address.empty() + !where.sidecar_address.empty() + !where.socket.empty() > 1) {
+    return usage("give only one of --operator, --sidecar and --socket");
+  }
+  flags.options.headers = !no_headers;
   flags.options.output = outputs.at(output);
   if (const char* environment = std::getenv("DBPROXYCTL_SERVER")) flags.where.environment = environment;
   const std::string wrong = ctl::choose_servers(flags.where, flags.options.command, flags.options.servers);
