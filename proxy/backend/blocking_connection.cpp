@@ -34,7 +34,9 @@ bool BlockingConnection::wait(short events) {
     const int ready = left.count() > 0 ? ::poll(&poll_fd, 1, static_cast<int>(left.count())) : 0;
     if (ready > 0) return true;
     if (ready < 0 && errno == EINTR) continue;
-    return fail(ready == 0 ? "timed out" : words(errno));
+    if (ready < 0) return fail(words(errno));
+    unreachable_ = true;
+    return fail("timed out");
   }
 }
 

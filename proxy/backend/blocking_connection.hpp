@@ -31,7 +31,7 @@ class BlockingConnection {
   bool receive(std::string& buffer);
 
   const std::string& error() const { return error_; }
-  // A failure of the network (nobody answers) rather than of a peer that was reached.
+  // Nobody answers, or not in time; rather than that who was reached did something wrong.
   bool unreachable() const { return unreachable_; }
 
  private:
