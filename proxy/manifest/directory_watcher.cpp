@@ -60,8 +60,7 @@ bool DirectoryWatcher::wait(int timeout_ms) {
 
 void DirectoryWatcher::run(const std::stop_token& stop) {
   using Clock = std::chrono::steady_clock;
-  check();
-  auto rescan_at = Clock::now() + timing_.rescan;
+  auto rescan_at = Clock::now();  // at once: something may have changed since the caller loaded
   while (!stop.stop_requested()) {
     auto left = std::chrono::duration_cast<std::chrono::milliseconds>(rescan_at - Clock::now());
     bool events = wait(static_cast<int>(std::max<std::int64_t>(left.count() + 1, 0)));

@@ -39,7 +39,6 @@ class Watched : public testing::Test {
 
   void start(std::chrono::milliseconds rescan = std::chrono::hours(1)) {
     DirectoryWatcher::Timing timing;
-    timing.quiet = std::chrono::milliseconds(50);
     timing.rescan = rescan;
     watcher_ = std::make_unique<DirectoryWatcher>(
         directory_, digest_directory(directory_),
