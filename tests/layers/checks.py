@@ -112,7 +112,9 @@ def check_existing(tree):
 
 def declared(tree):
     """{module directory: set of module directories} as the dbproxy_module() calls say, and the modules' CMake names."""
-    names = {name.removeprefix("proxy/").replace("/", "_"): name for name, _ in tree.modules}
+    names = {name.removeprefix("operator/").replace("/", "_"): name for name, _ in tree.modules
+             if name.startswith("operator/")}  # short names, where the data plane has no module of that name
+    names |= {name.removeprefix("proxy/").replace("/", "_"): name for name, _ in tree.modules}
     out = {}
     for path in tree.files:
         if os.path.basename(path) != "CMakeLists.txt" or module_of(path) not in tree.layer:

@@ -27,6 +27,7 @@ MODULES = [
     ("proxy", 6),  # main.cpp
     ("operator/control", 4),
     ("operator/admin", 4),
+    ("operator/manifest_mode", 5),
     ("operator/ctl", 5),
     ("operator", 6),  # main.cpp
 ]
@@ -40,7 +41,7 @@ LIBRARIES = [
      ["proxy/net", "proxy/http", "proxy/control", "proxy", "operator/control", "operator/ctl", "operator"]),
     ("gRPC and protobuf", ("grpc", "google/protobuf", "dbproxy/v1/"),
      ["proxy/wire/control", "proxy/control", "proxy", "operator/control", "operator"]),
-    ("yaml-cpp", ("yaml-cpp",), ["proxy/manifest"]),
+    ("yaml-cpp", ("yaml-cpp",), ["proxy/manifest", "operator/ctl"]),
     ("prometheus-cpp", ("prometheus/",), ["proxy/metrics"]),
 ]
 
