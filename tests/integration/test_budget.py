@@ -27,7 +27,7 @@ def test_system_calls_per_query(bed, release):
 
     trace = Process("strace", bed.directory / "strace.log")
     load = Pgbench(bed.directory, bed.host, bed.port, clients=16, seconds=6, script="SELECT 1;\n", name="load").start()
-    wait_for(lambda: sidecar.metrics().sum("dbproxy_clients") >= 16, 10, "sixteen clients")
+    wait_for(lambda: sidecar.metrics().sum("dbproxy_client_connections") >= 16, 10, "sixteen clients")
     queries = sidecar.metrics().sum("dbproxy_queries_total")
     trace.start(["strace", "-f", "-c", "-o", bed.directory / "calls", "-p", sidecar.process.pid])
     wait_for(lambda: "attached" in trace.log(), 10, "strace is attached")

@@ -183,5 +183,6 @@ def test_login_results_are_counted(bed):
     sidecar = bed.sidecar()
     bed.connect()
     refused(bed, "app", "wrong", "orders")
-    metrics = wait_for(sidecar.metrics, what="metrics")
-    assert metrics.sum("dbproxy_logins_total") >= 2
+    refused(bed, "nobody-here", "wrong", "orders")
+    wait_for(lambda: [sidecar.metrics().sum("dbproxy_logins_total", result=result)
+                      for result in ("success", "wrong_password", "unknown_user")] == [1, 1, 1], what="log-ins counted")

@@ -33,13 +33,17 @@ def test_what_has_to_be_there(bed):
         metrics = sidecar.metrics()
         return metrics.sum("dbproxy_queries_total") >= 10 and metrics
     metrics = wait_for(counted, what="ten queries are counted")
-    for name in ("dbproxy_clients", "dbproxy_server_connections", "dbproxy_clients_waiting",
+    for name in ("dbproxy_client_connections", "dbproxy_server_connections", "dbproxy_server_connections_limit",
                  "dbproxy_longest_wait_seconds", "dbproxy_borrow_seconds_count", "dbproxy_query_seconds_count",
-                 "dbproxy_transactions_total", "dbproxy_queries_total", "dbproxy_logins_total",
+                 "dbproxy_transactions_total", "dbproxy_queries_total", "dbproxy_logins_total", "dbproxy_pins_total",
+                 "dbproxy_client_received_bytes_total", "dbproxy_server_sent_bytes_total",
                  "dbproxy_config_version", "dbproxy_build_info", "dbproxy_proxy_info"):
         assert metrics.has(name), f"{name} is missing\n{metrics.text}"
-    assert metrics.sum("dbproxy_clients") == 1
-    assert 'team="shop"' in metrics.text or "team" in metrics.text
+    assert metrics.sum("dbproxy_client_connections") == 1
+    assert metrics.sum("dbproxy_borrow_seconds_count") >= 1 and metrics.sum("dbproxy_query_seconds_count") >= 10
+    assert metrics.sum("dbproxy_logins_total", result="success") == 1
+    assert metrics.sum("dbproxy_server_connections") <= metrics.sum("dbproxy_server_connections_limit")
+    assert 'tag_team="shop"' in metrics.text
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/startupz"])
