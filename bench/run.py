@@ -85,7 +85,8 @@ def main():
         if not os.path.exists(saved):
             raise processes.BenchError("there are no results yet: run `make bench` first")
         os.makedirs(os.path.join(ROOT, "docs"), exist_ok=True)
-        for path in report.write(report.load(saved), os.path.join(ROOT, "docs"), "benchmarks"):
+        for path in report.write(report.load(saved), os.path.join(ROOT, "docs"), "benchmarks",
+                                 with_png=False):
             print(os.path.relpath(path, ROOT))
         return 0
     run = measure_all(options)

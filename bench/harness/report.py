@@ -188,8 +188,8 @@ def svg(run):
                         f"{run['date']}", "µs per transaction, less is better", panels, series)
 
 
-def write(run, directory, stem):
-    """stem.md, stem.svg, stem.png where possible, stem.json; returns the paths."""
+def write(run, directory, stem, with_png=True):
+    """stem.md, stem.svg, and stem.png where a converter is installed; returns the paths."""
     os.makedirs(directory, exist_ok=True)
     base = os.path.join(directory, stem)
     with open(base + ".svg", "w") as file:
@@ -197,7 +197,7 @@ def write(run, directory, stem):
     with open(base + ".md", "w") as file:
         file.write(markdown(run, stem + ".svg"))
     paths = [base + ".md", base + ".svg"]
-    if picture.png(base + ".svg", base + ".png"):
+    if with_png and picture.png(base + ".svg", base + ".png"):
         paths.append(base + ".png")
     return paths
 
