@@ -38,6 +38,7 @@ class Classifier {
   void finish() {
     while (token_.kind != TokenKind::kEnd) next();
   }
+  Word before(int tokens = 1) const { return static_cast<Word>((history_ >> (8 * (tokens - 1))) & 0xff); }
   void pin(PinReason reason) { verdict_.pins |= bit(reason); }
 
   void observe();
@@ -71,8 +72,8 @@ class Classifier {
   Verdict verdict_;
 
   Token token_;
-  Word word_ = Word::kOther;  // of the token, where it is a word without quotes
-  Word before_[2] = {};       // of the two tokens before it
+  Word word_ = Word::kOther;   // of the token, where it is a word without quotes
+  std::uint32_t history_ = 0;  // words of the tokens before it, the last one in the lowest byte; one load, one store
   bool text_ended_ = false, statement_ended_ = false;
   bool maybe_advisory_ = false;                // the token before was such a name: a call, if a parenthesis follows
   bool pg_settings_ = false, update_ = false;  // both in one statement: UPDATE pg_settings calls set_config

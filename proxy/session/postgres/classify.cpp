@@ -13,9 +13,8 @@ bool takes_advisory_lock(std::string_view name) {
 
 const Token& Classifier::next() {
   if (statement_ended_) return token_;
-  before_[1] = before_[0];
-  before_[0] = word_;
-  token_ = tokens_.next();
+  history_ = (history_ << 8) | static_cast<std::uint32_t>(word_);
+  tokens_.next(token_);
   word_ = Word::kOther;
   if (token_.kind == TokenKind::kEnd || token_.is(';')) {
     text_ended_ = token_.kind == TokenKind::kEnd;
@@ -88,9 +87,9 @@ void Classifier::observe_word() {
     case Word::kTemp:
     case Word::kTemporary: {
       // CREATE [OR REPLACE] [LOCAL] TEMP …, SELECT … INTO [LOCAL] TEMP …; but INSERT INTO temp is a table of that name.
-      const Word before = before_[0];
-      if (before == Word::kCreate || before == Word::kReplace || before == Word::kLocal || before == Word::kGlobal ||
-          (before == Word::kInto && before_[1] != Word::kInsert && before_[1] != Word::kMerge))
+      const Word last = before();
+      if (last == Word::kCreate || last == Word::kReplace || last == Word::kLocal || last == Word::kGlobal ||
+          (last == Word::kInto && before(2) != Word::kInsert && before(2) != Word::kMerge))
         pin(PinReason::kTemporaryObject);
       break;
     }

@@ -28,7 +28,7 @@ void Classifier::create() {
     // A table's defaults, checks and generated columns can call any function.
     if (word_ == Word::kDefault || word_ == Word::kGenerated || word_ == Word::kCheck)
       verdict_.may_report_catalog_change = true;
-    if (depth == 0 && before_[0] == Word::kAs && first_as) {
+    if (depth == 0 && before() == Word::kAs && first_as) {
       first_as = false;
       if (word_ == Word::kExecute) execute();  // CREATE TABLE … AS EXECUTE
     }
@@ -43,7 +43,7 @@ void Classifier::alter_or_drop() {
 
 void Classifier::declare() {
   while (next().kind != TokenKind::kEnd)
-    if (word_ == Word::kHold && before_[0] == Word::kWith) pin(PinReason::kHoldableCursor);
+    if (word_ == Word::kHold && before() == Word::kWith) pin(PinReason::kHoldableCursor);
 }
 
 // PREPARE name … AS …; PREPARE TRANSACTION 'gid' is two-phase commit, but a statement may be called "transaction".

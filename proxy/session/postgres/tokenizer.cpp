@@ -62,10 +62,11 @@ bool starts_comment(const char* at, const char* end) {
 
 }  // namespace
 
-inline Token Tokenizer::make(TokenKind kind, const char* begin, const char* end, std::uint8_t traits) {
+inline void Tokenizer::make(Token& token, TokenKind kind, const char* begin, const char* end, std::uint8_t traits) {
   at_ = end;
-  return Token{kind, static_cast<std::uint8_t>(traits | space_),
-               std::string_view(begin, static_cast<std::size_t>(end - begin))};
+  token.kind = kind;
+  token.traits = static_cast<std::uint8_t>(traits | space_);
+  token.text = std::string_view(begin, static_cast<std::size_t>(end - begin));
 }
 
 // Moves to the next byte that belongs to a token; true when anything was skipped.
@@ -131,26 +132,26 @@ const char* Tokenizer::string_end(const char* from, bool escapes, std::uint8_t& 
 }
 
 // $1, $tag$…$tag$, or a lone dollar.
-Token Tokenizer::dollar(const char* begin) {
+void Tokenizer::dollar(Token& token, const char* begin) {
   const char* at = begin + 1;
   if (at < end_ && (class_of(*at) & kDigit)) {
     while (at < end_ && (class_of(*at) & kDigit)) ++at;
-    return make(TokenKind::kParameter, begin, at);
+    return make(token, TokenKind::kParameter, begin, at);
   }
   if (at < end_ && (class_of(*at) & kWordStart))
     while (at < end_ && *at != '$' && (class_of(*at) & kWordPart)) ++at;
-  if (at == end_ || *at != '$') return make(TokenKind::kPunctuation, begin, begin + 1);
+  if (at == end_ || *at != '$') return make(token, TokenKind::kPunctuation, begin, begin + 1);
   const std::string_view tag(begin, static_cast<std::size_t>(at + 1 - begin));
   for (const char* close = find(at + 1, end_, '$'); close < end_; close = find(close + 1, end_, '$')) {
     if (static_cast<std::size_t>(end_ - close) < tag.size()) break;
     if (std::memcmp(close, tag.data(), tag.size()) == 0)
-      return make(TokenKind::kDollarString, begin, close + tag.size());
+      return make(token, TokenKind::kDollarString, begin, close + tag.size());
   }
-  return make(TokenKind::kDollarString, begin, end_, Token::kUnterminated);
+  return make(token, TokenKind::kDollarString, begin, end_, Token::kUnterminated);
 }
 
 // Stops before letters that are no part of a number: before PostgreSQL 15, `1into` is a number and a word.
-Token Tokenizer::number(const char* begin) {
+void Tokenizer::number(Token& token, const char* begin) {
   const char* at = begin;
   const auto digits = [&] {
     while (at < end_ && ((class_of(*at) & kDigit) || (*at == '_' && at + 1 < end_ && (class_of(at[1]) & kDigit)))) ++at;
@@ -168,12 +169,12 @@ Token Tokenizer::number(const char* begin) {
       digits();
     }
   }
-  return make(TokenKind::kNumber, begin, at);
+  return make(token, TokenKind::kNumber, begin, at);
 }
 
-Token Tokenizer::next() {
+void Tokenizer::next(Token& token) {
   space_ = skip_blank() ? Token::kSpaceBefore : 0;
-  if (at_ == end_) return make(TokenKind::kEnd, end_, end_);
+  if (at_ == end_) return make(token, TokenKind::kEnd, end_, end_);
   const char* const begin = at_;
   const std::uint8_t kind = class_of(*begin);
 
@@ -191,50 +192,53 @@ Token Tokenizer::next() {
       const char letter = static_cast<char>(*begin | 0x20);
       if (letter == 'e' && *at == '\'') {
         const char* close = string_end(at + 1, true, traits);
-        return make(TokenKind::kEscapeString, begin, close, traits);
+        return make(token, TokenKind::kEscapeString, begin, close, traits);
       }
       if ((letter == 'b' || letter == 'x') && *at == '\'') {
         const char* close = quoted_part_end(at + 1, false, false, traits);
-        return make(TokenKind::kBitString, begin, close, traits);
+        return make(token, TokenKind::kBitString, begin, close, traits);
       }
       if (letter == 'u' && *at == '&' && at + 1 < end_ && at[1] == '\'') {
         const char* close = string_end(at + 2, false, traits);
-        return make(TokenKind::kUnicodeString, begin, close, traits);
+        return make(token, TokenKind::kUnicodeString, begin, close, traits);
       }
       if (letter == 'u' && *at == '&' && at + 1 < end_ && at[1] == '"') {
         const std::uint8_t space = space_;
         at_ = at + 1;
-        const Token quoted = next();
+        next(token);
         space_ = space;
-        return make(TokenKind::kUnicodeIdentifier, begin, at_, quoted.traits);
+        return make(token, TokenKind::kUnicodeIdentifier, begin, at_, token.traits);
       }
     }
-    return make(TokenKind::kWord, begin, at, static_cast<std::uint8_t>(seen >> 5) & (Token::kHighByte | Token::kHasV));
+    return make(token, TokenKind::kWord, begin, at,
+                static_cast<std::uint8_t>(seen >> 5) & (Token::kHighByte | Token::kHasV));
   }
   if (*begin == '\'') {
     std::uint8_t traits = 0;
     const char* close = string_end(begin + 1, !standard_strings_, traits);
-    return make(standard_strings_ ? TokenKind::kString : TokenKind::kEscapeString, begin, close, traits);
+    return make(token, standard_strings_ ? TokenKind::kString : TokenKind::kEscapeString, begin, close, traits);
   }
   if (*begin == '"') {
     const char* at = begin + 1;
     for (;; at += 2) {
       at = find(at, end_, '"');
-      if (at == end_) return make(TokenKind::kQuotedIdentifier, begin, end_, Token::kUnterminated);
+      if (at == end_) return make(token, TokenKind::kQuotedIdentifier, begin, end_, Token::kUnterminated);
       if (at + 1 == end_ || at[1] != '"') break;
     }
     const bool high = std::any_of(begin, at, [](char c) { return class_of(c) & kHigh; });
-    return make(TokenKind::kQuotedIdentifier, begin, at + 1, high ? Token::kHighByte : 0);
+    return make(token, TokenKind::kQuotedIdentifier, begin, at + 1, high ? Token::kHighByte : 0);
   }
-  if (*begin == '$') return dollar(begin);
-  if ((kind & kDigit) || (*begin == '.' && begin + 1 < end_ && (class_of(begin[1]) & kDigit))) return number(begin);
+  if (*begin == '$') return dollar(token, begin);
+  if ((kind & kDigit) || (*begin == '.' && begin + 1 < end_ && (class_of(begin[1]) & kDigit)))
+    return number(token, begin);
   if (kind & kOperatorByte) {
     const char* at = begin + 1;
     while (at < end_ && (class_of(*at) & kOperatorByte) && !starts_comment(at, end_)) ++at;
-    return make(TokenKind::kOperator, begin, at);
+    return make(token, TokenKind::kOperator, begin, at);
   }
-  if (*begin == ':' && begin + 1 < end_ && begin[1] == ':') return make(TokenKind::kPunctuation, begin, begin + 2);
-  return make(TokenKind::kPunctuation, begin, begin + 1);
+  if (*begin == ':' && begin + 1 < end_ && begin[1] == ':')
+    return make(token, TokenKind::kPunctuation, begin, begin + 2);
+  return make(token, TokenKind::kPunctuation, begin, begin + 1);
 }
 
 std::string identifier_name(std::string_view token_text) {

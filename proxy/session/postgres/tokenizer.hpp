@@ -3,7 +3,7 @@
 // One pass, forward only; tokens are views into the text, which must outlive them. White space and comments are
 // skipped. What is never closed (a string, a comment) ends with the text: the server will refuse such a text whole.
 // Works on bytes: right for every client encoding as far as quotes and words go, but see Token::kHighBeforeBackslash.
-// Cost: about a nanosecond a byte. A copy is cheap and gives a look-ahead.
+// Cost: one to two nanoseconds a byte. A copy is cheap and gives a look-ahead.
 #pragma once
 
 #include <cstddef>
@@ -55,15 +55,21 @@ class Tokenizer {
   Tokenizer(std::string_view text, bool standard_conforming_strings)
       : at_(text.data()), end_(text.data() + text.size()), standard_strings_(standard_conforming_strings) {}
 
-  Token next();
+  // Filling in the caller's token costs half of what returning one does: no copy of bytes that were just written.
+  void next(Token& token);
+  Token next() {
+    Token token;
+    next(token);
+    return token;
+  }
 
  private:
   bool skip_blank();
   const char* string_end(const char* from, bool escapes, std::uint8_t& traits) const;
   const char* quoted_part_end(const char* from, bool escapes, bool doubled, std::uint8_t& traits) const;
-  Token dollar(const char* begin);
-  Token number(const char* begin);
-  Token make(TokenKind kind, const char* begin, const char* end, std::uint8_t traits = 0);
+  void dollar(Token& token, const char* begin);
+  void number(Token& token, const char* begin);
+  void make(Token& token, TokenKind kind, const char* begin, const char* end, std::uint8_t traits = 0);
 
   const char* at_;
   const char* end_;

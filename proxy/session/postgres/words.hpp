@@ -205,6 +205,7 @@ inline constexpr std::string_view kPrefixes[] = {"crosstab", "dblink", "dbms_", 
 struct Letter {
   std::uint8_t begin = 0, end = 0;
   std::uint64_t lengths = 0;  // bit n: a word of n letters starts with this letter
+  std::uint32_t seconds = 0;  // bit n: a word's second letter has these lowest five bits
   bool prefix = false;        // a family does
 };
 
@@ -215,6 +216,7 @@ inline constexpr std::array<Letter, 32> kLetters = [] {
     if (letter.end == 0) letter.begin = static_cast<std::uint8_t>(i);
     letter.end = static_cast<std::uint8_t>(i + 1);
     letter.lengths |= std::uint64_t{1} << kTable[i].text.size();
+    letter.seconds |= std::uint32_t{1} << (kTable[i].text[1] & 31);
   }
   for (const std::string_view prefix : kPrefixes) letters[prefix[0] & 31].prefix = true;
   return letters;
@@ -229,7 +231,8 @@ static_assert(std::is_sorted(std::begin(kTable), std::end(kTable),
 // entry is compared in full.
 inline Word find_word(std::string_view text) {
   const words::Letter& letter = words::kLetters[text[0] & 31];
-  if (text.size() >= 64 || !((letter.lengths >> text.size()) & 1)) return Word::kOther;
+  if (text.size() >= 64 || !((letter.lengths >> text.size()) & 1) || !((letter.seconds >> (text[1] & 31)) & 1))
+    return Word::kOther;
   for (std::size_t i = letter.begin; i < letter.end; ++i)
     if (words::kTable[i].text.size() == text.size() && (text[1] | 0x20) == (words::kTable[i].text[1] | 0x20) &&
         equals_folded(text, words::kTable[i].text))
