@@ -20,10 +20,10 @@
 namespace dbproxy::worker {
 
 struct ServiceOptions {
-  std::string bind_address = "127.0.0.1";       // where application endpoints listen
-  std::string socket_dir;                       // where Unix sockets are made; empty: none
-  std::string default_application_name;         // for clients that set none; empty: nothing is added
-  std::string server_label;                     // "namespace/pod" or the identity, for log lines
+  std::string bind_address = "127.0.0.1";  // where application endpoints listen
+  std::string socket_dir;                  // where Unix sockets are made; empty: none
+  std::string default_application_name;    // for clients that set none; empty: nothing is added
+  std::string server_label;                // "namespace/pod" or the identity, for log lines
 };
 
 // What clients are shown when they ask for TLS. Both PEM; the certificate may be followed by its issuers.

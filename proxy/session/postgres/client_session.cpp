@@ -44,6 +44,10 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
     if (frame.scan == wire::Scan::kBad) return refuse("08P01", "invalid message length");
 
     std::size_t used = frame.size;
+    if (rejecting_ != Rejecting::kNo && frame.type != 'X' && rejected(step, frame.type, rest, frame.size, used)) {
+      consumed += used;
+      continue;
+    }
     switch (frame.type) {
       case 'X':
         consumed += std::min(rest.size(), frame.size);
@@ -103,6 +107,23 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
     }
     consumed += used;
   }
+}
+
+// While rejecting: true when the message is dropped here.
+bool ClientSession::rejected(Step& step, char type, std::string_view available, std::size_t whole_size,
+                             std::size_t& used) {
+  bool simple = type == 'Q' || type == 'F';
+  if (rejecting_ == Rejecting::kNext) {
+    step.to_client.own() += error_;
+    error_.clear();
+    rejecting_ = simple ? Rejecting::kNo : Rejecting::kUntilSync;
+    if (simple) wire::ready_for_query(step.to_client.own(), 'I');
+  } else if (type == 'S') {
+    rejecting_ = Rejecting::kNo;
+    wire::ready_for_query(step.to_client.own(), 'I');
+  }
+  pass(nullptr, available, whole_size, used);
+  return true;
 }
 
 ClientVerdict ClientSession::whole_message(Step& step, char type, std::string_view whole) {
@@ -410,6 +431,13 @@ void ClientSession::attached(ServerSession& server, Output& to_server, Output& t
   }
   auto sql = replay_sql(*server.settings_, *settings_);
   if (!sql.empty()) server.query(sql, to_server);
+}
+
+void ClientSession::restore(SettingsInterner& interner, std::string_view name, std::string_view value,
+                            Output& to_client) {
+  auto before = settings_;
+  settings_ = interner.with(settings_, name, value);
+  if (settings_ != before) wire::parameter_status(to_client.own(), name, value);
 }
 
 void ClientSession::discarded_all() {

@@ -51,10 +51,13 @@ class ClientSession {
   // Before it is released: the client's settings are what the connection's are now.
   void detaching(ServerSession& server) { settings_ = server.settings(); }
 
+  // A reported setting goes back to what this client started with; the client is told if that is a change.
+  void restore(SettingsInterner& interner, std::string_view name, std::string_view value, Output& to_client);
+  // Part of a message has been passed on and the rest has not come yet.
+  bool in_mid_message() const { return body_left_ > 0 && body_forward_; }
+
   // Whether the server connection may go to another client now.
-  bool can_release(const ServerSession& server) const {
-    return server.idle() && pins_ == 0 && (body_left_ == 0 || !body_forward_);
-  }
+  bool can_release(const ServerSession& server) const { return server.idle() && pins_ == 0 && !in_mid_message(); }
 
   std::uint32_t pins() const { return pins_; }
   void pin(std::uint32_t reasons) { pins_ |= reasons; }
@@ -64,6 +67,12 @@ class ClientSession {
   const std::string& error() const { return error_; }
   const SettingsPtr& settings() const { return settings_; }
   std::uint64_t queries() const { return queries_; }
+  // What is at the front of the client's bytes cannot be carried: `error` (an ErrorResponse) is its answer, and the
+  // rest of its extended-query sequence is skipped, as a server would. Only while no server is attached.
+  void reject(std::string error) {
+    rejecting_ = Rejecting::kNext;
+    error_ = std::move(error);
+  }
   // DISCARD ALL went through: every prepared statement is gone.
   void discarded_all();
   // Text of the statement that is running or ran last, for debug logging; empty unless asked for.
@@ -86,6 +95,7 @@ class ClientSession {
     const ClientOptions& options;
   };
   // kMore: the message was used.
+  bool rejected(Step& step, char type, std::string_view available, std::size_t whole_size, std::size_t& used);
   ClientVerdict whole_message(Step& step, char type, std::string_view whole);
   ClientVerdict query(Step& step, std::string_view whole);
   ClientVerdict parse(Step& step, std::string_view whole);
@@ -118,6 +128,7 @@ class ClientSession {
   bool body_forward_ = false;
   bool execute_sets_ = false;    // a bound statement sets what is tracked
   bool wait_for_quiet_ = false;  // nothing more is used until the server has answered everything
+  enum class Rejecting : std::uint8_t { kNo, kNext, kUntilSync } rejecting_ = Rejecting::kNo;
   std::size_t needed_ = 0;
   std::uint64_t queries_ = 0;
   std::string error_;

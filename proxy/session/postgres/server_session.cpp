@@ -286,6 +286,25 @@ void ServerSession::query(std::string_view sql, Output& to_server) {
   wire::query(to_server.own(), sql);
 }
 
+bool ServerSession::finish_sequence(Output& to_server) {
+  bool sent = false;
+  if (copy_in_) {
+    wire::MessageWriter(to_server.own(), 'f').cstring("the client is gone");
+    requests_.push(RequestKind::kCopyEnd);
+    copy_in_ = false;
+    sent = true;
+    sync_pending_ = requests_.front().kind == RequestKind::kExecute;
+  }
+  if (skipping_ || sync_pending_) {
+    wire::sync(to_server.own());
+    requests_.push(RequestKind::kSync).hidden = true;
+    skipping_ = false;
+    sync_pending_ = false;
+    sent = true;
+  }
+  return sent;
+}
+
 void ServerSession::forget_client() {
   for (std::size_t i = 0; i < requests_.size(); ++i) {
     requests_.at(i).slot = nullptr;

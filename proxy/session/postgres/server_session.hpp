@@ -51,6 +51,9 @@ class ServerSession {
   // Queries of the proxy's own; the answers are hidden.
   void query(std::string_view sql, Output& to_server);
 
+  // For a client that left: ends an extended-query sequence or a COPY that it did not end. False: nothing to send.
+  bool finish_sequence(Output& to_server);
+
   // 'I' idle, 'T' in a transaction, 'E' in a failed one; as of the last ReadyForQuery.
   char transaction_status() const { return transaction_status_; }
   // Nothing outstanding, no transaction, no copy, no unfinished extended-query sequence.

@@ -1,0 +1,104 @@
+// ClientLogin: a client from its first byte to the point where it is known who it is.
+//
+// Pure and resumable: bytes in; bytes out and what is wanted next. Follows "Start-up", "SSL Session Encryption",
+// "SASL Authentication" of the protocol. Nothing but the messages that may come is accepted at each step, and bytes
+// that arrive before TLS is up never count as sent under it.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "proxy/auth/random.hpp"
+#include "proxy/auth/scram.hpp"
+#include "proxy/config/snapshot.hpp"
+#include "proxy/wire/postgres/messages.hpp"
+
+namespace dbproxy::session::postgres {
+
+// What a user proves itself against. Keeps alive what it points to.
+struct Credential {
+  std::shared_ptr<const config::User> user;
+  std::shared_ptr<const auth::ScramKeys> scram_keys;
+};
+
+struct LoginPolicy {
+  bool tls_available = false;
+  bool require_tls = false;
+  bool unix_socket = false;         // counts as secure: libpq never does TLS there
+  bool too_many_clients = false;    // refuse with 53300 once the client said who it is
+  std::string_view process_secret;  // for users that do not exist
+  std::function<std::optional<Credential>(std::string_view)> find;
+  auth::RandomBytes random;
+};
+
+enum class LoginResult {
+  kNone,
+  kSuccess,
+  kWrongPassword,
+  kUnknownUser,
+  kTlsRequired,
+  kTooManyClients,
+  kProtocol,
+  kUnsupported
+};
+
+class ClientLogin {
+ public:
+  enum class Want {
+    kMore,
+    kStartTls,       // send what is in `out`, then do the handshake, then call tls_established()
+    kAuthenticated,  // AuthenticationOk is in `out`; the greeting is for the caller
+    kCancel,         // cancel_process_id() and cancel_key() say whom; close without an answer
+    kRefuse,         // send what is in `out`, then close
+  };
+
+  explicit ClientLogin(LoginPolicy policy) : policy_(std::move(policy)) {}
+
+  // Uses whole messages only; `consumed` counts their bytes.
+  Want feed(std::string_view bytes, std::size_t& consumed, std::string& out);
+  void tls_established() { tls_ = true; }
+
+  LoginResult result() const { return result_; }
+  const std::string& user() const { return user_; }
+  const std::string& database() const { return database_; }
+  // All others of the start-up packet, in order, the protocol's own extensions excluded.
+  const wire::postgres::Parameters& parameters() const { return parameters_; }
+  bool tls() const { return tls_; }
+  std::uint32_t cancel_process_id() const { return cancel_process_id_; }
+  const std::string& cancel_key() const { return cancel_key_; }
+  const std::string& refusal() const { return refusal_; }  // words, for the log
+
+ private:
+  enum class State { kStartup, kSaslInitial, kSaslFinal, kMd5, kDone };
+  Want startup(std::string_view packet, std::string& out);
+  Want begin_authentication(std::string& out);
+  Want sasl_initial(std::string_view body, std::string& out);
+  Want sasl_final(std::string_view body, std::string& out);
+  Want md5(std::string_view body, std::string& out);
+  Want succeed(std::string& out);
+  Want wrong_password(std::string& out);
+  Want refuse(std::string& out, LoginResult result, std::string_view sqlstate, std::string message,
+              std::string_view hint = {});
+
+  LoginPolicy policy_;
+  State state_ = State::kStartup;
+  LoginResult result_ = LoginResult::kNone;
+  bool tls_ = false;
+  bool tls_refused_ = false;
+  bool gss_refused_ = false;
+  std::string user_, database_;
+  wire::postgres::Parameters parameters_;
+  std::optional<Credential> credential_;
+  auth::ScramKeys mock_keys_;
+  std::optional<auth::ScramServer> scram_;
+  std::array<std::uint8_t, 4> md5_salt_{};
+  std::uint32_t cancel_process_id_ = 0;
+  std::string cancel_key_;
+  std::string refusal_;
+};
+
+}  // namespace dbproxy::session::postgres

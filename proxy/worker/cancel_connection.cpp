@@ -1,0 +1,88 @@
+#include "proxy/worker/cancel_connection.hpp"
+
+#include "proxy/wire/postgres/messages.hpp"
+
+namespace dbproxy::worker {
+
+CancelConnection::CancelConnection(Context& context, std::function<void()> done)
+    : context_(context), done_(std::move(done)), deadline_([this] { finish(); }) {}
+
+void CancelConnection::start(Context& context, const net::Address& address, const std::string& host,
+                             net::SslContext tls, config::TlsMode mode, std::uint32_t process_id, std::string key,
+                             std::function<void()> done) {
+  auto made = new CancelConnection(context, std::move(done));  // retired by finish()
+  made->tls_ = address.storage.ss_family == AF_UNIX ? nullptr : std::move(tls);
+  made->mode_ = mode;
+  made->host_ = host;
+  wire::postgres::cancel_request(made->request_, process_id, key);
+  context.loop.arm(made->deadline_, std::chrono::seconds(5));
+  int fd = net::begin_connect(address);
+  if (fd < 0) {
+    context.loop.arm(made->deadline_, Duration::zero());
+    return;
+  }
+  made->stream_ = net::Stream(fd);
+  context.loop.watch(fd, *made);
+}
+
+void CancelConnection::on_event(std::uint32_t events) {
+  if (state_ == State::kDone) return;
+  stream_.note(events);
+  step();
+}
+
+void CancelConnection::step() {
+  if (state_ == State::kConnecting) {
+    if (!stream_.writable()) return;
+    if (net::connect_result(stream_.fd()) != 0) return finish();
+    if (!tls_) {
+      send_request();
+    } else {
+      std::string ask;
+      wire::postgres::ssl_request(ask);
+      state_ = State::kAskTls;
+      if (stream_.write(std::string_view(ask)).status != net::IoStatus::kOk) return finish();
+    }
+  }
+  if (state_ == State::kAskTls) {
+    if (!stream_.readable()) return;
+    char answer = 0;
+    auto io = stream_.read(&answer, 1);
+    if (io.status == net::IoStatus::kBlocked) return;
+    if (io.status != net::IoStatus::kOk || answer != 'S') return finish();
+    stream_.start_tls(net::new_client_side(tls_, stream_.fd(), mode_, host_));
+    state_ = State::kTls;
+  }
+  if (state_ == State::kTls) {
+    auto io = stream_.handshake();
+    if (io.status == net::IoStatus::kBlocked) return;
+    if (io.status != net::IoStatus::kOk) return finish();
+    send_request();
+  }
+  while (state_ == State::kSent && stream_.readable()) {
+    char drop[64];
+    auto io = stream_.read(drop, sizeof drop);
+    if (io.status == net::IoStatus::kBlocked) return;
+    if (io.status != net::IoStatus::kOk) return finish();
+  }
+}
+
+void CancelConnection::send_request() {
+  state_ = State::kSent;
+  if (stream_.write(std::string_view(request_)).status != net::IoStatus::kOk) finish();
+}
+
+void CancelConnection::finish() {
+  if (state_ == State::kDone) return;
+  state_ = State::kDone;
+  deadline_.disarm();
+  if (stream_.open()) {
+    context_.loop.unwatch(stream_.fd());
+    stream_.close();
+  }
+  auto done = std::move(done_);
+  context_.loop.retire(std::unique_ptr<net::Pollable>(this));
+  done();
+}
+
+}  // namespace dbproxy::worker

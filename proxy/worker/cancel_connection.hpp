@@ -1,0 +1,41 @@
+// CancelConnection: carries one CancelRequest to a server, over TLS where the server hop has it, and tells when the
+// server has dealt with it, which it shows by closing. (Protocol: "Canceling Requests in Progress".)
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "proxy/net/loop.hpp"
+#include "proxy/net/socket.hpp"
+#include "proxy/net/stream.hpp"
+#include "proxy/worker/context.hpp"
+
+namespace dbproxy::worker {
+
+class CancelConnection final : public net::Pollable {
+ public:
+  // `done` is called exactly once, whatever happens, at the latest after 5 s. Owns itself.
+  static void start(Context& context, const net::Address& address, const std::string& host, net::SslContext tls,
+                    config::TlsMode mode, std::uint32_t process_id, std::string key, std::function<void()> done);
+  void on_event(std::uint32_t events) override;
+  ~CancelConnection() override = default;
+
+ private:
+  enum class State { kConnecting, kAskTls, kTls, kSent, kDone };
+  CancelConnection(Context& context, std::function<void()> done);
+  void step();
+  void send_request();
+  void finish();
+
+  Context& context_;
+  State state_ = State::kConnecting;
+  net::Stream stream_;
+  net::SslContext tls_;
+  config::TlsMode mode_ = config::TlsMode::kDisable;
+  std::string host_;
+  std::string request_;
+  std::function<void()> done_;
+  net::Timer deadline_;
+};
+
+}  // namespace dbproxy::worker

@@ -1,0 +1,113 @@
+// ClientConnection: one client from accept to close, and the client pump.
+//
+// Reads only while it can pass on: not while it waits for a server connection, and not while its server is slow. Idle,
+// it holds no buffer. One thread; owned by its ProxyRuntime.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "proxy/net/loop.hpp"
+#include "proxy/pool/pool.hpp"
+#include "proxy/session/postgres/client_login.hpp"
+#include "proxy/session/postgres/client_session.hpp"
+#include "proxy/worker/channel.hpp"
+#include "proxy/worker/context.hpp"
+#include "proxy/worker/target.hpp"
+
+namespace dbproxy::worker {
+
+struct EndpointRuntime;
+
+class ClientConnection final : public net::Pollable, public net::Deferred, public pool::Waiter {
+ public:
+  enum class State { kTls, kLogin, kGreeting, kRunning, kClosing, kClosed };
+
+  ClientConnection(ProxyRuntime& proxy, std::shared_ptr<EndpointRuntime> endpoint, Context& context, int fd,
+                   bool unix_socket);
+  ~ClientConnection() override;
+
+  void start();
+  void on_event(std::uint32_t events) override;
+  void on_deferred() override { pump(); }
+
+  // A server connection that it waited for.
+  void attached(ServerConnection& server);
+  // None can be had for its pool: the ErrorResponse says why.
+  void refused(std::string error);
+  // Everything that was asked is answered; the server may be released.
+  void server_ready();
+  // The server connection is gone. `forwarded`: the client has seen the server's own last words.
+  void server_lost(std::string_view why, bool forwarded);
+  // From the server pump. False: the client is gone.
+  bool send(session::Output& output);
+  bool has_unsent() const { return channel_.has_unsent(); }
+  void resume() { context_.loop.defer(*this); }
+  // A cancel request with this client's key came.
+  bool matches(std::string_view key) const { return key == std::string_view(cancel_key_, sizeof cancel_key_); }
+  void cancel();
+
+  // Ends it with these words, now if it is between transactions, else when it gets there.
+  void retire(std::string_view sqlstate, std::string_view message);
+  void close();
+
+  State state() const { return state_; }
+  session::postgres::ClientSession* session() { return session_ ? &*session_ : nullptr; }
+  ServerConnection* server() const { return server_; }
+  const std::shared_ptr<const PoolKey>& pool_key() const { return key_; }
+  Target* target() const { return target_; }
+  const EndpointRuntime& endpoint() const { return *endpoint_; }
+  const std::string& name() const { return peer_; }
+  bool tls() const { return channel_.stream().tls(); }
+  std::uint32_t process_id() const { return process_id_; }
+  TimePoint pinned_since() const { return pinned_since_; }
+  TimePoint since_query() const { return query_started_; }
+  // The target went away: choose again, now if it waits there.
+  void forget_target();
+  // It has waited for as long as connectionBorrowTimeoutSeconds allows.
+  void borrow_timed_out(const std::string& error);
+
+ private:
+  void pump();
+  void read_login();
+  void step_login(session::postgres::ClientLogin::Want want, std::string& out);
+  void authenticated();
+  void want_greeting();
+  void greet(session::postgres::SettingsPtr settings);
+  void use(ServerConnection& server);
+  void read_queries();
+  // What is in `bytes` is used as far as possible; returns how much. False in `go_on`: do not read more now.
+  std::size_t process(std::string_view bytes, bool& go_on);
+  bool acquire();
+  void release_server();
+  void count_pins();
+  void on_timer();
+  void arm_running();
+  void finish(std::string_view error);
+
+  ProxyRuntime& proxy_;
+  std::shared_ptr<EndpointRuntime> endpoint_;
+  Context& context_;
+  State state_ = State::kLogin;
+  bool unix_socket_;
+  bool fresh_ = false;  // attached, and nothing has been sent yet
+  bool retire_between_ = false;
+  Channel channel_;
+  std::string in_;
+  std::string peer_;
+  std::unique_ptr<session::postgres::ClientLogin> login_;
+  std::optional<session::postgres::ClientSession> session_;
+  std::shared_ptr<const PoolKey> key_;
+  Target* target_ = nullptr;
+  ServerConnection* server_ = nullptr;
+  std::uint32_t process_id_ = 0;
+  char cancel_key_[4] = {};
+  std::uint32_t pins_seen_ = 0;
+  TimePoint accepted_at_, active_at_, query_started_{}, pinned_since_{};
+  std::string retire_error_;
+  std::string application_name_;  // of the start-up packet: what RESET goes back to
+  net::Timer timer_;
+};
+
+}  // namespace dbproxy::worker

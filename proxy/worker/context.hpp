@@ -1,0 +1,44 @@
+// Context: what everything on one worker thread shares. Owned by the worker; one thread.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "proxy/auth/random.hpp"
+#include "proxy/net/loop.hpp"
+#include "proxy/net/offload.hpp"
+#include "proxy/session/postgres/output.hpp"
+#include "proxy/session/postgres/settings.hpp"
+#include "proxy/session/postgres/statement.hpp"
+#include "proxy/worker/service.hpp"
+
+namespace dbproxy::worker {
+
+class ClientConnection;
+
+// One read's worth; shared by all connections of the worker, since nothing stays in it between two events.
+inline constexpr std::size_t kReadSize = 64 * 1024;
+
+struct Context {
+  Context(const Clock& clock, ServiceOptions service_options);
+
+  net::Loop loop;
+  net::Offload offload;
+  ServiceOptions options;
+  auth::RandomBytes random;
+  std::string process_secret;  // for the mock keys of users that do not exist
+  session::postgres::StatementCache statements;
+  session::postgres::SettingsInterner settings;
+  std::vector<char> scratch;
+  session::Output to_server;
+  session::Output to_client;
+
+  // Clients by the process id that they were told, for cancel requests.
+  std::unordered_map<std::uint32_t, ClientConnection*> clients_by_id;
+  std::uint32_t new_process_id(ClientConnection& client);
+  std::uint32_t next_process_id = 1;
+};
+
+}  // namespace dbproxy::worker

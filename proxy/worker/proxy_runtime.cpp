@@ -1,0 +1,424 @@
+#include "proxy/worker/proxy_runtime.hpp"
+
+#include <algorithm>
+#include <unistd.h>
+
+#include "proxy/base/log.hpp"
+#include "proxy/net/socket.hpp"
+#include "proxy/worker/server_connection.hpp"
+
+namespace dbproxy::worker {
+
+namespace postgres = session::postgres;
+
+namespace {
+
+constexpr std::size_t kMaxGreetings = 1000;
+constexpr std::size_t kMaxServerKeys = 1000;
+constexpr Duration kDebugLoggingFor = std::chrono::hours(24);
+
+std::string greeting_key(const PoolKey& key, config::TargetRole role) {
+  return std::string(config::to_string(role)) + '\0' + key.text;
+}
+
+std::string fatal(std::string_view sqlstate, std::string_view message, std::string_view hint = {}) {
+  std::string out;
+  wire::postgres::error_response(out, {.severity = "FATAL", .sqlstate = sqlstate, .message = message, .hint = hint});
+  return out;
+}
+
+}  // namespace
+
+ProxyRuntime::ProxyRuntime(Context& context, metrics::Registry& registry, Prepared prepared,
+                           std::function<void(const TargetObservation&)>& observation_sink)
+    : context_(context),
+      registry_(registry),
+      prepared_(std::move(prepared)),
+      observation_sink_(observation_sink),
+      stats_(registry, name()) {}
+
+ProxyRuntime::~ProxyRuntime() {
+  while (!clients_.empty()) clients_.begin()->second->close();
+}
+
+std::string ProxyRuntime::apply(Prepared prepared) {
+  Endpoints opened;
+  if (auto error = open_endpoints(*prepared.snapshot, opened); !error.empty()) return error;
+  Prepared before = std::exchange(prepared_, std::move(prepared));
+  endpoints_ = std::move(opened);  // listeners of endpoints that are gone close here
+
+  apply_users(*before.snapshot);
+  apply_targets();
+  apply_debug_logging();
+  for (const auto& [client, owner] : clients_) {
+    bool served = std::any_of(endpoints_.begin(), endpoints_.end(),
+                              [&](const auto& item) { return item.get() == &client->endpoint(); });
+    if (!served) client->retire("57P01", "terminating connection: its endpoint was removed");
+  }
+  log::info("config", "in force",
+            {{"proxy", name()}, {"version", snapshot().version}, {"endpoints", endpoints_.size()}});
+  return {};
+}
+
+// Endpoints that stay keep their listeners; on failure nothing is opened.
+std::string ProxyRuntime::open_endpoints(const config::Snapshot& snapshot, Endpoints& opened) {
+  for (const auto& wanted : snapshot.endpoints) {
+    auto same = std::find_if(endpoints_.begin(), endpoints_.end(), [&](const auto& item) {
+      return item->endpoint.port == wanted.port && item->endpoint.name == wanted.name;
+    });
+    if (same != endpoints_.end()) {
+      opened.push_back(*same);
+      continue;
+    }
+    auto made = std::make_shared<EndpointRuntime>();
+    made->endpoint = wanted;
+    if (auto error = open_endpoint(made); !error.empty()) return error;
+    opened.push_back(std::move(made));
+  }
+  for (std::size_t i = 0; i < opened.size(); ++i) opened[i]->endpoint = snapshot.endpoints[i];
+  return {};
+}
+
+std::string ProxyRuntime::open_endpoint(const std::shared_ptr<EndpointRuntime>& runtime) {
+  const auto& options = context_.options;
+  auto port = runtime->endpoint.port;
+  std::weak_ptr<EndpointRuntime> weak = runtime;
+  auto accepted = [this, weak](int fd, bool unix_socket) {
+    if (auto endpoint = weak.lock()) {
+      accept(endpoint, fd, unix_socket);
+    } else {
+      ::close(fd);
+    }
+  };
+  std::string error;
+  auto listen = [&](const net::Address& address, const std::string& shown, std::string unix_path) {
+    int fd = net::listen_on(address, shown, error);
+    if (fd < 0) return false;
+    bool unix_socket = !unix_path.empty();
+    runtime->listeners.push_back(
+        std::make_unique<net::Listener>(context_.loop, fd, unix_socket, std::move(unix_path), accepted));
+    log::info("net", "listening", {{"proxy", name()}, {"endpoint", runtime->endpoint.name}, {"address", shown}});
+    return true;
+  };
+  auto tcp = net::numeric_address(options.bind_address, port);
+  if (!tcp) return "--bind " + options.bind_address + " is not an IP address";
+  auto where = "endpoint " + runtime->endpoint.name + ": ";
+  if (!listen(*tcp, options.bind_address + ":" + std::to_string(port), {})) return where + error;
+  // Clients that try IPv6 first; a machine without it does without.
+  if (options.bind_address == "127.0.0.1") {
+    if (auto six = net::numeric_address("::1", port)) listen(*six, "[::1]:" + std::to_string(port), {});
+    error.clear();
+  }
+  if (!options.socket_dir.empty()) {
+    auto path = options.socket_dir + "/.s.PGSQL." + std::to_string(port);
+    auto address = net::unix_address(path);
+    if (!address) return where + "--socket-dir makes a path of more than 107 bytes: " + path;
+    if (!listen(*address, path, path)) return where + error;
+  }
+  return {};
+}
+
+void ProxyRuntime::accept(const std::shared_ptr<EndpointRuntime>& endpoint, int fd, bool unix_socket) {
+  if (ending_) {
+    ::close(fd);
+    return;
+  }
+  stats_.clients_accepted->add();
+  auto made = std::make_unique<ClientConnection>(*this, endpoint, context_, fd, unix_socket);
+  auto& client = *made;
+  clients_.emplace(&client, std::move(made));
+  client.start();
+}
+
+postgres::LoginPolicy ProxyRuntime::login_policy(bool unix_socket) {
+  postgres::LoginPolicy policy;
+  policy.tls_available = prepared_.listener_tls != nullptr;
+  policy.require_tls = snapshot().require_tls;
+  policy.unix_socket = unix_socket;
+  policy.too_many_clients = clients_.size() >= snapshot().max_clients;
+  policy.process_secret = context_.process_secret;
+  policy.random = context_.random;
+  // The snapshot may be exchanged while a client logs in: the credential found keeps its own alive.
+  policy.find = [this](std::string_view name) -> std::optional<postgres::Credential> {
+    auto user = snapshot().find_user(name);
+    if (user == nullptr) return std::nullopt;
+    auto keys = prepared_.keys.find(user->name);
+    if (keys == prepared_.keys.end()) return std::nullopt;
+    return postgres::Credential{std::shared_ptr<const config::User>(prepared_.snapshot, user),
+                                std::make_shared<const auth::ScramKeys>(keys->second)};
+  };
+  return policy;
+}
+
+postgres::ClientOptions ProxyRuntime::client_options() const {
+  postgres::ClientOptions options;
+  options.sequence_pinning = snapshot().sequence_pinning;
+  return options;
+}
+
+Target* ProxyRuntime::choose(const EndpointRuntime& endpoint, Target* current, std::string& error) {
+  auto wanted = endpoint.endpoint.role;
+  auto serves = [&](const Target& target) { return target.description().role == wanted && target.usable(); };
+  if (current != nullptr && serves(*current)) return current;
+  Target* best = nullptr;
+  Target* down = nullptr;
+  Target* writer = nullptr;
+  auto load = [](const Target& target) {
+    return target.pool().total() - target.pool().idle() + target.pool().waiting();
+  };
+  for (const auto& [id, target] : targets_) {
+    if (target->description().role == config::TargetRole::kReadWrite) writer = target.get();
+    if (target->description().role != wanted) continue;
+    if (!target->usable()) {
+      down = target.get();
+    } else if (best == nullptr || load(*target) < load(*best)) {
+      best = target.get();
+    }
+  }
+  if (best != nullptr) return best;
+  if (wanted == config::TargetRole::kReadOnly && endpoint.endpoint.fallback_to_writer && writer != nullptr)
+    return writer;
+  if (down != nullptr) return down;  // wait for it
+  error = wanted == config::TargetRole::kReadOnly
+              ? fatal("57P03", "endpoint \"" + endpoint.endpoint.name + "\" has no reader to go to",
+                      "The cluster has no reader now. Add one, or set fallbackToWriter: true on the DBProxyEndpoint.")
+              : fatal("57P03", "endpoint \"" + endpoint.endpoint.name + "\" has no writer to go to",
+                      "No member of the cluster accepts writes now; dbproxyctl targets shows what each of them says.");
+  return nullptr;
+}
+
+const std::shared_ptr<const PoolKey>& ProxyRuntime::pool_key(const std::string& user, const std::string& database,
+                                                             wire::postgres::Parameters parameters) {
+  std::sort(parameters.begin(), parameters.end());
+  std::string text = user + '\0' + database;
+  for (const auto& [name, value] : parameters) text += '\0' + name + '\0' + value;
+  auto& slot = keys_[text];
+  if (!slot) slot = std::make_shared<const PoolKey>(PoolKey{text, user, database, std::move(parameters)});
+  return slot;
+}
+
+postgres::SettingsPtr ProxyRuntime::greeting(const PoolKey& key, config::TargetRole role) const {
+  auto it = greetings_.find(greeting_key(key, role));
+  return it == greetings_.end() ? nullptr : it->second;
+}
+
+void ProxyRuntime::learn_greeting(const PoolKey& key, config::TargetRole role, postgres::SettingsPtr settings) {
+  if (greetings_.size() >= kMaxGreetings) greetings_.clear();
+  greetings_[greeting_key(key, role)] = std::move(settings);
+}
+
+void ProxyRuntime::forget_greeting(const PoolKey& key) {
+  greetings_.erase(greeting_key(key, config::TargetRole::kReadWrite));
+  greetings_.erase(greeting_key(key, config::TargetRole::kReadOnly));
+}
+
+const auth::ScramKeys* ProxyRuntime::server_keys(const std::string& user, const std::string& salt,
+                                                 int iterations) const {
+  auto it = server_keys_.find(user + '\0' + std::to_string(iterations) + '\0' + salt);
+  return it == server_keys_.end() ? nullptr : &it->second;
+}
+
+void ProxyRuntime::keep_server_keys(const std::string& user, auth::ScramKeys keys) {
+  if (server_keys_.size() >= kMaxServerKeys) server_keys_.clear();
+  auto key = user + '\0' + std::to_string(keys.iterations) + '\0' + keys.salt;
+  server_keys_[key] = std::move(keys);
+}
+
+std::uint64_t ProxyRuntime::generation(const std::string& user) const {
+  auto it = generations_.find(user);
+  return it == generations_.end() ? 0 : it->second;
+}
+
+void ProxyRuntime::client_gone(ClientConnection& client) {
+  stats_.clients_closed->add();
+  auto it = clients_.find(&client);
+  if (it == clients_.end()) return;
+  context_.loop.retire(std::move(it->second));
+  clients_.erase(it);
+}
+
+void ProxyRuntime::cancel_request(std::uint32_t process_id, std::string_view key) {
+  auto it = context_.clients_by_id.find(process_id);
+  if (it != context_.clients_by_id.end() && it->second->matches(key)) it->second->cancel();
+}
+
+void ProxyRuntime::observed(const Target& target, config::HealthReason reason, const std::string& user) {
+  if (!observation_sink_) return;
+  TargetObservation observation;
+  observation.proxy = name();
+  observation.target = target.description().id;
+  observation.user = reason == config::HealthReason::kAuthFailure ? user : "";
+  observation.reason = reason;
+  observation.health =
+      reason == config::HealthReason::kNone ? config::TargetHealth::kAvailable : config::TargetHealth::kUnavailable;
+  observation_sink_(observation);
+}
+
+std::string ProxyRuntime::borrow_timeout_error(const Target& target) const {
+  auto seconds = std::to_string(snapshot().pool.borrow_timeout.count());
+  bool full = target.usable() && target.pool().limits().max_connections > 0;
+  auto message = "timed out after " + seconds + " s waiting for a database connection";
+  std::string out;
+  wire::postgres::error_response(
+      out, {.severity = "ERROR",
+            .sqlstate = full ? "53300" : "57P03",
+            .message = message,
+            .hint = full ? "All server connections are in use: shorten transactions, or raise maxConnectionsPercent or "
+                           "connectionBorrowTimeoutSeconds in the DBProxy."
+                         : "The database cannot be reached; dbproxyctl targets shows why."});
+  return out;
+}
+
+void ProxyRuntime::apply_users(const config::Snapshot& before) {
+  const auto& now = snapshot();
+  bool all = before.server_tls != now.server_tls || before.pool.init_query != now.pool.init_query;
+  for (const auto& user : now.users) {
+    auto old = before.find_user(user.name);
+    if (all || (old != nullptr && !(old->password == user.password))) {
+      ++generations_[user.name];
+      std::erase_if(server_keys_, [&](const auto& item) { return item.first.starts_with(user.name + '\0'); });
+    }
+  }
+  for (const auto& user : before.users) {
+    if (now.find_user(user.name) == nullptr) ++generations_[user.name];
+  }
+  for (const auto& [client, owner] : clients_) {
+    if (client->pool_key() && now.find_user(client->pool_key()->user) == nullptr) {
+      client->retire("57P01", "terminating connection: its user is no longer configured in the DBProxy");
+    }
+  }
+  for (const auto& [id, target] : targets_) target->require_current_credentials();
+}
+
+void ProxyRuntime::apply_targets() {
+  std::map<std::string, std::unique_ptr<Target>> kept;
+  for (const auto& wanted : snapshot().targets) {
+    auto it = targets_.find(wanted.id);
+    bool same = it != targets_.end() && it->second->description().host == wanted.host &&
+                it->second->description().port == wanted.port;
+    if (same) {
+      it->second->update(wanted);
+      kept[wanted.id] = std::move(it->second);
+      targets_.erase(it);
+    } else {
+      kept[wanted.id] = std::make_unique<Target>(*this, context_, wanted);
+    }
+  }
+  std::vector<Target*> gone;
+  for (auto& [id, target] : targets_) {
+    gone.push_back(target.get());
+    registry_.retire({{"proxy", name()}, {"target", id}});
+    leaving_.push_back(std::move(target));
+  }
+  targets_ = std::move(kept);
+  std::vector<ClientConnection*> clients;
+  for (const auto& [client, owner] : clients_) clients.push_back(client);
+  for (auto client : clients) {
+    if (client->target() == nullptr) continue;
+    bool waits_in_vain = client->waiting() && !client->target()->usable();
+    if (waits_in_vain || std::find(gone.begin(), gone.end(), client->target()) != gone.end()) client->forget_target();
+  }
+  for (auto target : gone) target->shut_down({});
+}
+
+void ProxyRuntime::apply_debug_logging() {
+  if (snapshot().debug_logging && debug_until_ == TimePoint{}) {
+    debug_until_ = context_.loop.now() + kDebugLoggingFor;
+    debug_logging_ = true;
+    log::warn("query", "debug logging is on: statement text is logged for 24 h", {{"proxy", name()}});
+  } else if (!snapshot().debug_logging) {
+    debug_until_ = {};
+    debug_logging_ = false;
+  }
+  for (const auto& [client, owner] : clients_) {
+    if (client->session() != nullptr) client->session()->keep_text = debug_logging_;
+  }
+}
+
+void ProxyRuntime::tick() {
+  auto now = context_.loop.now();
+  if (debug_logging_ && now >= debug_until_) {
+    debug_logging_ = false;
+    log::warn("query", "debug logging turned itself off after 24 h", {{"proxy", name()}});
+    for (const auto& [client, owner] : clients_) {
+      if (client->session() != nullptr) client->session()->keep_text = false;
+    }
+  }
+  auto timeout = Duration(snapshot().pool.borrow_timeout);
+  for (const auto& [id, target] : targets_) {
+    while (auto waiter = target->pool().first_waiter()) {
+      if (now - waiter->since < timeout) break;
+      static_cast<ClientConnection*>(waiter)->borrow_timed_out(borrow_timeout_error(*target));
+    }
+    target->tick();
+  }
+  std::erase_if(leaving_, [](const auto& target) { return target->unused(); });
+  std::erase_if(keys_, [](const auto& item) { return item.second.use_count() == 1; });
+  update_gauges();
+}
+
+void ProxyRuntime::update_gauges() {
+  auto counts = row();
+  std::uint64_t login = 0, tls = 0, pinned = 0;
+  for (const auto& [client, owner] : clients_) {
+    if (client->state() < ClientConnection::State::kGreeting) ++login;
+    if (client->tls()) ++tls;
+    if (client->session() != nullptr && client->session()->pins() != 0) ++pinned;
+  }
+  stats_.clients_login->set(login);
+  stats_.clients_tls->set(tls);
+  stats_.clients_pinned->set(pinned);
+  stats_.clients_active->set(counts.clients_active);
+  stats_.clients_waiting->set(counts.clients_waiting);
+  stats_.clients_idle->set(counts.clients - counts.clients_active - counts.clients_waiting - login);
+  Duration longest{};
+  for (const auto& [id, target] : targets_)
+    longest = std::max(longest, target->pool().longest_wait(context_.loop.now()));
+  stats_.longest_wait->set(static_cast<std::uint64_t>(longest.count()));
+}
+
+void ProxyRuntime::retire_clients(std::string_view sqlstate, std::string_view message) {
+  std::vector<ClientConnection*> clients;
+  for (const auto& [client, owner] : clients_) clients.push_back(client);
+  for (auto client : clients) client->retire(sqlstate, message);
+}
+
+void ProxyRuntime::drain(bool end_now) {
+  if (!end_now) return;
+  ending_ = true;
+  endpoints_.clear();
+  retire_clients("57P01", "terminating connection: the sidecar is shutting down");
+  for (const auto& [id, target] : targets_) target->close_idle();
+}
+
+void ProxyRuntime::remove() {
+  ending_ = true;
+  endpoints_.clear();
+  retire_clients("57P01", "terminating connection: DBProxy " + name() + " was deleted");
+  for (const auto& [id, target] : targets_) target->close_idle();
+  log::info("config", "removed", {{"proxy", name()}, {"clients", clients_.size()}});
+}
+
+ProxyRow ProxyRuntime::row() const {
+  ProxyRow row;
+  row.proxy = name();
+  row.version = snapshot().version;
+  row.draining = ending_;
+  row.endpoints = snapshot().endpoints;
+  row.clients = static_cast<std::uint32_t>(clients_.size());
+  for (const auto& [client, owner] : clients_) {
+    if (client->waiting()) {
+      ++row.clients_waiting;
+    } else if (client->server() != nullptr) {
+      ++row.clients_active;
+      if (client->session() != nullptr && client->session()->pins() != 0) ++row.pinned;
+    }
+  }
+  for (const auto& [id, target] : targets_) {
+    row.servers += target->pool().total();
+    row.servers_in_use += target->pool().total() - target->pool().idle() - target->pool().connecting();
+  }
+  return row;
+}
+
+}  // namespace dbproxy::worker

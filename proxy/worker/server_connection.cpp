@@ -1,0 +1,490 @@
+#include "proxy/worker/server_connection.hpp"
+
+#include <cstring>
+
+#include "proxy/base/log.hpp"
+#include "proxy/worker/cancel_connection.hpp"
+#include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/proxy_runtime.hpp"
+
+namespace dbproxy::worker {
+namespace {
+
+constexpr Duration kConnectTimeout = std::chrono::seconds(15);
+constexpr Duration kCleanTimeout = std::chrono::seconds(15);
+// Reads per event before other connections get their turn.
+constexpr int kReadsPerTurn = 8;
+
+}  // namespace
+
+ServerConnection::ServerConnection(ProxyRuntime& proxy, Target& target, Context& context,
+                                   std::shared_ptr<const PoolKey> key, pool::KeyPool& pool)
+    : proxy_(proxy), target_(target), context_(context), key_(std::move(key)), key_pool_(pool), deadline_([this] {
+        if (state_ == State::kCleaning) {
+          lose("it could not be cleaned in time");
+        } else {
+          fail(config::HealthReason::kUnreachable, "no answer within 15 s");
+        }
+      }) {}
+
+ServerConnection::~ServerConnection() = default;
+
+void ServerConnection::connect() {
+  context_.loop.arm(deadline_, kConnectTimeout);
+  const auto& to = target_.description();
+  if (!to.host.empty() && to.host[0] == '/') {
+    auto address = net::unix_address(to.host + "/.s.PGSQL." + std::to_string(to.port));
+    if (address) addresses_.push_back(*address);
+  } else if (auto address = net::numeric_address(to.host, to.port)) {
+    addresses_.push_back(*address);
+  }
+  if (!addresses_.empty()) {
+    // Not from here: whoever asks for a connection must not be called back before it is done asking.
+    context_.loop.defer(*this);
+    return;
+  }
+  std::weak_ptr<int> alive = alive_;
+  context_.offload.run([this, alive, host = to.host, port = to.port]() -> net::Offload::Done {
+    std::string error;
+    auto found = net::resolve(host, port, error);
+    return [this, alive, found = std::move(found), error = std::move(error)]() mutable {
+      if (alive.expired() || state_ != State::kResolving) return;
+      if (found.empty()) {
+        fail(config::HealthReason::kUnreachable, "cannot resolve " + target_.description().host + ": " + error);
+      } else {
+        start_on(std::move(found));
+      }
+    };
+  });
+}
+
+void ServerConnection::start_on(std::vector<net::Address> addresses) {
+  addresses_ = std::move(addresses);
+  int error = EADDRNOTAVAIL;
+  while (next_address_ < addresses_.size()) {
+    address_ = addresses_[next_address_++];
+    int fd = net::begin_connect(address_);
+    if (fd < 0) {
+      error = errno;
+      continue;
+    }
+    channel_.stream() = net::Stream(fd);
+    state_ = State::kConnecting;
+    context_.loop.watch(fd, *this);
+    return;
+  }
+  fail(config::HealthReason::kUnreachable, std::string("cannot connect: ") + std::strerror(error));
+}
+
+void ServerConnection::on_event(std::uint32_t events) {
+  if (state_ == State::kClosed) return;
+  channel_.stream().note(events);
+  pump();
+}
+
+void ServerConnection::pump() {
+  switch (state_) {
+    case State::kResolving:
+      if (!addresses_.empty()) start_on(std::move(addresses_));
+      return;
+    case State::kConnecting:
+      if (channel_.stream().writable()) connected();
+      return;
+    case State::kTls: {
+      auto io = channel_.stream().handshake();
+      if (io.status == net::IoStatus::kBlocked) return;
+      if (io.status != net::IoStatus::kOk) {
+        fail(config::HealthReason::kConnectionFailed, net::tls_failure(channel_.stream().ssl()));
+        return;
+      }
+      std::string out;
+      state_ = State::kLogin;
+      auto want = login_->tls_established(out);
+      step_login(want, out);
+      return;
+    }
+    case State::kLogin:
+      read_login();
+      return;
+    case State::kDeriving:
+    case State::kClosed:
+      return;
+    default:
+      if (!channel_.flush()) return lose("cannot send");
+      if (client_ != nullptr && !channel_.has_unsent()) client_->resume();
+      read_ready();
+  }
+}
+
+void ServerConnection::connected() {
+  if (int error = net::connect_result(channel_.stream().fd()); error != 0) {
+    context_.loop.unwatch(channel_.stream().fd());
+    channel_.stream().close();
+    if (next_address_ < addresses_.size()) {
+      start_on(std::move(addresses_));
+      return;
+    }
+    fail(config::HealthReason::kUnreachable, std::string("cannot connect: ") + std::strerror(error));
+    return;
+  }
+  const auto& snapshot = proxy_.snapshot();
+  auto user = snapshot.find_user(key_->user);
+  if (user == nullptr) {
+    fail(config::HealthReason::kNone, "the user is no longer configured");
+    return;
+  }
+  bool unix_socket = address_.storage.ss_family == AF_UNIX;
+  backend::LoginOptions options;
+  options.user = key_->user;
+  options.database = key_->database;
+  options.parameters = key_->parameters;
+  options.password = user->password;
+  options.tls = snapshot.server_tls.mode;
+  options.unix_socket = unix_socket;
+  awaiting_tls_answer_ = !unix_socket && options.tls != config::TlsMode::kDisable;
+  login_ = std::make_unique<backend::Login>(std::move(options), context_.random);
+  state_ = State::kLogin;
+  std::string out;
+  auto want = login_->start(out);
+  step_login(want, out);
+}
+
+void ServerConnection::step_login(backend::Want want, std::string& out) {
+  if (!out.empty() && !channel_.send(std::string_view(out))) {
+    fail(config::HealthReason::kConnectionFailed, "the server closed the connection during log-in");
+    return;
+  }
+  switch (want) {
+    case backend::Want::kRead:
+      read_login();
+      return;
+    case backend::Want::kStartTls: {
+      if (!proxy_.server_tls()) {
+        fail(config::HealthReason::kConnectionFailed, "TLS is asked for, but there is no usable CA");
+        return;
+      }
+      const auto& tls = proxy_.snapshot().server_tls;
+      channel_.stream().start_tls(
+          net::new_client_side(proxy_.server_tls(), channel_.stream().fd(), tls.mode, target_.description().host));
+      state_ = State::kTls;
+      pump();
+      return;
+    }
+    case backend::Want::kDeriveKeys:
+      derive_keys();
+      return;
+    case backend::Want::kDone:
+      logged_in();
+      return;
+    case backend::Want::kFailed: {
+      const auto& failure = login_->failure();
+      auto reason =
+          failure.is_auth_failure() ? config::HealthReason::kAuthFailure : config::HealthReason::kConnectionFailed;
+      // What a server says of a user or a database is for the client; that it is starting or full is a matter of time.
+      bool passing = failure.sqlstate.starts_with("57P0") || failure.sqlstate.starts_with("53");
+      std::string error;
+      if (!failure.sqlstate.empty() && !passing) {
+        auto words = failure.is_auth_failure()
+                         ? "the database refused the credentials that are configured for this user: " + failure.message
+                         : failure.message;
+        auto hint =
+            failure.is_auth_failure() ? "Correct the secret of this user in the DBProxy, or the user's password." : "";
+        wire::postgres::error_response(
+            error, {.severity = "FATAL", .sqlstate = failure.sqlstate, .message = words, .hint = hint});
+        if (!failure.is_auth_failure()) reason = config::HealthReason::kNone;
+      }
+      fail(reason, failure.message, std::move(error));
+      return;
+    }
+  }
+}
+
+void ServerConnection::derive_keys() {
+  auto challenge = login_->scram_challenge();
+  std::string out;
+  if (auto known = proxy_.server_keys(key_->user, challenge.salt, challenge.iterations)) {
+    auto want = login_->keys_derived(*known, out);
+    step_login(want, out);
+    return;
+  }
+  state_ = State::kDeriving;
+  auto user = proxy_.snapshot().find_user(key_->user);
+  if (user == nullptr) {
+    fail(config::HealthReason::kNone, "the user is no longer configured");
+    return;
+  }
+  std::weak_ptr<int> alive = alive_;
+  context_.offload.run([this, alive, password = user->password, challenge]() -> net::Offload::Done {
+    auto keys = auth::derive_scram_keys(password, challenge.salt, challenge.iterations);
+    return [this, alive, keys] {
+      if (alive.expired() || state_ != State::kDeriving) return;
+      proxy_.keep_server_keys(key_->user, keys);
+      state_ = State::kLogin;
+      std::string reply;
+      auto want = login_->keys_derived(keys, reply);
+      step_login(want, reply);
+    };
+  });
+}
+
+void ServerConnection::read_login() {
+  while (state_ == State::kLogin && channel_.stream().readable()) {
+    // After SSLRequest exactly one byte is read: whatever follows belongs to TLS.
+    auto room = awaiting_tls_answer_ ? 1 : kReadSize;
+    auto io = channel_.stream().read(context_.scratch.data(), room);
+    if (io.status == net::IoStatus::kOk) awaiting_tls_answer_ = false;
+    if (io.status == net::IoStatus::kBlocked) return;
+    if (io.status != net::IoStatus::kOk) {
+      fail(config::HealthReason::kConnectionFailed, "the server closed the connection during log-in");
+      return;
+    }
+    in_.append(context_.scratch.data(), io.bytes);
+    std::string out;
+    std::size_t consumed = 0;
+    auto want = login_->feed(in_, consumed, out);
+    in_.erase(0, consumed);
+    if (want == backend::Want::kRead) {
+      if (!out.empty() && !channel_.send(std::string_view(out))) {
+        fail(config::HealthReason::kConnectionFailed, "the server closed the connection during log-in");
+        return;
+      }
+      continue;
+    }
+    step_login(want, out);
+    return;
+  }
+}
+
+void ServerConnection::logged_in() {
+  session::postgres::Settings::Values values;
+  for (const auto& [name, value] : login_->parameters()) values.emplace_back(name, value);
+  session_.emplace(context_.settings, context_.settings.intern(std::move(values)));
+  process_id_ = login_->process_id();
+  cancel_key_ = login_->cancel_key();
+  login_.reset();
+  const auto& init = proxy_.snapshot().pool.init_query;
+  if (!init.empty()) {
+    state_ = State::kInit;
+    session_->query(init, context_.to_server);
+    if (!channel_.send(context_.to_server))
+      return fail(config::HealthReason::kConnectionFailed, "lost during initQuery");
+    read_ready();
+    return;
+  }
+  finished();
+}
+
+// Log-in (and initQuery) are done: the pool may have it.
+void ServerConnection::finished() {
+  deadline_.disarm();
+  state_ = State::kReady;
+  proxy_.learn_greeting(*key_, target_.description().role, session_->settings());
+  log::debug("pool", "server connection opened",
+             {{"proxy", proxy_.name()},
+              {"target", target_.description().id},
+              {"user", key_->user},
+              {"database", key_->database}});
+  target_.opened(*this);
+}
+
+void ServerConnection::attach(ClientConnection& client) {
+  client_ = &client;
+}
+
+void ServerConnection::detach() {
+  client_ = nullptr;
+  if (needs_init_ && !proxy_.snapshot().pool.init_query.empty()) {
+    clean();
+    return;
+  }
+  needs_init_ = false;
+  target_.release(*this);
+}
+
+void ServerConnection::orphan(std::uint32_t pins, bool in_mid_message) {
+  client_ = nullptr;
+  session_->forget_client();
+  if (in_mid_message || fatal_) {
+    lose("its client left in the middle of a message");
+    return;
+  }
+  pins_to_discard_ = pins;
+  context_.loop.arm(deadline_, kCleanTimeout);
+  if (!session_->quiet()) cancel();
+  clean();
+}
+
+// One step towards a connection that the next client can have; called again whenever the server has answered.
+void ServerConnection::clean() {
+  state_ = State::kCleaning;
+  if (session_->hidden_query_failed()) return lose("it could not be cleaned");
+  if (!session_->quiet()) {
+    if (session_->finish_sequence(context_.to_server) && !channel_.send(context_.to_server)) lose("cannot send");
+    return;
+  }
+  if (cancels_in_flight_ > 0) return;
+  const auto& init = proxy_.snapshot().pool.init_query;
+  if (session_->transaction_status() != 'I') {
+    session_->query("ROLLBACK", context_.to_server);
+  } else if (pins_to_discard_ != 0) {
+    pins_to_discard_ = 0;
+    needs_init_ = true;
+    session_->query("DISCARD ALL", context_.to_server);
+  } else if (needs_init_ && !init.empty()) {
+    needs_init_ = false;
+    session_->query(init, context_.to_server);
+  } else {
+    needs_init_ = false;
+    deadline_.disarm();
+    state_ = State::kReady;
+    target_.release(*this);
+    return;
+  }
+  if (!channel_.send(context_.to_server)) lose("cannot send");
+}
+
+bool ServerConnection::send(session::Output& output) {
+  if (channel_.send(output)) return true;
+  // Its last words, if any, are still to be read.
+  context_.loop.defer(*this);
+  return true;
+}
+
+void ServerConnection::read_ready() {
+  for (int turn = 0; channel_.stream().readable(); ++turn) {
+    if (client_ != nullptr && client_->has_unsent()) return;  // its client is slow: so is the server
+    if (turn == kReadsPerTurn) {
+      context_.loop.defer(*this);
+      return;
+    }
+    auto io = channel_.stream().read(context_.scratch.data(), kReadSize);
+    if (io.status == net::IoStatus::kBlocked) return;
+    if (io.status != net::IoStatus::kOk) return lose("the server closed the connection");
+    proxy_.stats().server_received->add(io.bytes);
+    std::string_view bytes(context_.scratch.data(), io.bytes);
+    if (!in_.empty()) {
+      in_.append(bytes);
+      bytes = in_;
+    }
+    std::size_t consumed = 0;
+    auto client_session = client_ != nullptr ? client_->session() : nullptr;
+    auto verdict = session_->feed(bytes, consumed, client_session, context_.to_client);
+    if (client_ != nullptr) {
+      client_->send(context_.to_client);  // when that client breaks, its own event says so
+    }
+    context_.to_client.clear();
+    if (bytes.data() == in_.data()) {
+      in_.erase(0, consumed);
+      if (in_.empty()) std::string().swap(in_);
+    } else if (consumed < bytes.size()) {
+      in_.assign(bytes.substr(consumed));
+    }
+    if (verdict == session::postgres::ServerVerdict::kProtocolError) return lose("the server broke the protocol");
+    after_ready();
+    if (state_ == State::kClosed) return;
+  }
+}
+
+void ServerConnection::after_ready() {
+  auto events = session_->take_events();
+  if (events.queries_done > 0) {
+    proxy_.stats().queries->add(events.queries_done);
+    proxy_.stats().transactions->add(events.transactions_done);
+    if (client_ != nullptr) proxy_.stats().query_seconds->observe(context_.loop.now() - client_->since_query());
+  }
+  if (events.lost_init) needs_init_ = true;
+  if (events.fatal) {
+    fatal_ = true;
+    if (events.fatal_sqlstate == "3D000" || events.fatal_sqlstate == "28000") proxy_.forget_greeting(*key_);
+    log::warn("pool", "server ended a connection",
+              {{"proxy", proxy_.name()}, {"target", target_.description().id}, {"sqlstate", events.fatal_sqlstate}});
+  }
+  if (!session_->quiet()) return;
+  switch (state_) {
+    case State::kInit:
+      if (session_->hidden_query_failed()) {
+        std::string error;
+        wire::postgres::error_response(error,
+                                       {.severity = "FATAL",
+                                        .sqlstate = "38000",
+                                        .message = "connectionPool.initQuery failed on the database",
+                                        .hint = "Correct initQuery in the DBProxy; the database's log has the error."});
+        fail(config::HealthReason::kConnectionFailed, "initQuery failed", std::move(error));
+        return;
+      }
+      finished();
+      return;
+    case State::kCleaning:
+      clean();
+      return;
+    case State::kReady:
+      if (client_ != nullptr) client_->server_ready();
+      return;
+    default:
+      return;
+  }
+}
+
+void ServerConnection::cancel() {
+  ++cancels_in_flight_;
+  proxy_.passed_on_cancel();
+  std::weak_ptr<int> alive = alive_;
+  CancelConnection::start(context_, address_, target_.description().host, proxy_.server_tls(),
+                          proxy_.snapshot().server_tls.mode, process_id_, cancel_key_, [this, alive] {
+                            if (alive.expired() || state_ == State::kClosed) return;
+                            --cancels_in_flight_;
+                            if (state_ == State::kCleaning) {
+                              clean();
+                            } else if (client_ != nullptr && session_->quiet()) {
+                              client_->server_ready();
+                            }
+                          });
+}
+
+void ServerConnection::close() {
+  if (state_ == State::kClosed) return;
+  bool polite = state_ == State::kReady || state_ == State::kCleaning;
+  state_ = State::kClosed;
+  deadline_.disarm();
+  alive_.reset();
+  if (!channel_.stream().open()) return;
+  if (polite) {
+    std::string out;
+    wire::postgres::terminate(out);
+    channel_.send(std::string_view(out));
+  }
+  context_.loop.unwatch(channel_.stream().fd());
+  channel_.stream().close();
+}
+
+// Before it was ready.
+void ServerConnection::fail(config::HealthReason reason, std::string words, std::string error) {
+  if (state_ == State::kClosed) return;
+  log::warn("pool", "cannot open a server connection",
+            {{"proxy", proxy_.name()},
+             {"target", target_.description().id},
+             {"user", key_->user},
+             {"database", key_->database},
+             {"reason", config::to_string(reason)},
+             {"error", words}});
+  close();
+  target_.open_failed(*this, reason, std::move(error));
+}
+
+// After it was ready.
+void ServerConnection::lose(std::string_view why) {
+  if (state_ == State::kClosed) return;
+  if (state_ != State::kReady && state_ != State::kCleaning) {
+    fail(config::HealthReason::kConnectionFailed, std::string(why));
+    return;
+  }
+  log::info("pool", "server connection lost",
+            {{"proxy", proxy_.name()}, {"target", target_.description().id}, {"user", key_->user}, {"why", why}});
+  auto client = client_;
+  client_ = nullptr;
+  close();
+  if (client != nullptr) client->server_lost(why, fatal_);
+  target_.lost(*this);
+}
+
+}  // namespace dbproxy::worker

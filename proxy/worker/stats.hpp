@@ -1,0 +1,33 @@
+// The cells of one DBProxy: what its connections count. Made once per DBProxy; written by its worker only.
+#pragma once
+
+#include <array>
+#include <string>
+
+#include "proxy/metrics/registry.hpp"
+#include "proxy/session/postgres/classify.hpp"
+#include "proxy/session/postgres/client_login.hpp"
+
+namespace dbproxy::worker {
+
+struct Stats {
+  Stats(metrics::Registry& registry, const std::string& proxy);
+
+  // Indexed by session::postgres::LoginResult; kNone counts clients that left before they were done.
+  std::array<metrics::Cell*, 8> logins{};
+  std::array<metrics::Cell*, session::postgres::kPinReasonCount> pins{};
+  metrics::Cell *clients_idle, *clients_active, *clients_waiting, *clients_login;
+  metrics::Cell *clients_accepted, *clients_closed, *clients_tls, *clients_pinned;
+  metrics::Cell *longest_wait, *transactions, *queries;
+  metrics::Cell *client_received, *client_sent, *server_received, *server_sent;
+  metrics::Cell *borrow_timeouts, *borrows, *cancels, *server_opened, *server_lost, *server_login_failures,
+      *settings_replayed;
+  metrics::Histogram *borrow_seconds, *query_seconds;
+};
+
+struct TargetStats {
+  TargetStats(metrics::Registry& registry, const std::string& proxy, const std::string& target);
+  metrics::Cell *idle, *active, *pinned, *connecting, *limit, *available;
+};
+
+}  // namespace dbproxy::worker

@@ -1,0 +1,218 @@
+#include "proxy/worker/target.hpp"
+
+#include <algorithm>
+
+#include "proxy/base/log.hpp"
+#include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/proxy_runtime.hpp"
+#include "proxy/worker/server_connection.hpp"
+
+namespace dbproxy::worker {
+namespace {
+
+constexpr Duration kFirstBackOff = std::chrono::milliseconds(100);
+constexpr Duration kLongestBackOff = std::chrono::seconds(1);
+constexpr Duration kRefusedFor = std::chrono::seconds(1);
+
+}  // namespace
+
+Target::Target(ProxyRuntime& proxy, Context& context, const config::Target& description)
+    : proxy_(proxy),
+      context_(context),
+      description_(description),
+      pool_({}),
+      stats_(proxy.registry(), proxy.name(), description.id) {
+  update(description);
+}
+
+Target::~Target() = default;
+
+std::uint32_t Target::limit() const {
+  return config::connection_limit(description_, proxy_.snapshot().pool);
+}
+
+void Target::update(const config::Target& description) {
+  bool demoted = description_.role != description.role;
+  description_ = description;
+  auto percent = proxy_.snapshot().pool.max_idle_connections_percent;
+  auto idle = static_cast<std::uint32_t>(std::uint64_t{description_.max_connections} * percent / 100);
+  pool::Actions actions;
+  pool_.set_limits({.max_connections = limit(), .max_idle = std::min(idle, limit())}, actions);
+  if (demoted) pool_.close_idle(actions);
+  perform(actions);
+}
+
+ServerConnection* Target::acquire(ClientConnection& client, const std::shared_ptr<const PoolKey>& key,
+                                  std::string& error) {
+  auto& key_pool = pool_.key(key->text);
+  pool_keys_[key->text] = key;
+  if (auto failure = failures_.find(key->text); failure != failures_.end()) {
+    bool fresh = context_.loop.now() < failure->second.until;
+    if (fresh && !failure->second.error.empty() && key_pool.open_count() == 0) {
+      error = failure->second.error;
+      return nullptr;
+    }
+    if (!fresh) failures_.erase(failure);
+  }
+  pool::Actions actions;
+  auto server = static_cast<ServerConnection*>(pool_.acquire(key_pool, client, context_.loop.now(), actions));
+  if (server != nullptr) proxy_.stats().borrow_seconds->observe(Duration::zero());
+  perform(actions);
+  return server;
+}
+
+void Target::cancel(ClientConnection& client) {
+  pool_.cancel(client);
+}
+
+void Target::release(ServerConnection& server) {
+  pool::Actions actions;
+  if (server.generation < proxy_.generation(server.pool_key()->user)) {
+    pool_.closed(server, actions);
+    server.close();
+    perform(actions);
+    return;
+  }
+  auto waiter = pool_.release(server, context_.loop.now(), actions);
+  if (waiter != nullptr) hand_over(waiter, server);
+  perform(actions);
+}
+
+void Target::opened(ServerConnection& server) {
+  proxy_.stats().server_opened->add();
+  back_off_ = Duration::zero();
+  failures_.erase(server.pool_key()->text);
+  observe(config::HealthReason::kNone, server.pool_key()->user);
+  pool::Actions actions;
+  auto waiter = pool_.opened(server.key_pool(), server, context_.loop.now(), actions);
+  if (waiter != nullptr) hand_over(waiter, server);
+  perform(actions);
+}
+
+void Target::hand_over(pool::Waiter* waiter, ServerConnection& server) {
+  auto& client = static_cast<ClientConnection&>(*waiter);
+  proxy_.stats().borrow_seconds->observe(context_.loop.now() - client.since);
+  client.attached(server);
+}
+
+void Target::open_failed(ServerConnection& server, config::HealthReason reason, std::string error) {
+  auto& key = server.key_pool();
+  proxy_.stats().server_login_failures->add();
+  observe(reason, server.pool_key()->user);
+  bool refused = !error.empty();
+  back_off_ = refused ? kRefusedFor : std::clamp(back_off_ * 2, kFirstBackOff, kLongestBackOff);
+  failures_[key.key] = {context_.loop.now() + back_off_, error};
+  pool::Actions actions;
+  pool_.suspend(key);
+  if (refused) {
+    // Everybody who waits for this key would hear the same.
+    std::vector<ClientConnection*> waiting;
+    for (auto& waiter : key.waiters) waiting.push_back(static_cast<ClientConnection*>(&waiter));
+    for (auto client : waiting) {
+      pool_.cancel(*client);
+      client->refused(error);
+    }
+  }
+  pool_.open_failed(key, actions);
+  forget(server);
+  perform(actions);
+}
+
+void Target::lost(ServerConnection& server) {
+  proxy_.stats().server_lost->add();
+  pool::Actions actions;
+  pool_.closed(server, actions);
+  forget(server);
+  perform(actions);
+}
+
+void Target::forget(ServerConnection& server) {
+  auto it = servers_.find(&server);
+  if (it == servers_.end()) return;
+  context_.loop.retire(std::move(it->second));
+  servers_.erase(it);
+}
+
+void Target::perform(pool::Actions& actions) {
+  for (auto server : actions.close) {
+    auto& connection = static_cast<ServerConnection&>(*server);
+    connection.close();
+    forget(connection);
+  }
+  for (auto key : actions.open) {
+    auto made = std::make_unique<ServerConnection>(proxy_, *this, context_, key_of(*key), *key);
+    auto& server = *made;
+    server.generation = proxy_.generation(server.pool_key()->user);
+    servers_.emplace(&server, std::move(made));
+    server.connect();
+  }
+  actions.clear();
+}
+
+void Target::observe(config::HealthReason reason, const std::string& user) {
+  if (observed_ == reason) return;
+  observed_ = reason;
+  proxy_.observed(*this, reason, user);
+}
+
+void Target::tick() {
+  auto now = context_.loop.now();
+  pool::Actions actions;
+  for (auto it = failures_.begin(); it != failures_.end();) {
+    if (now < it->second.until) {
+      ++it;
+      continue;
+    }
+    pool_.resume(pool_.key(it->first), actions);
+    it = failures_.erase(it);
+  }
+  pool_.sweep(now, actions);
+  perform(actions);
+  std::erase_if(pool_keys_, [this](const auto& item) { return !pool_.keys().contains(item.first); });
+
+  std::uint32_t pinned = 0;
+  std::uint32_t active = 0;
+  for (const auto& [server, owner] : servers_) {
+    if (server->pool::Server::state != pool::Server::State::kActive) continue;
+    auto client = server->client();
+    bool holds = client != nullptr && const_cast<ClientConnection*>(client)->session() != nullptr &&
+                 const_cast<ClientConnection*>(client)->session()->pins() != 0;
+    ++(holds ? pinned : active);
+  }
+  stats_.idle->set(pool_.idle());
+  stats_.active->set(active);
+  stats_.pinned->set(pinned);
+  stats_.connecting->set(pool_.connecting());
+  stats_.limit->set(pool_.limits().max_connections);
+  stats_.available->set(usable() ? 1 : 0);
+}
+
+void Target::close_idle() {
+  pool::Actions actions;
+  pool_.close_idle(actions);
+  perform(actions);
+}
+
+void Target::require_current_credentials() {
+  pool::Actions actions;
+  pool_.require_generation(
+      [this](const pool::KeyPool& key) {
+        auto it = pool_keys_.find(key.key);
+        return it == pool_keys_.end() ? 0 : proxy_.generation(it->second->user);
+      },
+      actions);
+  perform(actions);
+}
+
+void Target::shut_down(const std::string& error) {
+  while (auto waiter = pool_.first_waiter()) {
+    auto client = static_cast<ClientConnection*>(waiter);
+    pool_.cancel(*client);
+    client->refused(error);
+  }
+  pool::Actions actions;
+  pool_.set_limits({}, actions);
+  perform(actions);
+}
+
+}  // namespace dbproxy::worker

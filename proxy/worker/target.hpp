@@ -1,0 +1,94 @@
+// Target: one cluster member as this sidecar uses it: its pool, its connections, and what was learned by connecting.
+//
+// One thread. Carries out what the pool decides: opens and closes connections, wakes the clients that get one.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "proxy/config/snapshot.hpp"
+#include "proxy/net/tls.hpp"
+#include "proxy/pool/pool.hpp"
+#include "proxy/wire/postgres/messages.hpp"
+#include "proxy/worker/context.hpp"
+#include "proxy/worker/stats.hpp"
+
+namespace dbproxy::worker {
+
+class ProxyRuntime;
+class ServerConnection;
+class ClientConnection;
+
+// What distinguishes pools on one target: who logs in where, with which start-up settings.
+struct PoolKey {
+  std::string text;  // unique spelling of all below
+  std::string user, database;
+  wire::postgres::Parameters parameters;  // sorted by name
+};
+
+// The last failed attempt to open a connection for a key, so that it is not repeated at once.
+struct OpenFailure {
+  TimePoint until{};
+  std::string error;  // an ErrorResponse for clients; empty: keep waiting
+};
+
+class Target {
+ public:
+  Target(ProxyRuntime& proxy, Context& context, const config::Target& description);
+  ~Target();
+
+  const config::Target& description() const { return description_; }
+  // New facts about it: limits are put in force at once.
+  void update(const config::Target& description);
+  bool usable() const { return description_.health != config::TargetHealth::kUnavailable; }
+
+  // The connection, attached; or null and the client waits. A refused key answers through `error` instead.
+  ServerConnection* acquire(ClientConnection& client, const std::shared_ptr<const PoolKey>& key, std::string& error);
+  void cancel(ClientConnection& client);
+  void release(ServerConnection& server);
+  // The connection is logged in and ready.
+  void opened(ServerConnection& server);
+  // It failed before that. `error`: what clients of this key are told, empty to let them wait for the next attempt.
+  void open_failed(ServerConnection& server, config::HealthReason reason, std::string error);
+  // It ended after it was ready.
+  void lost(ServerConnection& server);
+
+  void tick();  // about twice a second
+  void close_idle();
+  void require_current_credentials();
+  // Ends everything; waiting clients are told `error`.
+  void shut_down(const std::string& error);
+  bool unused() const { return servers_.empty() && pool_.waiting() == 0; }
+
+  pool::TargetPool& pool() { return pool_; }
+  const pool::TargetPool& pool() const { return pool_; }
+  TargetStats& stats() { return stats_; }
+  const std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>>& servers() const { return servers_; }
+  const std::shared_ptr<const PoolKey>& key_of(const pool::KeyPool& key) const { return pool_keys_.at(key.key); }
+  std::shared_ptr<const PoolKey> find_key(const std::string& text) const {
+    auto it = pool_keys_.find(text);
+    return it == pool_keys_.end() ? nullptr : it->second;
+  }
+  config::HealthReason observed_reason() const { return observed_; }
+
+ private:
+  void perform(pool::Actions& actions);
+  void hand_over(pool::Waiter* waiter, ServerConnection& server);
+  void forget(ServerConnection& server);
+  void observe(config::HealthReason reason, const std::string& user);
+  std::uint32_t limit() const;
+
+  ProxyRuntime& proxy_;
+  Context& context_;
+  config::Target description_;
+  pool::TargetPool pool_;
+  TargetStats stats_;
+  std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> servers_;
+  std::unordered_map<std::string, std::shared_ptr<const PoolKey>> pool_keys_;
+  std::unordered_map<std::string, OpenFailure> failures_;
+  config::HealthReason observed_ = config::HealthReason::kNone;
+  Duration back_off_{};
+};
+
+}  // namespace dbproxy::worker
