@@ -13,6 +13,8 @@
 namespace dbproxy::source {
 namespace {
 
+constexpr const char* kLoadsHelp = "Times the manifests were read";
+
 using SteadyClock = std::chrono::steady_clock;
 
 void log_diagnostics(const std::vector<manifest::Diagnostic>& diagnostics) {
@@ -36,13 +38,14 @@ struct ManifestSource::Impl {
         prober(std::move(p)),
         on_snapshots(std::move(c)),
         clock(t),
-        loads_good(
-            registry.counter("dbproxy_manifest_loads_total", "Times the manifests were read", {{"result", "ok"}})),
+        loads_good(registry.counter(options.metrics_prefix + "_manifest_loads_total", kLoadsHelp, {{"result", "ok"}})),
         loads_bad(
-            registry.counter("dbproxy_manifest_loads_total", "Times the manifests were read", {{"result", "error"}})),
-        errors(registry.gauge("dbproxy_manifest_errors", "Errors in the manifests as they are now")) {}
+            registry.counter(options.metrics_prefix + "_manifest_loads_total", kLoadsHelp, {{"result", "error"}})),
+        errors(registry.counter(options.metrics_prefix + "_manifest_errors_total", "Errors found in manifests")),
+        broken(registry.gauge(options.metrics_prefix + "_manifest_broken",
+                              "1 while the manifests have errors and the last good ones are in force")) {}
 
-  void take(manifest::Manifests manifests);
+  void take(manifest::Manifests manifests, bool quiet);
   void observed(const std::string& proxy, const std::vector<topology::Observation>& seen);
   void run();
   bool settled() const;
@@ -56,6 +59,7 @@ struct ManifestSource::Impl {
   metrics::Cell& loads_good;
   metrics::Cell& loads_bad;
   metrics::Cell& errors;
+  metrics::Cell& broken;
 
   mutable std::mutex mutex;
   std::condition_variable wake;
@@ -78,19 +82,23 @@ void ManifestSource::Impl::mark_dirty() {
   wake.notify_all();
 }
 
-void ManifestSource::Impl::take(manifest::Manifests manifests) {
+// `quiet`: whoever called prints what is wrong.
+void ManifestSource::Impl::take(manifest::Manifests manifests, bool quiet) {
   std::vector<topology::Cluster> clusters;
   {
     const std::lock_guard lock(mutex);
     const bool was_broken = manifest::has_errors(diagnostics);
     digest = manifests.digest;
     diagnostics = manifests.diagnostics;
-    errors.set(count_errors(diagnostics));
-    log_diagnostics(diagnostics);
+    const std::uint64_t found = count_errors(diagnostics);
+    errors.add(found);
+    broken.set(found > 0 ? 1 : 0);
+    if (!quiet) log_diagnostics(diagnostics);
     if (!manifests.ok()) {
       loads_bad.add();
+      if (quiet) return;
       log::error("manifest", "manifests refused, what is in force stays",
-                 {{"directory", options.directory.string()}, {"errors", errors.get()}});
+                 {{"directory", options.directory.string()}, {"errors", found}});
       return;
     }
     loads_good.add();
@@ -181,7 +189,7 @@ ManifestSource::~ManifestSource() {
 }
 
 std::vector<manifest::Diagnostic> ManifestSource::load() {
-  impl_->take(manifest::load_directory(impl_->options.directory));
+  impl_->take(manifest::load_directory(impl_->options.directory), true);
   return diagnostics();
 }
 
@@ -195,7 +203,7 @@ void ManifestSource::start() {
   impl->thread = std::thread([impl] { impl->run(); });
   impl->watcher = std::make_unique<manifest::DirectoryWatcher>(
       impl->options.directory, impl->digest,
-      [impl](manifest::Manifests manifests) { impl->take(std::move(manifests)); }, impl->options.watch);
+      [impl](manifest::Manifests manifests) { impl->take(std::move(manifests), false); }, impl->options.watch);
 }
 
 void ManifestSource::stop() {

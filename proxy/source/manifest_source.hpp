@@ -31,6 +31,7 @@ struct Options {
   std::filesystem::path directory;
   std::chrono::milliseconds coalesce{100};
   std::chrono::milliseconds first_wait{3000};  // 0: what is known goes out at once
+  std::string metrics_prefix = "dbproxy";
   topology::Monitor::Options monitor;
   manifest::DirectoryWatcher::Timing watch;
 };
@@ -47,7 +48,8 @@ class ManifestSource {
   ManifestSource(const ManifestSource&) = delete;
   ManifestSource& operator=(const ManifestSource&) = delete;
 
-  // Reads the directory for the first time. Where the answer has errors, do not start.
+  // Reads the directory for the first time, and logs nothing of what is wrong: the caller prints it. Where the answer
+  // has errors, do not start.
   std::vector<manifest::Diagnostic> load();
   void start();
   // Waits for a probe or a callback that is under way. Idempotent.
