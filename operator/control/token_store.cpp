@@ -38,9 +38,18 @@ std::optional<Entry> read_entry(const std::string& path) {
 }  // namespace
 
 bool valid_identity(const std::string& identity) {
-  if (identity.empty() || identity.size() > 128 || identity.front() == '.') return false;
-  return identity.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") ==
-         std::string::npos;
+  if (identity.empty() || identity.size() > 253) return false;
+  std::size_t parts = 0;
+  for (std::string_view rest = identity;;) {
+    const std::size_t slash = rest.find('/');
+    const std::string_view part = rest.substr(0, slash);
+    if (++parts > 2 || part.empty() || part.front() == '.') return false;
+    if (part.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-") != part.npos) {
+      return false;
+    }
+    if (slash == rest.npos) return true;
+    rest.remove_prefix(slash + 1);
+  }
 }
 
 Verdict FileTokenStore::verify(const Secret& token, const std::string& identity) const {
@@ -51,7 +60,8 @@ Verdict FileTokenStore::verify(const Secret& token, const std::string& identity)
   }
   // Someone else's token is told apart from a wrong one, so that a swapped file is found quickly.
   std::error_code error;
-  for (const auto& file : std::filesystem::directory_iterator(directory_, error)) {
+  for (const auto& file : std::filesystem::recursive_directory_iterator(directory_, error)) {
+    if (!file.is_regular_file(error)) continue;
     const std::optional<Entry> other = read_entry(file.path().string());
     if (other && other->token == token) return {Verdict::Kind::kOtherIdentity, {}};
   }
@@ -60,10 +70,12 @@ Verdict FileTokenStore::verify(const Secret& token, const std::string& identity)
 
 Result<std::string> FileTokenStore::ensure(const std::string& identity, const std::vector<std::string>& proxies) const {
   if (!valid_identity(identity)) return ErrorCode(EINVAL, boost::system::system_category());
-  if (::mkdir(directory_.c_str(), 0700) != 0 && errno != EEXIST) {
-    return ErrorCode(errno, boost::system::system_category());
-  }
   const std::string path = directory_ + "/" + identity;
+  for (const std::string& directory : {directory_, path.substr(0, path.rfind('/'))}) {
+    if (::mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST) {
+      return ErrorCode(errno, boost::system::system_category());
+    }
+  }
   if (std::filesystem::exists(path)) return path;
   std::array<unsigned char, 32> random{};
   if (RAND_bytes(random.data(), random.size()) != 1) return pki::Error::kCrypto;

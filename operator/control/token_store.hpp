@@ -40,7 +40,8 @@ class FileTokenStore final : public TokenStore {
   std::string directory_;
 };
 
-// Letters, digits, '.', '_' and '-', at most 128, not beginning with a dot: good as a file name and in a log line.
+// NAME or NAMESPACE/NAME, each of letters, digits, '.', '_' and '-' and not beginning with a dot; at most 253 in all:
+// good as a path below a directory and in a log line.
 bool valid_identity(const std::string& identity);
 
 }  // namespace dbproxy::operator_control

@@ -324,14 +324,17 @@ TEST(Tokens, FilesAreMadeOnceAndChecked) {
   EXPECT_EQ(token.size(), 64u);
   EXPECT_EQ(proxy, "shop/orders");
   EXPECT_EQ(store.ensure("a").value(), path);
+  EXPECT_EQ(store.ensure("shop/orders-1").value(), std::string(name) + "/tokens/shop/orders-1");
   using Kind = operator_control::Verdict::Kind;
   EXPECT_EQ(store.verify(Secret(token), "a").kind, Kind::kGood);
   EXPECT_EQ(store.verify(Secret(token), "a").proxies, std::vector<std::string>{"shop/orders"});
   EXPECT_EQ(store.verify(Secret(token), "b").kind, Kind::kOtherIdentity);
+  EXPECT_EQ(store.verify(Secret(token), "shop/orders-1").kind, Kind::kOtherIdentity);
   EXPECT_EQ(store.verify(Secret(token), "../tokens/a").kind, Kind::kOtherIdentity);
   EXPECT_EQ(store.verify(Secret("x"), "a").kind, Kind::kUnknownToken);
   EXPECT_EQ(store.verify(Secret(), "a").kind, Kind::kUnknownToken);
-  for (const char* bad : {"", "../x", ".hidden", "a/b", "a b"}) EXPECT_TRUE(store.ensure(bad).has_error()) << bad;
+  for (const char* bad : {"", "../x", ".hidden", "a/b/c", "a/", "/a", "a/..", "a b"})
+    EXPECT_TRUE(store.ensure(bad).has_error()) << bad;
   std::filesystem::remove_all(name);
 }
 

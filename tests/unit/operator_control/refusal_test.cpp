@@ -1,0 +1,101 @@
+// What the server says to a peer that is not a well-behaved sidecar. The raw stub, over TLS on loopback.
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+#include <gtest/gtest.h>
+
+#include "dbproxy/v1/control.grpc.pb.h"
+
+#include "operator/control/server.hpp"
+
+namespace dbproxy::operator_control {
+namespace {
+
+using namespace std::chrono_literals;
+
+class RefusalTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char name[] = "/tmp/dbproxy-refusal-XXXXXX";
+    ASSERT_NE(::mkdtemp(name), nullptr);
+    directory_ = name;
+    const auto files = pki::load_or_create(directory_, {.common_name = "operator", .addresses = {"127.0.0.1"}}, clock_);
+    tokens_ = std::make_unique<FileTokenStore>(directory_);
+    std::ifstream(tokens_->ensure("one").value()) >> token_;
+    ServerOptions options;
+    options.listen = "127.0.0.1:0";
+    options.identity = files.value().server;
+    options.hello_timeout = 100ms;
+    options.messages_per_second = 1;
+    options.message_burst = 5;
+    server_ = std::make_unique<Server>(options, *tokens_, registry_, clock_);
+    ASSERT_EQ(server_->start(), "");
+    grpc::SslCredentialsOptions tls;
+    tls.pem_root_certs = files.value().authority.certificate_pem;
+    channel_ = grpc::CreateChannel("127.0.0.1:" + std::to_string(server_->port()), grpc::SslCredentials(tls));
+  }
+  void TearDown() override {
+    server_.reset();
+    std::filesystem::remove_all(directory_);
+  }
+
+  // Sends these, reads to the end, and returns how it ended.
+  grpc::Status talk(const std::string& authorization, const std::vector<v1::SidecarMessage>& messages) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + 10s);
+    if (!authorization.empty()) context.AddMetadata("authorization", authorization);
+    const auto stub = v1::Control::NewStub(channel_);
+    const auto stream = stub->Connect(&context);
+    for (const v1::SidecarMessage& message : messages) stream->Write(message);
+    v1::OperatorMessage received;
+    while (stream->Read(&received)) ADD_FAILURE() << "something was served";
+    return stream->Finish();
+  }
+  static v1::SidecarMessage hello(const std::string& identity) {
+    v1::SidecarMessage message;
+    message.mutable_hello()->set_identity(identity);
+    return message;
+  }
+
+  SystemClock clock_;
+  metrics::Registry registry_;
+  std::string directory_, token_;
+  std::unique_ptr<FileTokenStore> tokens_;
+  std::unique_ptr<Server> server_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+TEST_F(RefusalTest, ByCode) {
+  server_->publish({});
+  const std::string good = "Bearer " + token_;
+  EXPECT_EQ(talk("", {hello("one")}).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(talk("Basic " + token_, {hello("one")}).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(talk("Bearer wrong", {hello("one")}).error_code(), grpc::StatusCode::UNAUTHENTICATED);
+  EXPECT_EQ(talk(good, {hello("two")}).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(talk(good, {hello("../one")}).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(talk(good, {v1::SidecarMessage()}).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(talk(good, {hello("one"), hello("one")}).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+TEST_F(RefusalTest, NoHelloInTime) {
+  EXPECT_EQ(talk("Bearer " + token_, {}).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+}
+
+TEST_F(RefusalTest, TooManyMessages) {
+  std::vector<v1::SidecarMessage> flood{hello("one")};
+  v1::SidecarMessage status;
+  status.mutable_status()->set_proxy("a/b");
+  for (int i = 0; i < 10; ++i) flood.push_back(status);
+  EXPECT_EQ(talk("Bearer " + token_, flood).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+}
+
+TEST_F(RefusalTest, TooLargeAMessage) {
+  v1::SidecarMessage message = hello("one");
+  message.mutable_hello()->set_software_version(std::string(5 * 1024 * 1024, 'x'));
+  EXPECT_FALSE(talk("Bearer " + token_, {message}).ok());
+}
+
+}  // namespace
+}  // namespace dbproxy::operator_control
