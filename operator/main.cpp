@@ -60,12 +60,12 @@ void describe(CLI::App& app, Flags& flags) {
                  "Further name or address that sidecars reach this operator by, for its certificate; repeatable")
       ->type_name("NAME")
       ->expected(1);
-  app.add_option("--log-format", flags.log_format, "text or json")
+  app.add_option("--log-format", flags.log_format, "How log lines look; text unless told otherwise")
       ->transform(CLI::CheckedTransformer(kFormats, CLI::ignore_case))
-      ->type_name("FORMAT");
-  app.add_option("--log-level", flags.log_level, "debug, info, warn or error")
+      ->option_text("text|json");
+  app.add_option("--log-level", flags.log_level, "The least that is logged; info unless told otherwise")
       ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
-      ->type_name("LEVEL");
+      ->option_text("debug|info|warn|error");
   CLI::App* token = app.add_subcommand("token", "Make a sidecar's token and print its file; needs no running operator");
   token->fallthrough();
   token->add_option("--identity", flags.identity, "Whom it is for")->type_name("NAME")->required();

@@ -60,6 +60,7 @@ Operator::Operator(Options options, topology::Prober prober, const Clock& clock)
     : options_(std::move(options)), clock_(clock), tokens_(options_.state_dir) {
   source::Options source_options = options_.source;
   source_options.metrics_prefix = "dbproxy_operator";
+  source_options.versions_file = options_.state_dir + "/versions";
   source_ = std::make_unique<source::ManifestSource>(
       source_options, std::move(prober), [this](const source::Snapshots& changed) { server_->publish(changed); },
       registry_, clock_);

@@ -9,6 +9,7 @@
 #include "proxy/base/log.hpp"
 #include "proxy/manifest/loader.hpp"
 #include "proxy/plan/plan.hpp"
+#include "proxy/source/versions.hpp"
 
 namespace dbproxy::source {
 namespace {
@@ -43,7 +44,8 @@ struct ManifestSource::Impl {
             registry.counter(options.metrics_prefix + "_manifest_loads_total", kLoadsHelp, {{"result", "error"}})),
         errors(registry.counter(options.metrics_prefix + "_manifest_errors_total", "Errors found in manifests")),
         broken(registry.gauge(options.metrics_prefix + "_manifest_broken",
-                              "1 while the manifests have errors and the last good ones are in force")) {}
+                              "1 while the manifests have errors and the last good ones are in force")),
+        versions(options.versions_file) {}
 
   void take(manifest::Manifests manifests, bool quiet);
   void observed(const std::string& proxy, const std::vector<topology::Observation>& seen);
@@ -70,7 +72,7 @@ struct ManifestSource::Impl {
   plan::Desired desired;
   plan::Observations observations;
   Snapshots published;
-  std::map<std::string, std::uint64_t> versions;  // of those that are gone as well: a version never comes back
+  Versions versions;
 
   std::unique_ptr<topology::Monitor> monitor;
   std::unique_ptr<manifest::DirectoryWatcher> watcher;
@@ -141,12 +143,13 @@ Snapshots ManifestSource::Impl::collect() {
       now[proxy.key] = before->second;
       continue;
     }
-    snapshot.version = ++versions[proxy.key];
+    snapshot.version = versions.assign(snapshot);
     now[proxy.key] = changed[proxy.key] = std::make_shared<const config::Snapshot>(std::move(snapshot));
   }
   for (const auto& [key, snapshot] : published) {
     if (now.contains(key)) continue;
     changed[key] = nullptr;
+    versions.gone(key);
     observations.erase(key);
   }
   published = std::move(now);
@@ -171,6 +174,7 @@ void ManifestSource::Impl::run() {
     if (changed.empty() && !first) continue;
     first = false;
     lock.unlock();
+    versions.save();  // only this thread uses them; before anyone hears of a number
     for (const auto& [key, snapshot] : changed) {
       log::info("source", snapshot ? "snapshot changed" : "DBProxy is gone",
                 {{"proxy", key}, {"version", snapshot ? snapshot->version : 0}});

@@ -32,6 +32,7 @@ struct Options {
   std::chrono::milliseconds coalesce{100};
   std::chrono::milliseconds first_wait{3000};  // 0: what is known goes out at once
   std::string metrics_prefix = "dbproxy";
+  std::string versions_file;  // where version numbers survive a restart; empty: they start at 1 again
   topology::Monitor::Options monitor;
   manifest::DirectoryWatcher::Timing watch;
 };
