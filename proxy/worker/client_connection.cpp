@@ -85,6 +85,7 @@ void ClientConnection::pump() {
       if (server_ != nullptr) {
         auto server = server_;
         server_ = nullptr;
+        fresh_ = false;
         auto settings = server->session().settings();
         server->detach();
         return greet(std::move(settings));
@@ -485,6 +486,7 @@ void ClientConnection::finish(std::string_view error) {
   if (server_ != nullptr) {
     auto server = server_;
     server_ = nullptr;
+    fresh_ = false;
     server->orphan(session_ ? session_->pins() : 0, session_ && session_->in_mid_message());
   }
   if (!sent) return close();
@@ -501,6 +503,7 @@ void ClientConnection::close() {
   if (server_ != nullptr) {
     auto server = server_;
     server_ = nullptr;
+    fresh_ = false;
     server->orphan(session_ ? session_->pins() : 0, session_ && session_->in_mid_message());
   }
   if (process_id_ != 0) context_.clients_by_id.erase(process_id_);

@@ -37,7 +37,7 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
       consumed += piece.size();
       continue;
     }
-    if (wait_for_quiet_ && server != nullptr && !server->quiet()) return ClientVerdict::kWait;
+    if (wait_for_quiet_ && server != nullptr && !server->requests_.empty()) return ClientVerdict::kWait;
     wait_for_quiet_ = false;
     auto frame = wire::scan_frame(rest);
     if (frame.scan == wire::Scan::kNeedMore) return ClientVerdict::kMore;

@@ -1,0 +1,218 @@
+// dbproxy, the sidecar: flags → configuration source → data plane → signal → drain.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <map>
+#include <string>
+#include <thread>
+
+#include "proxy/admin/admin.hpp"
+#include "proxy/base/log.hpp"
+#include "proxy/base/process.hpp"
+#include "proxy/control/client.hpp"
+#include "proxy/metrics/build_info.hpp"
+#include "proxy/pki/pki.hpp"
+#include "proxy/source/database_prober.hpp"
+#include "proxy/source/manifest_source.hpp"
+
+namespace {
+
+using namespace dbproxy;
+
+constexpr int kFailed = 1;    // could not run
+constexpr int kBadInput = 2;  // flags or manifests
+
+struct Flags {
+  std::string operator_address, operator_ca, token_file, identity, state_dir;
+  std::vector<std::string> proxies;
+  std::string manifests;
+  std::string bind = "127.0.0.1";
+  std::string admin = "127.0.0.1:9930";
+  std::string socket_dir;
+  int drain_timeout_seconds = 25;
+  log::Format log_format = log::Format::kKeyValue;
+  log::Level log_level = log::Level::kInfo;
+};
+
+void describe(CLI::App& app, Flags& flags) {
+  static const std::map<std::string, log::Format> kFormats{{"text", log::Format::kKeyValue},
+                                                           {"json", log::Format::kJson}};
+  static const std::map<std::string, log::Level> kLevels{{"debug", log::Level::kDebug},
+                                                         {"info", log::Level::kInfo},
+                                                         {"warn", log::Level::kWarn},
+                                                         {"error", log::Level::kError}};
+  app.set_version_flag("--version", std::string(metrics::build_version()));
+  auto from_operator = app.add_option("--operator", flags.operator_address, "Take the configuration from this operator")
+                           ->type_name("HOST:PORT");
+  app.add_option("--operator-ca", flags.operator_ca, "CA that the operator's certificate is verified against")
+      ->type_name("FILE")
+      ->needs(from_operator);
+  app.add_option("--token-file", flags.token_file,
+                 "Token that shows the operator who this is; read again on each connect")
+      ->type_name("FILE")
+      ->needs(from_operator);
+  app.add_option("--identity", flags.identity, "Name that the token was made for")->type_name("NAME");
+  app.add_option("--proxy", flags.proxies, "DBProxy to serve, repeatable; without: all that the token is good for")
+      ->type_name("NAMESPACE/NAME")
+      ->expected(1);
+  app.add_option("--state-dir", flags.state_dir, "Keeps the last good configuration here, encrypted with the token")
+      ->type_name("DIR")
+      ->needs(from_operator);
+  app.add_option("--manifests", flags.manifests,
+                 "Take the configuration from the manifests in this directory; it is watched")
+      ->type_name("DIR")
+      ->excludes(from_operator);
+  app.add_option("--bind", flags.bind, "Address on which applications connect")
+      ->type_name("ADDRESS")
+      ->capture_default_str();
+  app.add_option("--admin", flags.admin, "Where /metrics, probes and dbproxyctl are answered")
+      ->type_name("ADDRESS:PORT")
+      ->capture_default_str();
+  app.add_option("--socket-dir", flags.socket_dir, "Also listen on Unix sockets in this directory (.s.PGSQL.PORT)")
+      ->type_name("DIR");
+  app.add_option("--drain-timeout", flags.drain_timeout_seconds, "After SIGTERM, how long clients are served on")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(0, 86400))
+      ->capture_default_str();
+  app.add_option("--log-format", flags.log_format, "text or json")
+      ->transform(CLI::CheckedTransformer(kFormats, CLI::ignore_case))
+      ->type_name("FORMAT");
+  app.add_option("--log-level", flags.log_level, "debug, info, warn or error")
+      ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
+      ->type_name("LEVEL");
+  app.footer("Exit codes: 0 stopped by a signal, 1 could not run, 2 flags or manifests with errors (all are printed).");
+}
+
+int fail(const std::string& message, int code) {
+  std::fprintf(stderr, "dbproxy: %s\n", message.c_str());
+  return code;
+}
+
+// One of the two ways to get configuration, running.
+struct Configuration {
+  std::unique_ptr<control::Client> client;
+  std::unique_ptr<source::ManifestSource> manifests;
+};
+
+control::ClientOptions client_options(const Flags& flags) {
+  control::ClientOptions options;
+  options.operator_address = flags.operator_address;
+  options.ca_file = flags.operator_ca;
+  options.token_file = flags.token_file;
+  options.identity = flags.identity;
+  options.proxies = flags.proxies;
+  options.state_dir = flags.state_dir;
+  options.software_version = metrics::build_version();
+  return options;
+}
+
+int run(const Flags& flags) {
+  const auto admin_address = http::parse_address(flags.admin);
+  if (!admin_address) return fail("--admin: \"" + flags.admin + "\" is not ADDRESS:PORT", kBadInput);
+  log::configure(flags.log_format, flags.log_level);
+  process::protect_memory();
+  process::raise_file_limit();
+  const sigset_t signals = process::block_signals();
+
+  const SystemClock clock;
+  metrics::Registry registry;
+  worker::ServiceOptions service_options;
+  service_options.bind_address = flags.bind;
+  service_options.socket_dir = flags.socket_dir;
+  service_options.server_label = flags.identity;
+  if (!flags.identity.empty()) service_options.default_application_name = "dbproxy/" + flags.identity;
+  worker::Service service(service_options, registry, clock);
+
+  const auto own = pki::self_signed_listener_identity(clock);
+  if (own.has_error()) return fail("cannot make a certificate: " + own.error().message(), kFailed);
+  const worker::ListenerTls own_tls{own->certificate_pem, own->key_pem};
+
+  Configuration configuration;
+  admin::AdminOptions admin_options;
+  admin_options.http.listen = *admin_address;
+  admin_options.identity = flags.identity;
+  admin_options.drain_timeout = std::chrono::seconds(flags.drain_timeout_seconds);
+  auto pages = admin::source_of(service);
+  if (!flags.operator_address.empty()) {
+    pages.connected = [&] { return configuration.client && configuration.client->connected(); };
+  }
+  admin::Admin admin(admin_options, std::move(pages), registry);
+
+  auto apply = [&](config::SnapshotPtr snapshot, worker::ListenerTls tls) {
+    if (tls.certificate_pem.empty()) tls = own_tls;
+    auto error = service.apply(snapshot, std::move(tls));
+    if (error.empty()) admin.put(std::move(snapshot));
+    return error;
+  };
+  auto remove = [&](const std::string& proxy) {
+    service.remove(proxy);
+    admin.remove(proxy);
+  };
+
+  if (!flags.manifests.empty()) {
+    source::Options options;
+    options.directory = flags.manifests;
+    auto changed = [&](const source::Snapshots& snapshots) {
+      for (const auto& [name, snapshot] : snapshots) {
+        if (!snapshot) {
+          remove(name);
+        } else if (auto error = apply(snapshot, {}); !error.empty()) {
+          log::error("config", "refused, what was in force stays", {{"proxy", name}, {"error", error}});
+        }
+      }
+    };
+    configuration.manifests =
+        std::make_unique<source::ManifestSource>(options, source::probe_database, changed, registry, clock);
+    const auto diagnostics = configuration.manifests->load();
+    for (const auto& each : diagnostics) std::fprintf(stderr, "%s\n", manifest::to_text(each).c_str());
+    if (manifest::has_errors(diagnostics)) return kBadInput;
+    service.on_observation([&](const worker::TargetObservation& seen) { configuration.manifests->poke(seen.proxy); });
+  } else {
+    control::ClientCallbacks callbacks;
+    callbacks.apply = apply;
+    callbacks.remove = remove;
+    callbacks.status = [&] { return service.proxies(); };
+    configuration.client = std::make_unique<control::Client>(client_options(flags), callbacks, registry, clock);
+    service.on_observation([&](const worker::TargetObservation& seen) { configuration.client->observe(seen); });
+  }
+  if (const std::string error = admin.start(); !error.empty()) return fail(error, kFailed);
+  if (configuration.manifests) configuration.manifests->start();
+  if (configuration.client) configuration.client->start();
+
+  int signal = 0;
+  sigwait(&signals, &signal);
+  log::info("dbproxy", "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
+  // Serving goes on until the last client has left; a second signal, or the time-out, ends it.
+  service.drain(std::chrono::seconds(flags.drain_timeout_seconds));
+  const auto deadline = clock.now() + std::chrono::seconds(flags.drain_timeout_seconds + 2);
+  while (!service.drained() && clock.now() < deadline) {
+    const timespec pause{0, 20'000'000};
+    if (sigtimedwait(&signals, nullptr, &pause) > 0) break;
+  }
+  service.on_observation({});
+  if (configuration.client) configuration.client->stop();
+  if (configuration.manifests) configuration.manifests->stop();
+  admin.stop();
+  log::info("dbproxy", "stopped");
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  Flags flags;
+  CLI::App app{"The sidecar of dbproxy: pools and multiplexes an application's database connections."};
+  describe(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kBadInput;
+  }
+  if (flags.manifests.empty() == flags.operator_address.empty()) {
+    return fail("either --operator HOST:PORT or --manifests DIR is needed; see --help", kBadInput);
+  }
+  if (!flags.operator_address.empty() &&
+      (flags.operator_ca.empty() || flags.token_file.empty() || flags.identity.empty())) {
+    return fail("--operator needs --operator-ca, --token-file and --identity; see --help", kBadInput);
+  }
+  return run(flags);
+}
