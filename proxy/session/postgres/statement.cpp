@@ -18,8 +18,12 @@ StatementCache::~StatementCache() {
 
 StatementPtr StatementCache::intern(std::string_view text, std::string_view parameter_types,
                                     const ClassifyOptions& options) {
-  // The types come first with their count, so that no text can pass for another's types.
+  // First how the text is to be read: the same text means something else where backslashes escape. Then the types,
+  // whose number is compared, so that no text can pass for another's types.
   scratch_.clear();
+  scratch_ += static_cast<char>('0' + (options.standard_conforming_strings ? 1 : 0) +
+                                (options.backslash_in_characters ? 2 : 0) + (options.search_path_reported ? 4 : 0) +
+                                (options.read_only_reported ? 8 : 0));
   scratch_ += parameter_types;
   scratch_ += text;
   auto it = statements_.find(scratch_);

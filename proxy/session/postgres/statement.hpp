@@ -21,13 +21,13 @@ struct Statement {
   std::uint64_t id = 0;
   std::uint32_t references = 0;
   StatementCache* cache = nullptr;
-  std::string key;        // parameter types, then the text: what makes two statements the same
+  std::string key;        // how it is read, parameter types, text: what makes two statements the same
   std::size_t types = 0;  // bytes of `key` that are types: 4 per parameter, as in Parse
   std::string name;       // on server connections
   Verdict verdict;        // its views point into `key`
 
-  std::string_view parameter_types() const { return std::string_view(key).substr(0, types); }
-  std::string_view text() const { return std::string_view(key).substr(types); }
+  std::string_view parameter_types() const { return std::string_view(key).substr(1, types); }
+  std::string_view text() const { return std::string_view(key).substr(1 + types); }
 };
 
 void intrusive_ptr_add_ref(Statement* statement);
