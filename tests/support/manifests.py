@@ -72,8 +72,8 @@ def db_proxy(cluster: Cluster, port: int, name: str = "orders", namespace: str =
                     "instances": [{"id": server.name, "endpoint": server.host, "port": server.port}
                                   for server in cluster.members],
                     "tls": tls_spec},
-                "connectionPool": {"maxConnectionsPercent": 20, "maxIdleConnectionsPercent": 50,
-                                   "connectionBorrowTimeoutSeconds": 10, **(pool or {})}}]}}
+                "connectionPool": {"maxConnectionsPercent": 20, "connectionBorrowTimeoutSeconds": 10,
+                                   **(pool or {})}}]}}
 
 
 class Manifests:

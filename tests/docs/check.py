@@ -1,0 +1,157 @@
+#!/usr/bin/env python3
+"""Fails where docs/ and the tree disagree: links, metrics, flags, manifest fields, pin reasons, modules, length."""
+
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests/layers"))
+from table import MODULES  # noqa: E402
+
+MOST_LINES = 200  # of architecture.md
+PROGRAMS = {"dbproxy": "proxy/main.cpp", "dbproxy-operator": "operator/main.cpp", "dbproxyctl": "operator/ctl/main.cpp"}
+PREFIXES = ("dbproxy", "dbproxy_operator")  # of ManifestSource's metrics: in the sidecar and in the operator
+OF_CLI11 = {"--help"}
+METRIC = r"(?:dbproxy|process)_[a-z0-9_]*[a-z0-9]"
+
+failures: list[str] = []
+
+
+def fail(where: str, what: str):
+    failures.append(f"{where}: {what}")
+
+
+def both_ways(what: str, written: set[str], real: set[str]):
+    for name in sorted(real - written):
+        fail("docs/reference.md", f"{what} {name} is missing")
+    for name in sorted(written - real):
+        fail("docs/reference.md", f"{what} {name} is not in the source")
+
+
+def sources() -> list[Path]:
+    return sorted(path for top in ("proxy", "operator") for path in (ROOT / top).rglob("*.[ch]pp"))
+
+
+def without_code(text: str) -> str:
+    return re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+
+
+def section(text: str, title: str, level: int) -> str:
+    """From a heading to the next one of the same level or above."""
+    found = re.search(rf"^#{{{level}}} {re.escape(title)}$(.*?)(?=^#{{1,{level}}} |\Z)", text, re.M | re.S)
+    if not found:
+        fail("docs/reference.md", f"the section {title} is missing")
+    return found[1] if found else ""
+
+
+def first_cells(text: str) -> list[str]:
+    """Everything in backticks in the first column of the section's tables."""
+    rows = re.findall(r"^\| *(`.*?`) *\|", text, re.M)
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row)]
+
+
+def anchors(text: str) -> set[str]:
+    out = set()
+    for heading in re.findall(r"^#+ (.*)$", without_code(text), re.M):
+        words = re.sub(r"[^\w\- ]", "", heading.lower())
+        out.add(words.replace(" ", "-"))
+    return out
+
+
+def check_links():
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        name = str(page.relative_to(ROOT))
+        for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
+            if re.match(r"[a-z]+:", target):
+                continue
+            path, _, anchor = target.partition("#")
+            to = page if not path else page.parent / path
+            if not to.exists():
+                fail(name, f"the link to {target} leads nowhere")
+            elif anchor and to.suffix == ".md" and anchor not in anchors(to.read_text()):
+                fail(name, f"the link to {target} names no heading")
+
+
+def check_architecture():
+    text = (ROOT / "docs/architecture.md").read_text()
+    lines = len(text.splitlines())
+    if lines >= MOST_LINES:
+        fail("docs/architecture.md", f"has {lines} lines; under {MOST_LINES} is wanted")
+    rows = re.findall(r"^\| *(\d) *\| *([^|]*)\|", text, re.M)
+    written = {(name, int(layer)) for layer, names in rows for name in re.findall(r"`([^`]+)`", names)}
+    for directory, layer in MODULES:
+        top, _, module = directory.partition("/")
+        if (directory, layer) not in written and not any(name == directory for name, _ in written):
+            fail("docs/architecture.md", f"module {directory} is missing from the table of layers")
+        elif (directory, layer) not in written:
+            fail("docs/architecture.md", f"module {directory} is not of layer {layer}")
+    for name, _ in sorted(written - set(MODULES)):
+        if name not in {directory for directory, _ in MODULES}:
+            fail("docs/architecture.md", f"there is no module {name}")
+
+
+def check_metrics(reference: str):
+    real = set()
+    for path in sources():
+        for line in path.read_text().splitlines():
+            if "metrics_prefix =" not in line:
+                real.update(re.findall(rf'"({METRIC})"', line))
+            real.update(prefix + end for end in re.findall(r'metrics_prefix \+ "(\w+)"', line) for prefix in PREFIXES)
+    text = section(reference, "Metrics", 2)
+    both_ways("metric", set(first_cells(text)), real)
+    for name, kind in re.findall(r"^\| *`([a-z0-9_]+)` *\| *(\w+) *\|", text, re.M):
+        if (kind == "counter") != name.endswith("_total"):
+            fail("docs/reference.md", f"{name} is not a {kind}")
+
+
+def check_flags(reference: str):
+    for program, path in PROGRAMS.items():
+        source = (ROOT / path).read_text()
+        real = {name for names in re.findall(r'(?:add_option|add_flag|set_version_flag)\("(-[^"]*)"', source)
+                for name in names.split(",") if name.startswith("--")}
+        written = {word for cell in first_cells(section(reference, program, 3)) for word in re.findall(r"--[a-z-]+", cell)}
+        both_ways(f"{program}'s flag", written - OF_CLI11, real)
+    for page in sorted((ROOT / "docs").glob("*.md")):
+        for program in PROGRAMS:
+            real = set(re.findall(r'"(?:-\w,)?(--[a-z-]+)"', (ROOT / PROGRAMS[program]).read_text())) | OF_CLI11
+            for line in re.findall(rf"(?:^|[ `/]){re.escape(program)} ([^\n|`]*)", page.read_text()):
+                for flag in re.findall(r"(?:^| )(--[a-z-]+)", line):
+                    if flag not in real:
+                        fail(str(page.relative_to(ROOT)), f"{program} has no {flag}")
+
+
+def check_fields(reference: str):
+    real = set()
+    for name in ("auth", "core_objects", "db_proxy", "target_groups"):
+        text = (ROOT / f"proxy/manifest/{name}.cpp").read_text()
+        real.update(re.findall(r'(?:\.|->)(?:text|integer|boolean|choice|map|maps|texts|text_map)\("(\w+)"', text))
+    written = set()
+    for cell in first_cells(section(reference, "Manifests", 2)):
+        written.update(re.sub(r"\[\]", "", part) for part in cell.split("."))
+    written -= {"spec", "metadata", "apiVersion", "kind", "namespace", "username", "password"}
+    both_ways("field", written, real - {"namespace"})
+
+
+def check_pins(reference: str):
+    text = (ROOT / "proxy/session/postgres/pin_reason.cpp").read_text()
+    both_ways("pin reason", set(first_cells(section(reference, "Pins", 2))),
+              set(re.findall(r'return "(\w+)"', text)) - {"unknown"})
+
+
+def main() -> int:
+    reference = (ROOT / "docs/reference.md").read_text()
+    check_links()
+    check_architecture()
+    check_metrics(reference)
+    check_flags(reference)
+    check_fields(reference)
+    check_pins(reference)
+    for failure in failures:
+        print(failure)
+    print(f"{len(failures)} failures")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
