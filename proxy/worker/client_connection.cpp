@@ -19,6 +19,7 @@ constexpr Duration kLoginTimeout = std::chrono::seconds(60);  // PostgreSQL's au
 constexpr Duration kLingerTimeout = std::chrono::seconds(1);
 constexpr std::size_t kMaxLoginBytes = 32 * 1024;
 constexpr std::size_t kMaxUnsent = 1024 * 1024;
+constexpr std::size_t kKeptCapacity = 512;
 constexpr int kReadsPerTurn = 8;
 
 std::string error_message(std::string_view severity, std::string_view sqlstate, std::string_view message) {
@@ -93,9 +94,11 @@ void ClientConnection::pump() {
       if (channel_.stream().peer_closed()) close();
       return;
     case State::kRunning:
-      if (!channel_.flush()) return close();
-      // The server was paused while this client was slow.
-      if (server_ != nullptr && !channel_.has_unsent()) server_->resume();
+      if (channel_.has_unsent()) {
+        if (!channel_.flush()) return close();
+        // The server was paused while this client was slow.
+        if (server_ != nullptr && !channel_.has_unsent()) server_->resume();
+      }
       return read_queries();
     case State::kClosing: {
       if (!channel_.flush()) return close();
@@ -221,7 +224,8 @@ void ClientConnection::read_queries() {
     if (!in_.empty()) {
       auto used = process(in_, go_on);
       in_.erase(0, used);
-      if (in_.empty()) std::string().swap(in_);
+      // A short queue entry's memory is kept: under load it is needed for every query.
+      if (in_.empty() && in_.capacity() > kKeptCapacity) std::string().swap(in_);
       if (!go_on || state_ != State::kRunning) return;
     }
     if (!channel_.stream().readable()) return;

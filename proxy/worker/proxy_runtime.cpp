@@ -225,6 +225,7 @@ void ProxyRuntime::keep_server_keys(const std::string& user, auth::ScramKeys key
 }
 
 std::uint64_t ProxyRuntime::generation(const std::string& user) const {
+  if (generations_.empty()) return 0;
   auto it = generations_.find(user);
   return it == generations_.end() ? 0 : it->second;
 }

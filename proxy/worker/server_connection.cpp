@@ -110,8 +110,11 @@ void ServerConnection::pump() {
     case State::kClosed:
       return;
     default:
-      if (!channel_.flush()) return lose("cannot send");
-      if (client_ != nullptr && !channel_.has_unsent()) client_->resume();
+      if (channel_.has_unsent()) {
+        if (!channel_.flush()) return lose("cannot send");
+        // The client was paused while this server was slow.
+        if (client_ != nullptr && !channel_.has_unsent()) client_->resume();
+      }
       read_ready();
   }
 }

@@ -223,11 +223,8 @@ std::vector<PoolRow> Service::pools() {
           row.proxy = name;
           row.target = id;
           row.role = config::to_string(target->description().role);
-          auto parts = target->find_key(text);
-          if (parts) {
-            row.user = parts->user;
-            row.database = parts->database;
-          }
+          row.user = target->key_of(*key)->user;
+          row.database = target->key_of(*key)->database;
           row.clients_active = key->active_count;
           row.clients_waiting = key->waiting_count;
           row.servers_idle = key->idle_count;

@@ -44,21 +44,42 @@ void Target::update(const config::Target& description) {
 
 ServerConnection* Target::acquire(ClientConnection& client, const std::shared_ptr<const PoolKey>& key,
                                   std::string& error) {
-  auto& key_pool = pool_.key(key->text);
-  pool_keys_[key->text] = key;
-  if (auto failure = failures_.find(key->text); failure != failures_.end()) {
-    bool fresh = context_.loop.now() < failure->second.until;
-    if (fresh && !failure->second.error.empty() && key_pool.open_count() == 0) {
-      error = failure->second.error;
+  auto& key_pool = sub_pool(key);
+  if (!failures_.empty()) {
+    auto failure = failures_.find(&key_pool);
+    if (failure != failures_.end() && !failure->second.error.empty() && key_pool.open_count() == 0) {
+      error = failure->second.error;  // fresh: tick() forgets it when it may be tried again
       return nullptr;
     }
-    if (!fresh) failures_.erase(failure);
   }
   pool::Actions actions;
   auto server = static_cast<ServerConnection*>(pool_.acquire(key_pool, client, context_.loop.now(), actions));
   if (server != nullptr) proxy_.stats().borrow_seconds->observe(Duration::zero());
   perform(actions);
   return server;
+}
+
+pool::KeyPool& Target::sub_pool(const std::shared_ptr<const PoolKey>& key) {
+  auto& found = by_key_[key.get()];
+  if (found == nullptr) {
+    found = &pool_.key(key->text);
+    by_pool_[found] = key;
+  }
+  return *found;
+}
+
+// After the pool has forgotten sub-pools that nobody uses.
+void Target::forget_unused_keys() {
+  for (auto it = by_key_.begin(); it != by_key_.end();) {
+    if (pool_.keys().contains(it->first->text)) {
+      ++it;
+      continue;
+    }
+    auto gone = it->second;
+    failures_.erase(gone);
+    it = by_key_.erase(it);
+    by_pool_.erase(gone);
+  }
 }
 
 void Target::cancel(ClientConnection& client) {
@@ -81,7 +102,7 @@ void Target::release(ServerConnection& server) {
 void Target::opened(ServerConnection& server) {
   proxy_.stats().server_opened->add();
   back_off_ = Duration::zero();
-  failures_.erase(server.pool_key()->text);
+  failures_.erase(&server.key_pool());
   observe(config::HealthReason::kNone, server.pool_key()->user);
   pool::Actions actions;
   auto waiter = pool_.opened(server.key_pool(), server, context_.loop.now(), actions);
@@ -101,7 +122,7 @@ void Target::open_failed(ServerConnection& server, config::HealthReason reason, 
   observe(reason, server.pool_key()->user);
   bool refused = !error.empty();
   back_off_ = refused ? kRefusedFor : std::clamp(back_off_ * 2, kFirstBackOff, kLongestBackOff);
-  failures_[key.key] = {context_.loop.now() + back_off_, error};
+  failures_[&key] = {context_.loop.now() + back_off_, error};
   pool::Actions actions;
   pool_.suspend(key);
   if (refused) {
@@ -163,12 +184,12 @@ void Target::tick() {
       ++it;
       continue;
     }
-    pool_.resume(pool_.key(it->first), actions);
+    pool_.resume(*it->first, actions);
     it = failures_.erase(it);
   }
   pool_.sweep(now, actions);
   perform(actions);
-  std::erase_if(pool_keys_, [this](const auto& item) { return !pool_.keys().contains(item.first); });
+  forget_unused_keys();
 
   std::uint32_t pinned = 0;
   std::uint32_t active = 0;
@@ -197,8 +218,7 @@ void Target::require_current_credentials() {
   pool::Actions actions;
   pool_.require_generation(
       [this](const pool::KeyPool& key) {
-        auto it = pool_keys_.find(key.key);
-        return it == pool_keys_.end() ? 0 : proxy_.generation(it->second->user);
+        return proxy_.generation(key_of(key)->user);
       },
       actions);
   perform(actions);

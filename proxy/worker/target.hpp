@@ -65,14 +65,13 @@ class Target {
   const pool::TargetPool& pool() const { return pool_; }
   TargetStats& stats() { return stats_; }
   const std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>>& servers() const { return servers_; }
-  const std::shared_ptr<const PoolKey>& key_of(const pool::KeyPool& key) const { return pool_keys_.at(key.key); }
-  std::shared_ptr<const PoolKey> find_key(const std::string& text) const {
-    auto it = pool_keys_.find(text);
-    return it == pool_keys_.end() ? nullptr : it->second;
-  }
+  // Whom the sub-pool is for.
+  const std::shared_ptr<const PoolKey>& key_of(const pool::KeyPool& key) const { return by_pool_.at(&key); }
   config::HealthReason observed_reason() const { return observed_; }
 
  private:
+  pool::KeyPool& sub_pool(const std::shared_ptr<const PoolKey>& key);
+  void forget_unused_keys();
   void perform(pool::Actions& actions);
   void hand_over(pool::Waiter* waiter, ServerConnection& server);
   void forget(ServerConnection& server);
@@ -85,8 +84,9 @@ class Target {
   pool::TargetPool pool_;
   TargetStats stats_;
   std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> servers_;
-  std::unordered_map<std::string, std::shared_ptr<const PoolKey>> pool_keys_;
-  std::unordered_map<std::string, OpenFailure> failures_;
+  std::unordered_map<const PoolKey*, pool::KeyPool*> by_key_;  // entries live as long as their sub-pool
+  std::unordered_map<const pool::KeyPool*, std::shared_ptr<const PoolKey>> by_pool_;
+  std::unordered_map<pool::KeyPool*, OpenFailure> failures_;
   config::HealthReason observed_ = config::HealthReason::kNone;
   Duration back_off_{};
 };
