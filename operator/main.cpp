@@ -55,11 +55,11 @@ void describe(CLI::App& app, Flags& flags) {
   app.add_option("--sidecar", flags.sidecars,
                  "Identity of a sidecar (NAME or NAMESPACE/NAME): its token is made unless it exists; repeatable")
       ->type_name("NAME")
-      ->expected(1);
+      ->allow_extra_args(false);
   app.add_option("--server-name", flags.server_names,
                  "Further name or address that sidecars reach this operator by, for its certificate; repeatable")
       ->type_name("NAME")
-      ->expected(1);
+      ->allow_extra_args(false);
   app.add_option("--log-format", flags.log_format, "How log lines look; text unless told otherwise")
       ->transform(CLI::CheckedTransformer(kFormats, CLI::ignore_case))
       ->option_text("text|json");
@@ -72,7 +72,7 @@ void describe(CLI::App& app, Flags& flags) {
   token
       ->add_option("--proxy", flags.proxies, "A DBProxy that it is good for (NAMESPACE/NAME), repeatable; without: all")
       ->type_name("NAMESPACE/NAME")
-      ->expected(1);
+      ->allow_extra_args(false);
   app.footer(
       "A sidecar connects with\n"
       "  dbproxy --operator HOST:PORT --operator-ca STATE-DIR/ca.pem --token-file STATE-DIR/tokens/NAME --identity "

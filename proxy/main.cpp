@@ -53,7 +53,7 @@ void describe(CLI::App& app, Flags& flags) {
   app.add_option("--identity", flags.identity, "Name that the token was made for")->type_name("NAME");
   app.add_option("--proxy", flags.proxies, "DBProxy to serve, repeatable; without: all that the token is good for")
       ->type_name("NAMESPACE/NAME")
-      ->expected(1);
+      ->allow_extra_args(false);
   app.add_option("--state-dir", flags.state_dir, "Keeps the last good configuration here, encrypted with the token")
       ->type_name("DIR")
       ->needs(from_operator);
