@@ -151,8 +151,10 @@ void ClientConnection::step_login(postgres::ClientLogin::Want want, std::string&
       return close();
     case Want::kRefuse:
       proxy_.stats().logins[static_cast<std::size_t>(login_->result())]->add();
-      log::info("client", "log-in refused",
-                {{"proxy", proxy_.name()}, {"client", peer_}, {"user", login_->user()}, {"reason", login_->refusal()}});
+      if (proxy_.may_log_refusal())
+        log::info(
+            "client", "log-in refused",
+            {{"proxy", proxy_.name()}, {"client", peer_}, {"user", login_->user()}, {"reason", login_->refusal()}});
       return finish(out);
     case Want::kAuthenticated:
       proxy_.stats().logins[static_cast<std::size_t>(postgres::LoginResult::kSuccess)]->add();
@@ -385,7 +387,9 @@ void ClientConnection::server_ready() {
 void ClientConnection::release_server() {
   auto server = server_;
   session_->detaching(server->session());
-  if (server->was_reset()) {
+  // RESET has brought the connection's own start value, which is empty, not this client's.
+  auto name = session_->settings()->find("application_name");
+  if (server->was_reset() && name != nullptr && name->empty()) {
     session_->restore(context_.settings, "application_name", application_name_, context_.to_client);
     channel_.send(context_.to_client);
   }

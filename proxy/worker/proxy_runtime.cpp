@@ -50,7 +50,7 @@ std::string ProxyRuntime::apply(Prepared prepared) {
   apply_users(*before.snapshot);
   apply_targets();
   apply_debug_logging();
-  for (const auto& [client, owner] : clients_) {
+  for (auto client : client_list()) {
     bool served = std::any_of(endpoints_.begin(), endpoints_.end(),
                               [&](const auto& item) { return item.get() == &client->endpoint(); });
     if (!served) client->retire("57P01", "terminating connection: its endpoint was removed");
@@ -283,7 +283,7 @@ void ProxyRuntime::apply_users(const config::Snapshot& before) {
   for (const auto& user : before.users) {
     if (now.find_user(user.name) == nullptr) ++generations_[user.name];
   }
-  for (const auto& [client, owner] : clients_) {
+  for (auto client : client_list()) {
     if (client->pool_key() && now.find_user(client->pool_key()->user) == nullptr) {
       client->retire("57P01", "terminating connection: its user is no longer configured in the DBProxy");
     }
@@ -312,9 +312,7 @@ void ProxyRuntime::apply_targets() {
     leaving_.push_back(std::move(target));
   }
   targets_ = std::move(kept);
-  std::vector<ClientConnection*> clients;
-  for (const auto& [client, owner] : clients_) clients.push_back(client);
-  for (auto client : clients) {
+  for (auto client : client_list()) {
     if (client->target() == nullptr) continue;
     bool waits_in_vain = client->waiting() && !client->target()->usable();
     if (waits_in_vain || std::find(gone.begin(), gone.end(), client->target()) != gone.end()) client->forget_target();
@@ -379,9 +377,23 @@ void ProxyRuntime::update_gauges() {
 }
 
 void ProxyRuntime::retire_clients(std::string_view sqlstate, std::string_view message) {
+  for (auto client : client_list()) client->retire(sqlstate, message);
+}
+
+std::vector<ClientConnection*> ProxyRuntime::client_list() const {
   std::vector<ClientConnection*> clients;
+  clients.reserve(clients_.size());
   for (const auto& [client, owner] : clients_) clients.push_back(client);
-  for (auto client : clients) client->retire(sqlstate, message);
+  return clients;
+}
+
+bool ProxyRuntime::may_log_refusal() {
+  auto now = context_.loop.now();
+  if (now - refusals_since_ >= std::chrono::seconds(1)) {
+    refusals_since_ = now;
+    refusals_logged_ = 0;
+  }
+  return ++refusals_logged_ <= 10;
 }
 
 void ProxyRuntime::drain(bool end_now) {

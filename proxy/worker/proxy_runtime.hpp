@@ -72,6 +72,8 @@ class ProxyRuntime {
   std::uint64_t generation(const std::string& user) const;
 
   void client_gone(ClientConnection& client);
+  // A flood of bad log-ins is counted in full, but at most ten a second are logged.
+  bool may_log_refusal();
   void passed_on_cancel() { stats_.cancels->add(); }
   void cancel_request(std::uint32_t process_id, std::string_view key);
   void observed(const Target& target, config::HealthReason reason, const std::string& user);
@@ -94,6 +96,8 @@ class ProxyRuntime {
   void accept(const std::shared_ptr<EndpointRuntime>& endpoint, int fd, bool unix_socket);
   void apply_targets();
   void apply_users(const config::Snapshot& before);
+  // A copy: whatever is done to a client may end it.
+  std::vector<ClientConnection*> client_list() const;
   void retire_clients(std::string_view sqlstate, std::string_view message);
   void apply_debug_logging();
   void update_gauges();
@@ -113,6 +117,8 @@ class ProxyRuntime {
   std::unordered_map<std::string, std::uint64_t> generations_;
   bool debug_logging_ = false;
   bool ending_ = false;  // no new clients
+  TimePoint refusals_since_{};
+  int refusals_logged_ = 0;
   TimePoint debug_until_{};
 };
 

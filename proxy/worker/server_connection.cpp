@@ -401,6 +401,7 @@ void ServerConnection::after_ready() {
     if (events.fatal_sqlstate == "3D000" || events.fatal_sqlstate == "28000") proxy_.forget_greeting(*key_);
     log::warn("pool", "server ended a connection",
               {{"proxy", proxy_.name()}, {"target", target_.description().id}, {"sqlstate", events.fatal_sqlstate}});
+    if (client_ == nullptr && state_ == State::kReady) return lose("the server ended it");
   }
   if (!session_->quiet()) return;
   switch (state_) {

@@ -216,11 +216,7 @@ void Target::close_idle() {
 
 void Target::require_current_credentials() {
   pool::Actions actions;
-  pool_.require_generation(
-      [this](const pool::KeyPool& key) {
-        return proxy_.generation(key_of(key)->user);
-      },
-      actions);
+  pool_.require_generation([this](const pool::KeyPool& key) { return proxy_.generation(key_of(key)->user); }, actions);
   perform(actions);
 }
 
