@@ -19,6 +19,7 @@ def test_promtool_is_content(bed):
     for _ in range(3):
         bed.connect().execute("SELECT 1")
     bed.connect().execute("SET work_mem = '5MB'")
+    assert sidecar.metrics().sum("dbproxy_config_version") >= 1 and sidecar.metrics().has("dbproxy_config_nacks_total")
     promtool(sidecar.metrics().text)
     promtool(operator.metrics().text)
 
@@ -37,9 +38,10 @@ def test_what_has_to_be_there(bed):
                  "dbproxy_longest_wait_seconds", "dbproxy_borrow_seconds_count", "dbproxy_query_seconds_count",
                  "dbproxy_transactions_total", "dbproxy_queries_total", "dbproxy_logins_total", "dbproxy_pins_total",
                  "dbproxy_client_received_bytes_total", "dbproxy_server_sent_bytes_total",
-                 "dbproxy_config_version", "dbproxy_build_info", "dbproxy_proxy_info"):
+                 "dbproxy_build_info", "dbproxy_proxy_info"):
         assert metrics.has(name), f"{name} is missing\n{metrics.text}"
-    assert metrics.sum("dbproxy_client_connections") == 1
+    wait_for(lambda: sidecar.metrics().sum("dbproxy_client_connections") == 1, what="the client is counted")
+    wait_for(lambda: sidecar.metrics().sum("dbproxy_server_connections_limit", target="writer") == 20, what="the limit")
     assert metrics.sum("dbproxy_borrow_seconds_count") >= 1 and metrics.sum("dbproxy_query_seconds_count") >= 10
     assert metrics.sum("dbproxy_logins_total", result="success") == 1
     assert metrics.sum("dbproxy_server_connections") <= metrics.sum("dbproxy_server_connections_limit")

@@ -52,6 +52,7 @@ class Sidecar:
         else:
             self.argv += ["--manifests", manifests]
         if state_dir:
+            Path(state_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
             self.argv += ["--state-dir", state_dir]
         self.argv += list(extra)
         self.process = Process(name, self.directory / "log")
