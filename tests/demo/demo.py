@@ -29,7 +29,7 @@ class Demo:
     def __init__(self, screen: Screen, bed: Testbed, smoke: bool):
         self.screen, self.bed, self.smoke = screen, bed, smoke
         self.clients = 100 if smoke else 1000
-        self.fleet = Fleet(bed, self.clients, rate=400 if smoke else 4000)
+        self.fleet = Fleet(bed, self.clients, rate=400 if smoke else 2500)
         self.facts: list[tuple[str, str]] = []
         self.problems: list[str] = []
 
@@ -95,7 +95,6 @@ class Demo:
         screen, fleet = self.screen, self.fleet
         screen.heading("4  Kill the operator")
         fleet.operator.kill()
-        fleet.rows()
         before = fleet.transactions()
         screen.done("kill -9: the control plane is gone")
         self.watch(3 if self.smoke else 6)
@@ -113,7 +112,7 @@ class Demo:
         screen.heading("5  Save a broken manifest")
         good = (fleet.manifests.directory / "orders.yaml").read_text()
         broken = good.replace(f"maxConnectionsPercent: {NEW_LIMIT}", "maxConnectionsPercent: 101")
-        broken = broken.replace("idleClientTimeoutSeconds", "idleClientTimeout").replace("requireTLS: ", "requireTls: ")
+        broken = broken.replace("requireTLS: ", "requireTls: ")
         fleet.manifests.write_text("orders.yaml", broken)
         shown = wait_for(lambda: fleet.operator.json("diagnostics"), 5, "the operator refuses it", interval=0.02)
         for row in shown:

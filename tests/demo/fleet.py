@@ -1,6 +1,7 @@
 """The demo's cast: a database with a replica, an operator, two sidecars, a thousand clients; and what they show."""
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 from support.manifests import Manifests, endpoint
@@ -20,6 +21,7 @@ TRANSFER = ("\\set a random(1, 1000)\n\\set b random(1, 1000)\nBEGIN;\n"
 SCHEMA = ("CREATE TABLE accounts (id int PRIMARY KEY, balance int NOT NULL);"
           "INSERT INTO accounts SELECT n, 1000 FROM generate_series(1, 1000) n;"
           "ALTER TABLE accounts SET (fillfactor = 50); GRANT SELECT, UPDATE ON accounts TO app;")
+WINDOW = 2.0  # seconds over which the table averages
 NAMES = ("shop/orders-1", "shop/orders-2")
 
 
@@ -39,11 +41,12 @@ class Row:
 
 @dataclass
 class Load:
+    """The clients of one sidecar, and what was seen of them in the last two seconds."""
+
     sidecar: Sidecar
     runs: list = field(default_factory=list)
-    transactions: int = 0
-    recent: list = field(default_factory=list)
-    read_at: float = field(default_factory=time.monotonic)
+    latencies: deque = field(default_factory=deque)  # (when, milliseconds of the transactions logged since the last)
+    counts: deque = field(default_factory=deque)     # (when, transactions since the start)
 
 
 class Fleet:
@@ -108,26 +111,23 @@ class Fleet:
 
     def _row(self, load: Load) -> Row:
         now = time.monotonic()
-        latencies = [latency for run in load.runs for latency in run.new_latencies()]
-        load.transactions += len(latencies)
-        load.recent.append((now, latencies))
-        load.recent = [(at, values) for at, values in load.recent if now - at <= 2.0]
-        window = [value for _, values in load.recent for value in values]
-        span = now - min(load.read_at, load.recent[0][0]) if len(load.recent) == 1 else now - load.recent[0][0]
-        counted = len(window) if len(load.recent) == 1 else len(window) - len(load.recent[0][1])
-        load.read_at = now
+        load.latencies.append((now, [value for run in load.runs for value in run.new_latencies()]))
+        load.counts.append((now, load.sidecar.metrics().sum("dbproxy_transactions_total")))
+        for seen in (load.latencies, load.counts):
+            while len(seen) > 2 and now - seen[0][0] > WINDOW:
+                seen.popleft()
+        window = [value for _, values in load.latencies for value in values]
+        (begin, first), (end, last) = load.counts[0], load.counts[-1]
         proxy = load.sidecar.json("dbproxies")[0]
         writer = [row for row in load.sidecar.json("targets") if row["role"] == "READ_WRITE"]
         return Row(clients=proxy["clients"]["connected"], waiting=proxy["clients"]["waiting"],
                    servers=sum(row["servers"] for row in writer), limit=sum(row["limit"] for row in writer),
-                   pinned=proxy["connections"]["pinned"], tps=counted / span if span > 0 else 0,
+                   pinned=proxy["connections"]["pinned"], tps=(last - first) / (end - begin) if end > begin else 0,
                    p50=percentile(window, 50), p99=percentile(window, 99))
 
     def transactions(self) -> int:
-        return sum(load.transactions for load in self.loads)
-
-    def database_sessions(self) -> int:
-        return self.cluster.writer.sessions("app", "application_name IS NOT NULL")
+        """As the sidecars count them."""
+        return int(sum(sidecar.metrics().sum("dbproxy_transactions_total") for sidecar in self.sidecars))
 
     def wait_connected(self, timeout: float):
         def all_there():

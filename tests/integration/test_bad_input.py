@@ -155,12 +155,16 @@ def test_silent_client_is_closed(bed):
 def test_too_many_clients(bed):
     bed.sidecar(limits={"maxClients": 10})
     clients = [bed.raw_session() for _ in range(10)]
-    with pytest.raises(wire.ServerError) as caught:
-        bed.raw_session()
+    with pytest.raises(wire.ServerError) as caught, wire.Client(bed.host, bed.port) as client:
+        client.login("app", "app-secret", "orders")
     assert caught.value.sqlstate == "53300"
     assert clients[0].query("SELECT 1") == [["1"]]
     clients.pop().close()
-    wait_for(lambda: bed.raw_session().query("SELECT 1") == [["1"]], what="a place is free again")
+
+    def served() -> bool:
+        with wire.Client(bed.host, bed.port) as client:
+            return client.login("app", "app-secret", "orders").query("SELECT 1") == [["1"]]
+    wait_for(served, what="a place is free again")
 
 
 def test_log_in_flood_with_wrong_passwords(bed):

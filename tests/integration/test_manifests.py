@@ -25,8 +25,9 @@ BROKEN = {
     "percent 0": (lambda docs: pool(docs[0]).update(maxConnectionsPercent=0), ["maxConnectionsPercent", "0", "100"]),
     "percent 101": (lambda docs: pool(docs[0]).update(maxConnectionsPercent=101),
                     ["maxConnectionsPercent", "101", "100"]),
-    "unknown field": (lambda docs: pool(docs[0]).update(maxConnectionPercent=pool(docs[0]).pop("maxConnectionsPercent")),
-                      ["maxConnectionPercent", "maxConnectionsPercent"]),
+    "unknown field": (
+        lambda docs: pool(docs[0]).update(maxConnectionPercent=pool(docs[0]).pop("maxConnectionsPercent")),
+        ["maxConnectionPercent", "maxConnectionsPercent"]),
     "missing secret": (lambda docs: docs.pop(1), ["orders-app"]),
     "malformed secret": (lambda docs: docs[1].update(stringData={"username": "app"}), ["password"]),
     "two entries for one user": (lambda docs: docs[0]["spec"]["auth"].append(copy.deepcopy(docs[0]["spec"]["auth"][0])),
