@@ -1,4 +1,4 @@
-// Offload: one thread for what would stall the event loop: name look-ups, key derivation.
+// Offload: a thread or two for what would stall the event loop: name look-ups, key derivation.
 //
 // `work` runs on the offload thread, then what it returned runs on the loop's thread. The loop must outlive this.
 #pragma once

@@ -333,7 +333,8 @@ bool ClientConnection::acquire() {
     fresh_ = true;
     return true;
   }
-  if (proxy_.snapshot().pool.borrow_timeout.count() == 0) {
+  // A time-out of 0: only a connection that is being opened for this client is waited for.
+  if (proxy_.snapshot().pool.borrow_timeout.count() == 0 && key->connecting_count < key->waiting_count) {
     target_->cancel(*this);
     proxy_.stats().borrow_timeouts->add();
     session_->reject(proxy_.borrow_timeout_error(*target_));

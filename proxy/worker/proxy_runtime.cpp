@@ -343,7 +343,8 @@ void ProxyRuntime::tick() {
       if (client->session() != nullptr) client->session()->keep_text = false;
     }
   }
-  auto timeout = Duration(snapshot().pool.borrow_timeout);
+  // With a time-out of 0, who still waits waits for a connection that is being opened.
+  auto timeout = std::max<Duration>(snapshot().pool.borrow_timeout, std::chrono::seconds(1));
   for (const auto& [id, target] : targets_) {
     while (auto waiter = target->pool().first_waiter()) {
       if (now - waiter->since < timeout) break;

@@ -66,6 +66,7 @@ struct Service::Impl {
       if (empty) {
         for (auto& [name, proxy] : proxies) proxy->drain(true);
         drained = true;
+        drain_timer.disarm();
         log::info("drain", "no client is left");
       }
     }

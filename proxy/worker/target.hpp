@@ -54,7 +54,7 @@ class Target {
   // It ended after it was ready.
   void lost(ServerConnection& server);
 
-  void tick();  // about twice a second
+  void tick();  // four times a second
   void close_idle();
   void require_current_credentials();
   // Ends everything; waiting clients are told `error`.

@@ -267,7 +267,7 @@ class Play {
     trace("end:", end);
     world_.client_sends(who, end);
     serve_all();
-    if (world_.attached() == who && !world_.waits(who) && !world_.server().quiet()) std::abort();
+    if (world_.attached() == who && !world_.server().quiet()) std::abort();
   }
 
  private:

@@ -282,18 +282,6 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   return ClientVerdict::kMore;
 }
 
-// Makes sure that the server's unnamed statement is this client's. False when the client has none.
-bool ClientSession::use_unnamed(Step& step) {
-  auto& server = *step.server;
-  if (!unnamed_.current) return false;
-  if (server.unnamed_ != unnamed_.current) {
-    server.requests_.push(RequestKind::kParse).hidden = true;
-    wire::parse(step.to_server.own(), "", unnamed_.current->text(), unnamed_.current->parameter_types());
-    server.unnamed_ = unnamed_.current;
-  }
-  return true;
-}
-
 ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::size_t whole_size, std::size_t& used) {
   auto body = available.substr(0, std::min(whole_size, kMaxNames)).substr(wire::kHeaderSize);
   wire::Reader reader(body);
@@ -440,119 +428,12 @@ void ClientSession::restore(SettingsInterner& interner, std::string_view name, s
   if (settings_ != before) wire::parameter_status(to_client.own(), name, value);
 }
 
-void ClientSession::discarded_all() {
-  pins_ = 0;
-  pin_statement_.clear();
-  unnamed_.current.reset();
-  for (auto it = names_.begin(); it != names_.end();) {
-    it->second.current.reset();
-    it->second.materialized = false;
-    it = it->second.pending == 0 ? names_.erase(it) : std::next(it);
-  }
-}
-
 void ClientSession::note(const Verdict& verdict, std::string_view text, const ClientOptions& options) {
   auto reasons = verdict.pins;
   if (options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
   if (reasons == 0) return;
   if (pins_ == 0) pin_statement_ = digest(text);
   pins_ |= reasons;
-}
-
-void ClientSession::prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server) {
-  auto it = server.prepared_.find(statement->id);
-  if (it != server.prepared_.end() && !it->second.stale) {
-    it->second.used = ++server.use_counter_;
-    return;
-  }
-  if (it != server.prepared_.end()) {
-    wire::close_statement(to_server.own(), statement->name);
-    auto& gone = server.requests_.push(RequestKind::kClose);
-    gone.hidden = true;
-    gone.statement = statement;
-  } else {
-    make_room(server, to_server);
-  }
-  wire::parse(to_server.own(), statement->name, statement->text(), statement->parameter_types());
-  auto& entry = server.requests_.push(RequestKind::kParse);
-  entry.hidden = true;
-  entry.statement = statement;
-  server.prepared_[statement->id] = {statement, ++server.use_counter_, false};
-}
-
-void ClientSession::make_room(ServerSession& server, Output& to_server) {
-  if (server.prepared_.size() < kMaxPreparedPerServer) return;
-  auto oldest = server.prepared_.begin();
-  for (auto it = server.prepared_.begin(); it != server.prepared_.end(); ++it) {
-    if (it->second.used < oldest->second.used) oldest = it;
-  }
-  wire::close_statement(to_server.own(), oldest->second.statement->name);
-  auto& entry = server.requests_.push(RequestKind::kClose);
-  entry.hidden = true;
-  entry.statement = oldest->second.statement;
-  server.prepared_.erase(oldest);
-}
-
-// SQL's DEALLOCATE and EXECUTE share one name space with the protocol's statements, which stand on the server under
-// other names. Before such a statement runs, the client's own name is put there, so that the server itself answers.
-void ClientSession::shadow_names(Step& step, const Verdict& verdict, bool simple) {
-  if (verdict.deallocate_all) {
-    for (auto it = names_.begin(); it != names_.end();) {
-      it->second.current.reset();
-      it->second.materialized = false;
-      it = it->second.pending == 0 ? names_.erase(it) : std::next(it);
-    }
-    return;
-  }
-  if (!verdict.deallocate && !verdict.executes_prepared) return;
-  auto it = names_.find(identifier_name(verdict.executes_prepared ? verdict.executed_name : verdict.prepared_name));
-  if (it == names_.end() || !it->second.current) return;
-  auto& named = it->second;
-  auto& server = *step.server;
-  auto statement = named.current;
-  if (!named.materialized) {
-    bool whole = verdict.executes_prepared;
-    wire::parse(step.to_server.own(), it->first, whole ? statement->text() : "",
-                whole ? statement->parameter_types() : "");
-    auto& entry = server.requests_.push(RequestKind::kParse);
-    entry.hidden = true;
-    if (simple) {
-      // If it fails, the statement itself is still to be answered by the server.
-      entry.error_text = ErrorText::kDropped;
-      wire::sync(step.to_server.own());
-      server.requests_.push(RequestKind::kSync).hidden = true;
-    }
-    named.materialized = whole;
-  }
-  if (verdict.deallocate) {
-    named.current.reset();
-    named.materialized = false;
-    release_slot(&named);
-  }
-}
-
-// An error at this place in the pipeline, raised by the server so that its transaction state is right.
-void ClientSession::force_error(ServerSession& server, Output& to_server, ErrorText text, NamedStatement* named) {
-  auto& entry = server.requests_.push(RequestKind::kBind);
-  entry.error_text = text;
-  entry.slot = named;
-  if (named != nullptr) ++named->pending;
-  server.sync_pending_ = true;
-  wire::MessageWriter(to_server.own(), 'B').cstring("").cstring(cache_->prefix() + "none").u16(0).u16(0).u16(0);
-}
-
-NamedStatement* ClientSession::slot(std::string_view name) {
-  auto it = names_.find(name);
-  if (it == names_.end()) {
-    it = names_.emplace(std::string(name), NamedStatement{}).first;
-    it->second.name = &it->first;
-  }
-  return &it->second;
-}
-
-void ClientSession::release_slot(NamedStatement* named) {
-  if (named->name == nullptr || named->pending > 0 || named->current) return;
-  names_.erase(names_.find(*named->name));
 }
 
 ClientVerdict ClientSession::refuse(std::string_view sqlstate, std::string_view message, std::string_view hint) {

@@ -113,6 +113,8 @@ class ClientSession {
   ClassifyOptions classify_options(const Step& step) const;
   void prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server);
   void make_room(ServerSession& server, Output& to_server);
+  void forget_names();
+  void put_name(Step& step, NamedStatement& named, bool whole, bool simple);
   void shadow_names(Step& step, const Verdict& verdict, bool simple);
   void force_error(ServerSession& server, Output& to_server, ErrorText text, NamedStatement* slot);
   void release_slot(NamedStatement* slot);

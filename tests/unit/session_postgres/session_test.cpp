@@ -276,9 +276,29 @@ TEST_F(Script, DiscardAllUnpinsAndForgetsStatements) {
 TEST_F(Script, DeallocateFindsTheClientsOwnName) {
   sent(client, p("a", "SELECT 1") + s());
   got(client, m('1') + z());
-  EXPECT_EQ(sent(client, q("DEALLOCATE a")), "P(a) S Q(DEALLOCATE a)");
-  EXPECT_EQ(got(client, m('1') + z() + tag("DEALLOCATE") + z()), "C(DEALLOCATE) ZI");
+  EXPECT_EQ(sent(client, q("DEALLOCATE a")), "C(Sa) P(a) S Q(DEALLOCATE a)");
+  EXPECT_EQ(got(client, m('3') + m('1') + z() + tag("DEALLOCATE") + z()), "C(DEALLOCATE) ZI");
+  EXPECT_EQ(client.pins(), 0u);
   EXPECT_EQ(sent(client, p("a", "SELECT 2") + s()), "P(p_2) S");
+}
+
+TEST_F(Script, ExecuteInSqlFindsTheClientsOwnStatementAndPins) {
+  sent(client, p("a", "SELECT 1") + s());
+  got(client, m('1') + z());
+  EXPECT_EQ(sent(client, q("EXECUTE a")), "C(Sa) P(a) S Q(EXECUTE a)");
+  EXPECT_EQ(got(client, m('3') + m('1') + z() + tag("SELECT 1") + z()), "C(SELECT 1) ZI");
+  EXPECT_EQ(client.pins(), bit(PinReason::kSqlPrepare));
+  EXPECT_FALSE(client.can_release(server));
+  EXPECT_EQ(sent(client, q("EXECUTE a")), "Q(EXECUTE a)");
+}
+
+TEST_F(Script, SeveralNamesInOneTextAreAllThere) {
+  sent(client, p("a", "SELECT 1") + p("b", "SELECT 2") + s());
+  got(client, m('1') + m('1') + z());
+  auto seen = sent(client, q("DEALLOCATE a; DEALLOCATE b"));
+  EXPECT_NE(seen.find("P(a)"), std::string::npos) << seen;
+  EXPECT_NE(seen.find("P(b)"), std::string::npos) << seen;
+  EXPECT_NE(client.pins(), 0u);
 }
 
 TEST_F(Script, MessagesThatLieAreRefused) {

@@ -1,0 +1,140 @@
+// The part of ClientSession that keeps its prepared statements: names, where they stand, what stands there.
+#include "proxy/session/postgres/client_session.hpp"
+#include "proxy/session/postgres/tokenizer.hpp"
+#include "proxy/wire/postgres/messages.hpp"
+
+namespace dbproxy::session::postgres {
+
+namespace wire = dbproxy::wire::postgres;
+
+void ClientSession::discarded_all() {
+  pins_ = 0;
+  pin_statement_.clear();
+  unnamed_.current.reset();
+  forget_names();
+}
+
+// Makes sure that the server's unnamed statement is this client's. False when the client has none.
+bool ClientSession::use_unnamed(Step& step) {
+  auto& server = *step.server;
+  if (!unnamed_.current) return false;
+  if (server.unnamed_ != unnamed_.current) {
+    server.requests_.push(RequestKind::kParse).hidden = true;
+    wire::parse(step.to_server.own(), "", unnamed_.current->text(), unnamed_.current->parameter_types());
+    server.unnamed_ = unnamed_.current;
+  }
+  return true;
+}
+
+void ClientSession::prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server) {
+  auto it = server.prepared_.find(statement->id);
+  if (it != server.prepared_.end() && !it->second.stale) {
+    it->second.used = ++server.use_counter_;
+    return;
+  }
+  if (it != server.prepared_.end()) {
+    wire::close_statement(to_server.own(), statement->name);
+    auto& gone = server.requests_.push(RequestKind::kClose);
+    gone.hidden = true;
+    gone.statement = statement;
+  } else {
+    make_room(server, to_server);
+  }
+  wire::parse(to_server.own(), statement->name, statement->text(), statement->parameter_types());
+  auto& entry = server.requests_.push(RequestKind::kParse);
+  entry.hidden = true;
+  entry.statement = statement;
+  server.prepared_[statement->id] = {statement, ++server.use_counter_, false};
+}
+
+void ClientSession::make_room(ServerSession& server, Output& to_server) {
+  if (server.prepared_.size() < kMaxPreparedPerServer) return;
+  auto oldest = server.prepared_.begin();
+  for (auto it = server.prepared_.begin(); it != server.prepared_.end(); ++it) {
+    if (it->second.used < oldest->second.used) oldest = it;
+  }
+  wire::close_statement(to_server.own(), oldest->second.statement->name);
+  auto& entry = server.requests_.push(RequestKind::kClose);
+  entry.hidden = true;
+  entry.statement = oldest->second.statement;
+  server.prepared_.erase(oldest);
+}
+
+void ClientSession::forget_names() {
+  for (auto it = names_.begin(); it != names_.end();) {
+    it->second.current.reset();
+    it->second.materialized = false;
+    it = it->second.pending == 0 ? names_.erase(it) : std::next(it);
+  }
+}
+
+// Puts a statement on the server under the client's own name, in the place of whatever has that name there.
+void ClientSession::put_name(Step& step, NamedStatement& named, bool whole, bool simple) {
+  auto& server = *step.server;
+  auto statement = named.current;
+  wire::close_statement(step.to_server.own(), *named.name);
+  server.requests_.push(RequestKind::kClose).hidden = true;
+  wire::parse(step.to_server.own(), *named.name, whole ? statement->text() : "",
+              whole ? statement->parameter_types() : "");
+  auto& entry = server.requests_.push(RequestKind::kParse);
+  entry.hidden = true;
+  if (simple) {
+    // If it fails, the statement itself is still to be answered by the server.
+    entry.error_text = ErrorText::kDropped;
+    wire::sync(step.to_server.own());
+    server.requests_.push(RequestKind::kSync).hidden = true;
+  }
+  named.materialized = whole;
+}
+
+// SQL's DEALLOCATE and EXECUTE share one name space with the protocol's statements, which stand on the server under
+// other names. Before such a statement runs, the client's own name is put there, so that the server itself answers.
+// A name that stays there belongs to this client alone: it is pinned.
+void ClientSession::shadow_names(Step& step, const Verdict& verdict, bool simple) {
+  if (verdict.deallocate_all) return forget_names();
+  if (!verdict.deallocate && !verdict.executes_prepared) return;
+  if (verdict.several_names) {
+    for (auto& [name, named] : names_) {
+      if (!named.current) continue;
+      pins_ |= bit(PinReason::kSqlPrepare);
+      if (!named.materialized) put_name(step, named, true, simple);
+    }
+    return;
+  }
+  auto it = names_.find(identifier_name(verdict.executes_prepared ? verdict.executed_name : verdict.prepared_name));
+  if (it == names_.end() || !it->second.current) return;
+  auto& named = it->second;
+  if (verdict.executes_prepared) pins_ |= bit(PinReason::kSqlPrepare);
+  if (!named.materialized) put_name(step, named, verdict.executes_prepared, simple);
+  if (verdict.deallocate) {
+    named.current.reset();
+    named.materialized = false;
+    release_slot(&named);
+  }
+}
+
+// An error at this place in the pipeline, raised by the server so that its transaction state is right.
+void ClientSession::force_error(ServerSession& server, Output& to_server, ErrorText text, NamedStatement* named) {
+  auto& entry = server.requests_.push(RequestKind::kBind);
+  entry.error_text = text;
+  entry.slot = named;
+  if (named != nullptr) ++named->pending;
+  server.sync_pending_ = true;
+  wire::MessageWriter(to_server.own(), 'B').cstring("").cstring(cache_->prefix() + "none").u16(0).u16(0).u16(0);
+}
+
+NamedStatement* ClientSession::slot(std::string_view name) {
+  auto it = names_.find(name);
+  if (it == names_.end()) {
+    it = names_.emplace(std::string(name), NamedStatement{}).first;
+    it->second.name = &it->first;
+  }
+  return &it->second;
+}
+
+void ClientSession::release_slot(NamedStatement* named) {
+  if (named->name == nullptr || named->pending > 0 || named->current) return;
+  names_.erase(names_.find(*named->name));
+}
+
+}  // namespace dbproxy::session::postgres
