@@ -193,6 +193,10 @@ void ClientConnection::greet(postgres::SettingsPtr settings) {
   settings = context_.settings.with(settings, "application_name", application_name_);
   session_.emplace(context_.statements, settings);
   session_->keep_text = proxy_.debug_logging();
+  // With such a search_path every CREATE TABLE makes a temporary one, which no statement's text shows.
+  if (key_->text.find("pg_temp") != std::string::npos) {
+    session_->pin(postgres::bit(postgres::PinReason::kTemporaryObject));
+  }
   process_id_ = context_.new_process_id(*this);
   std::uint8_t key[4];
   context_.random(key);

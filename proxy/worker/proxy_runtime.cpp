@@ -248,7 +248,7 @@ void ProxyRuntime::observed(const Target& target, config::HealthReason reason, c
   TargetObservation observation;
   observation.proxy = name();
   observation.target = target.description().id;
-  observation.user = reason == config::HealthReason::kAuthFailure ? user : "";
+  observation.user = user;
   observation.reason = reason;
   observation.health =
       reason == config::HealthReason::kNone ? config::TargetHealth::kAvailable : config::TargetHealth::kUnavailable;

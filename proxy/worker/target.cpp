@@ -171,7 +171,12 @@ void Target::perform(pool::Actions& actions) {
 }
 
 void Target::observe(config::HealthReason reason, const std::string& user) {
-  if (observed_ == reason) return;
+  if (reason == config::HealthReason::kAuthFailure) {
+    if (refused_users_.insert(user).second) proxy_.observed(*this, reason, user);
+    return;
+  }
+  bool was_refused = reason == config::HealthReason::kNone && refused_users_.erase(user) > 0;
+  if (observed_ == reason && !was_refused) return;
   observed_ = reason;
   proxy_.observed(*this, reason, user);
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 
@@ -67,7 +68,10 @@ class Target {
   const std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>>& servers() const { return servers_; }
   // Whom the sub-pool is for.
   const std::shared_ptr<const PoolKey>& key_of(const pool::KeyPool& key) const { return by_pool_.at(&key); }
-  config::HealthReason observed_reason() const { return observed_; }
+  // What using it has shown. AUTH_FAILURE as long as any user's credentials are refused; the others are served.
+  config::HealthReason observed_reason() const {
+    return refused_users_.empty() ? observed_ : config::HealthReason::kAuthFailure;
+  }
 
  private:
   pool::KeyPool& sub_pool(const std::shared_ptr<const PoolKey>& key);
@@ -88,6 +92,7 @@ class Target {
   std::unordered_map<const pool::KeyPool*, std::shared_ptr<const PoolKey>> by_pool_;
   std::unordered_map<pool::KeyPool*, OpenFailure> failures_;
   config::HealthReason observed_ = config::HealthReason::kNone;
+  std::set<std::string> refused_users_;
   Duration back_off_{};
 };
 
