@@ -22,20 +22,20 @@ def release(bed):
 
 def test_system_calls_per_query(bed, release):
     """At most eight for a simple query in steady state: two wake-ups, two reads, two writes, and room for two."""
-    sidecar = release(limit=20)
+    sidecar = release(limit=20, tls=False)
     Pgbench(bed.directory, bed.host, bed.port, clients=16, seconds=1, name="warm").start().wait(30)
 
     trace = Process("strace", bed.directory / "strace.log")
-    load = Pgbench(bed.directory, bed.host, bed.port, clients=16, seconds=6, script="SELECT 1;\n", name="load").start()
+    load = Pgbench(bed.directory, bed.host, bed.port, clients=16, seconds=90, script="SELECT 1;\n", name="load").start()
     wait_for(lambda: sidecar.metrics().sum("dbproxy_client_connections") >= 16, 10, "sixteen clients")
     queries = sidecar.metrics().sum("dbproxy_queries_total")
     trace.start(["strace", "-f", "-c", "-o", bed.directory / "calls", "-p", sidecar.process.pid])
     wait_for(lambda: "attached" in trace.log(), 10, "strace is attached")
     first = sidecar.metrics().sum("dbproxy_queries_total")
-    wait_for(lambda: sidecar.metrics().sum("dbproxy_queries_total") - first > 5000, 20, "5,000 queries", 0.1)
+    wait_for(lambda: sidecar.metrics().sum("dbproxy_queries_total") - first > 5000, 60, "5,000 queries", 0.1)
     trace.stop(signal.SIGINT)
     traced = sidecar.metrics().sum("dbproxy_queries_total") - first
-    load.wait(30)
+    load.stop()
     table = (bed.directory / "calls").read_text()
     total = int(re.search(r"^\s*[\d.]+\s+[\d.]+\s+\d*\s*(\d+)\s+(?:\d+\s+)?total$", table, re.M)[1])
     assert queries > 0
@@ -67,11 +67,14 @@ def test_idle_clients_are_small(bed, release):
 
 
 def test_no_allocation_per_query(bed, release):
-    """None in steady state: what is counted over many thousand queries is housekeeping and this test's own scrapes."""
+    """None in steady state, OpenSSL's own aside: what is counted is housekeeping and this test's own scrapes."""
     library, counted = bed.directory / "malloc_count.so", bed.directory / "allocations"
     run(["cc", "-O2", "-shared", "-fPIC", "-o", library, paths.ROOT / "tests/support/malloc_count.c"])
-    sidecar = release(limit=8, env={"LD_PRELOAD": str(library), "MALLOC_COUNT_FILE": str(counted)})
-    load = Pgbench(bed.directory, bed.host, bed.port, clients=16, seconds=8, script="SELECT 1;\n").start()
+    bed.write(tls=False, pool={"maxConnectionsPercent": 8})
+    # With an operator, so that what asks the database for its role is not counted here.
+    sidecar = bed.sidecar_of(bed.operator(), binary=paths.release_binary("dbproxy"),
+                             env={"LD_PRELOAD": str(library), "MALLOC_COUNT_FILE": str(counted)})
+    load = Pgbench(bed.directory, bed.host, bed.port, clients=16, seconds=60, script="SELECT 1;\n").start()
 
     def queries() -> float:
         return sidecar.metrics().sum("dbproxy_queries_total")
@@ -85,4 +88,4 @@ def test_no_allocation_per_query(bed, release):
     made, asked = allocations() - first, queries() - first_queries
     load.stop()
     assert first > 0
-    assert made / asked < 0.2, f"{made} allocations in {asked:.0f} queries"
+    assert made / asked < 0.05, f"{made} allocations in {asked:.0f} queries"

@@ -179,6 +179,15 @@ def test_gssenc_request_is_declined(bed):
     assert client.query("SELECT 1") == [["1"]]
 
 
+def test_start_up_right_behind_the_handshake(bed):
+    """The start-up packet may come with the last bytes of the handshake; no wake-up may be lost then."""
+    bed.sidecar()
+    bed.connect().execute("SELECT 1")
+    for _ in range(300):
+        with wire.Client(bed.host, bed.port, timeout=5) as client:
+            client.tls().login("app", "app-secret", "orders")
+
+
 def test_login_results_are_counted(bed):
     sidecar = bed.sidecar()
     bed.connect()
