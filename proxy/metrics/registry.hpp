@@ -5,13 +5,12 @@
 // The registry is a prometheus::Collectable, so prometheus-cpp's own serialiser prints it.
 #pragma once
 
-#include <prometheus/collectable.h>
-
 #include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <mutex>
+#include <prometheus/collectable.h>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,8 +23,12 @@ using Labels = std::vector<std::pair<std::string, std::string>>;
 
 class Cell {
  public:
-  void add(std::uint64_t by = 1) { value_.store(value_.load(std::memory_order_relaxed) + by, std::memory_order_relaxed); }
-  void sub(std::uint64_t by = 1) { value_.store(value_.load(std::memory_order_relaxed) - by, std::memory_order_relaxed); }
+  void add(std::uint64_t by = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  }
+  void sub(std::uint64_t by = 1) {
+    value_.store(value_.load(std::memory_order_relaxed) - by, std::memory_order_relaxed);
+  }
   void set(std::uint64_t to) { value_.store(to, std::memory_order_relaxed); }
   std::uint64_t get() const { return value_.load(std::memory_order_relaxed); }
 

@@ -43,9 +43,12 @@ ProxyRuntime::~ProxyRuntime() {
 
 std::string ProxyRuntime::apply(Prepared prepared) {
   Endpoints opened;
-  if (auto error = open_endpoints(*prepared.snapshot, opened); !error.empty()) return error;
+  if (!ending_) {
+    if (auto error = open_endpoints(*prepared.snapshot, opened); !error.empty()) return error;
+  }
   Prepared before = std::exchange(prepared_, std::move(prepared));
-  endpoints_ = std::move(opened);  // listeners of endpoints that are gone close here
+  close_endpoints(opened);
+  endpoints_ = std::move(opened);
 
   apply_users(*before.snapshot);
   apply_targets();
@@ -54,18 +57,25 @@ std::string ProxyRuntime::apply(Prepared prepared) {
     bool served = std::any_of(endpoints_.begin(), endpoints_.end(),
                               [&](const auto& item) { return item.get() == &client->endpoint(); });
     if (!served) client->retire("57P01", "terminating connection: its endpoint was removed");
+    client->new_timeouts();
   }
   log::info("config", "in force",
             {{"proxy", name()}, {"version", snapshot().version}, {"endpoints", endpoints_.size()}});
   return {};
 }
 
-// Endpoints that stay keep their listeners; on failure nothing is opened.
+// Their clients keep the endpoint for as long as they live, but nobody else comes in by it.
+void ProxyRuntime::close_endpoints(const Endpoints& but) {
+  for (const auto& endpoint : endpoints_) {
+    if (std::find(but.begin(), but.end(), endpoint) == but.end()) endpoint->listeners.clear();
+  }
+}
+
+// A port that stays keeps its listeners, whatever its endpoint is called now; on failure nothing is opened.
 std::string ProxyRuntime::open_endpoints(const config::Snapshot& snapshot, Endpoints& opened) {
   for (const auto& wanted : snapshot.endpoints) {
-    auto same = std::find_if(endpoints_.begin(), endpoints_.end(), [&](const auto& item) {
-      return item->endpoint.port == wanted.port && item->endpoint.name == wanted.name;
-    });
+    auto same = std::find_if(endpoints_.begin(), endpoints_.end(),
+                             [&](const auto& item) { return item->endpoint.port == wanted.port; });
     if (same != endpoints_.end()) {
       opened.push_back(*same);
       continue;
@@ -218,10 +228,10 @@ const auth::ScramKeys* ProxyRuntime::server_keys(const std::string& user, const 
   return it == server_keys_.end() ? nullptr : &it->second;
 }
 
-void ProxyRuntime::keep_server_keys(const std::string& user, auth::ScramKeys keys) {
+void ProxyRuntime::keep_server_keys(const std::string& user, const auth::ScramKeys& keys) {
   if (server_keys_.size() >= kMaxServerKeys) server_keys_.clear();
   auto key = user + '\0' + std::to_string(keys.iterations) + '\0' + keys.salt;
-  server_keys_[key] = std::move(keys);
+  server_keys_[key] = keys;
 }
 
 std::uint64_t ProxyRuntime::generation(const std::string& user) const {
@@ -257,7 +267,7 @@ void ProxyRuntime::observed(const Target& target, config::HealthReason reason, c
 
 std::string ProxyRuntime::borrow_timeout_error(const Target& target) const {
   auto seconds = std::to_string(snapshot().pool.borrow_timeout.count());
-  bool full = target.usable() && target.pool().limits().max_connections > 0;
+  bool full = target.usable() && target.reachable() && target.pool().limits().max_connections > 0;
   auto message = "timed out after " + seconds + " s waiting for a database connection";
   std::string out;
   wire::postgres::error_response(
@@ -281,7 +291,9 @@ void ProxyRuntime::apply_users(const config::Snapshot& before) {
     }
   }
   for (const auto& user : before.users) {
-    if (now.find_user(user.name) == nullptr) ++generations_[user.name];
+    if (now.find_user(user.name) != nullptr) continue;
+    ++generations_[user.name];
+    std::erase_if(server_keys_, [&](const auto& item) { return item.first.starts_with(user.name + '\0'); });
   }
   for (auto client : client_list()) {
     if (client->pool_key() && now.find_user(client->pool_key()->user) == nullptr) {
@@ -308,14 +320,15 @@ void ProxyRuntime::apply_targets() {
   std::vector<Target*> gone;
   for (auto& [id, target] : targets_) {
     gone.push_back(target.get());
-    registry_.retire({{"proxy", name()}, {"target", id}});
+    if (!kept.contains(id)) registry_.retire({{"proxy", name()}, {"target", id}});
     leaving_.push_back(std::move(target));
   }
   targets_ = std::move(kept);
   for (auto client : client_list()) {
     if (client->target() == nullptr) continue;
-    bool waits_in_vain = client->waiting() && !client->target()->usable();
-    if (waits_in_vain || std::find(gone.begin(), gone.end(), client->target()) != gone.end()) client->forget_target();
+    std::string error;
+    bool better = client->waiting() && choose(client->endpoint(), client->target(), error) != client->target();
+    if (better || std::find(gone.begin(), gone.end(), client->target()) != gone.end()) client->forget_target();
   }
   for (auto target : gone) target->shut_down({});
 }
@@ -400,6 +413,7 @@ bool ProxyRuntime::may_log_refusal() {
 void ProxyRuntime::drain(bool end_now) {
   if (!end_now) return;
   ending_ = true;
+  close_endpoints({});
   endpoints_.clear();
   retire_clients("57P01", "terminating connection: the sidecar is shutting down");
   for (const auto& [id, target] : targets_) target->close_idle();
@@ -407,6 +421,7 @@ void ProxyRuntime::drain(bool end_now) {
 
 void ProxyRuntime::remove() {
   ending_ = true;
+  close_endpoints({});
   endpoints_.clear();
   retire_clients("57P01", "terminating connection: DBProxy " + name() + " was deleted");
   for (const auto& [id, target] : targets_) target->close_idle();

@@ -67,7 +67,7 @@ class ProxyRuntime {
   void forget_greeting(const PoolKey& key);
   // Derived keys for logging in to servers, kept because servers keep their salt.
   const auth::ScramKeys* server_keys(const std::string& user, const std::string& salt, int iterations) const;
-  void keep_server_keys(const std::string& user, auth::ScramKeys keys);
+  void keep_server_keys(const std::string& user, const auth::ScramKeys& keys);
   // Counts up whenever this user's credential changes: connections opened before are not reused.
   std::uint64_t generation(const std::string& user) const;
 
@@ -93,6 +93,7 @@ class ProxyRuntime {
   using Endpoints = std::vector<std::shared_ptr<EndpointRuntime>>;
   std::string open_endpoints(const config::Snapshot& snapshot, Endpoints& opened);
   std::string open_endpoint(const std::shared_ptr<EndpointRuntime>& runtime);
+  void close_endpoints(const Endpoints& but);
   void accept(const std::shared_ptr<EndpointRuntime>& endpoint, int fd, bool unix_socket);
   void apply_targets();
   void apply_users(const config::Snapshot& before);
