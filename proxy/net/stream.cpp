@@ -120,7 +120,10 @@ Io Stream::write(std::span<const iovec> parts) {
 Io Stream::handshake() {
   ERR_clear_error();
   int result = SSL_do_handshake(ssl_.get());
-  if (result == 1) return {IoStatus::kOk, 0};
+  if (result == 1) {
+    readable_ = true;  // what came behind the handshake may have been read with it
+    return {IoStatus::kOk, 0};
+  }
   auto io = tls_result(result);
   if (io.status == IoStatus::kBlocked) readable_ = false;
   return io;
@@ -138,9 +141,17 @@ Io Stream::tls_result(int result) {
   }
 }
 
+void Stream::end_writing() {
+  if (ssl_ && SSL_is_init_finished(ssl_.get())) {
+    ERR_clear_error();
+    SSL_shutdown(ssl_.get());
+  }
+  ::shutdown(fd_, SHUT_WR);
+}
+
 void Stream::close() {
   if (fd_ < 0) return;
-  if (ssl_ && SSL_is_init_finished(ssl_.get()) && !hung_up_) {
+  if (ssl_ && SSL_is_init_finished(ssl_.get()) && !hung_up_ && !(SSL_get_shutdown(ssl_.get()) & SSL_SENT_SHUTDOWN)) {
     ERR_clear_error();
     SSL_shutdown(ssl_.get());
   }

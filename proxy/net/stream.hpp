@@ -56,6 +56,8 @@ class Stream {
   // kOk when the handshake is done.
   Io handshake();
 
+  // Nothing more will be written; what the peer still sends can be read.
+  void end_writing();
   // Sends close_notify under TLS, then closes. Harmless when closed already.
   void close();
   // Closes with a reset, so that the peer notices at once and nothing lingers.

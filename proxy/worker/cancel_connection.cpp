@@ -10,7 +10,8 @@ CancelConnection::CancelConnection(Context& context, std::function<void()> done)
 void CancelConnection::start(Context& context, const net::Address& address, const std::string& host,
                              net::SslContext tls, config::TlsMode mode, std::uint32_t process_id, std::string key,
                              std::function<void()> done) {
-  auto made = new CancelConnection(context, std::move(done));  // retired by finish()
+  auto made = new CancelConnection(context, std::move(done));
+  context.cancels.emplace(made, std::unique_ptr<net::Pollable>(made));
   made->tls_ = address.storage.ss_family == AF_UNIX ? nullptr : std::move(tls);
   made->mode_ = mode;
   made->host_ = host;
@@ -81,7 +82,10 @@ void CancelConnection::finish() {
     stream_.close();
   }
   auto done = std::move(done_);
-  context_.loop.retire(std::unique_ptr<net::Pollable>(this));
+  if (auto it = context_.cancels.find(this); it != context_.cancels.end()) {
+    context_.loop.retire(std::move(it->second));
+    context_.cancels.erase(it);
+  }
   done();
 }
 

@@ -14,7 +14,8 @@ namespace dbproxy::worker {
 
 class CancelConnection final : public net::Pollable {
  public:
-  // `done` is called exactly once, whatever happens, at the latest after 5 s. Owns itself.
+  // `done` is called at most once: whatever happens, at the latest after 5 s, unless the worker ends before. Owned by
+  // the context.
   static void start(Context& context, const net::Address& address, const std::string& host, net::SslContext tls,
                     config::TlsMode mode, std::uint32_t process_id, std::string key, std::function<void()> done);
   void on_event(std::uint32_t events) override;

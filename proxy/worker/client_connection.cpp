@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstring>
-#include <sys/socket.h>
 
 #include "proxy/base/log.hpp"
 #include "proxy/net/socket.hpp"
@@ -102,6 +101,10 @@ void ClientConnection::pump() {
       return read_queries();
     case State::kClosing: {
       if (!channel_.flush()) return close();
+      if (!channel_.has_unsent() && !said_all_) {
+        said_all_ = true;
+        channel_.stream().end_writing();
+      }
       while (channel_.stream().readable()) {
         auto io = channel_.stream().read(context_.scratch.data(), kReadSize);
         if (io.status == net::IoStatus::kBlocked) return;
@@ -141,7 +144,8 @@ void ClientConnection::step_login(postgres::ClientLogin::Want want, std::string&
       if (!out.empty() && !channel_.send(std::string_view(out))) close();
       return;
     case Want::kStartTls:
-      if (!channel_.send(std::string_view(out))) return close();
+      // The certificate may have gone since the client came.
+      if (!proxy_.listener_tls() || !channel_.send(std::string_view(out))) return close();
       channel_.stream().start_tls(net::new_server_side(proxy_.listener_tls(), channel_.stream().fd()));
       state_ = State::kTls;
       context_.loop.defer(*this);
@@ -316,6 +320,8 @@ std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
     finish(std::string(session_->error()));
   } else if (server_ != nullptr && server_->session().quiet()) {
     server_ready();
+  } else if (retire_between_ && server_ == nullptr && !waiting() && !session_->rejecting()) {
+    finish(retire_error_);  // what it waited for has been refused
   }
   return used;
 }
@@ -503,7 +509,6 @@ void ClientConnection::finish(std::string_view error) {
     server->orphan(session_ ? session_->pins() : 0, session_ && session_->in_mid_message());
   }
   if (!sent) return close();
-  ::shutdown(channel_.stream().fd(), channel_.stream().tls() || channel_.has_unsent() ? SHUT_RD : SHUT_WR);
   context_.loop.arm(timer_, kLingerTimeout);
   context_.loop.defer(*this);
 }

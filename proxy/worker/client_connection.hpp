@@ -67,6 +67,10 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void forget_target();
   // It has waited for as long as connectionBorrowTimeoutSeconds allows.
   void borrow_timed_out(const std::string& error);
+  // The snapshot may hold other time-outs than before.
+  void new_timeouts() {
+    if (state_ == State::kRunning) arm_running();
+  }
 
  private:
   void pump();
@@ -93,6 +97,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   bool unix_socket_;
   bool fresh_ = false;  // attached, and nothing has been sent yet
   bool retire_between_ = false;
+  bool said_all_ = false;  // closing: our side of the connection has ended
   Channel channel_;
   std::string in_;
   std::string peer_;

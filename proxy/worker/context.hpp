@@ -34,6 +34,7 @@ struct Context {
   std::vector<char> scratch;
   session::Output to_server;
   session::Output to_client;
+  std::unordered_map<net::Pollable*, std::unique_ptr<net::Pollable>> cancels;  // on their way
 
   // Clients by the process id that they were told, for cancel requests.
   std::unordered_map<std::uint32_t, ClientConnection*> clients_by_id;

@@ -15,6 +15,13 @@ constexpr Duration kCleanTimeout = std::chrono::seconds(15);
 // Reads per event before other connections get their turn.
 constexpr int kReadsPerTurn = 8;
 
+std::string user_removed() {
+  std::string out;
+  wire::postgres::error_response(
+      out, {.severity = "FATAL", .sqlstate = "28000", .message = "the user is no longer configured in the DBProxy"});
+  return out;
+}
+
 }  // namespace
 
 ServerConnection::ServerConnection(ProxyRuntime& proxy, Target& target, Context& context,
@@ -111,7 +118,10 @@ void ServerConnection::pump() {
       return;
     default:
       if (channel_.has_unsent()) {
-        if (!channel_.flush()) return lose("cannot send");
+        if (!channel_.flush()) {
+          read_ready();  // its last words
+          return lose("cannot send");
+        }
         // The client was paused while this server was slow.
         if (client_ != nullptr && !channel_.has_unsent()) client_->resume();
       }
@@ -133,7 +143,7 @@ void ServerConnection::connected() {
   const auto& snapshot = proxy_.snapshot();
   auto user = snapshot.find_user(key_->user);
   if (user == nullptr) {
-    fail(config::HealthReason::kNone, "the user is no longer configured");
+    fail(config::HealthReason::kNone, "the user is no longer configured", user_removed());
     return;
   }
   bool unix_socket = address_.storage.ss_family == AF_UNIX;
@@ -213,7 +223,7 @@ void ServerConnection::derive_keys() {
   state_ = State::kDeriving;
   auto user = proxy_.snapshot().find_user(key_->user);
   if (user == nullptr) {
-    fail(config::HealthReason::kNone, "the user is no longer configured");
+    fail(config::HealthReason::kNone, "the user is no longer configured", user_removed());
     return;
   }
   std::weak_ptr<int> alive = alive_;
@@ -221,7 +231,8 @@ void ServerConnection::derive_keys() {
     auto keys = auth::derive_scram_keys(password, challenge.salt, challenge.iterations);
     return [this, alive, keys] {
       if (alive.expired() || state_ != State::kDeriving) return;
-      proxy_.keep_server_keys(key_->user, keys);
+      // Of a password that has been replaced meanwhile they would spoil every log-in to come.
+      if (generation == proxy_.generation(key_->user)) proxy_.keep_server_keys(key_->user, keys);
       state_ = State::kLogin;
       std::string reply;
       auto want = login_->keys_derived(keys, reply);
@@ -297,6 +308,7 @@ void ServerConnection::attach(ClientConnection& client) {
 void ServerConnection::detach() {
   client_ = nullptr;
   if (needs_init_ && !proxy_.snapshot().pool.init_query.empty()) {
+    context_.loop.arm(deadline_, kCleanTimeout);
     clean();
     return;
   }
@@ -403,6 +415,10 @@ void ServerConnection::after_ready() {
               {{"proxy", proxy_.name()}, {"target", target_.description().id}, {"sqlstate", events.fatal_sqlstate}});
     if (client_ == nullptr && state_ == State::kReady) return lose("the server ended it");
   }
+  if (state_ == State::kCleaning) {
+    pins_to_discard_ |= events.pins;  // of a client that had left when the server told of them
+    return clean();
+  }
   if (!session_->quiet()) return;
   switch (state_) {
     case State::kInit:
@@ -417,9 +433,6 @@ void ServerConnection::after_ready() {
         return;
       }
       finished();
-      return;
-    case State::kCleaning:
-      clean();
       return;
     case State::kReady:
       if (client_ != nullptr) client_->server_ready();

@@ -32,14 +32,15 @@ struct Service::Impl {
   template <class Work>
   auto call(Work work) {
     using Value = decltype(work());
-    std::promise<Value> promise;
-    auto future = promise.get_future();
-    context.loop.post([&] {
+    // Shared: the worker may still be inside set_value() when the caller has its answer and is gone.
+    auto promise = std::make_shared<std::promise<Value>>();
+    auto future = promise->get_future();
+    context.loop.post([promise, &work] {
       if constexpr (std::is_void_v<Value>) {
         work();
-        promise.set_value();
+        promise->set_value();
       } else {
-        promise.set_value(work());
+        promise->set_value(work());
       }
     });
     return future.get();

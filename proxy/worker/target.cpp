@@ -90,7 +90,7 @@ void Target::release(ServerConnection& server) {
   pool::Actions actions;
   if (server.generation < proxy_.generation(server.pool_key()->user)) {
     pool_.closed(server, actions);
-    server.close();
+    actions.close.push_back(&server);
     perform(actions);
     return;
   }
@@ -119,10 +119,17 @@ void Target::hand_over(pool::Waiter* waiter, ServerConnection& server) {
 void Target::open_failed(ServerConnection& server, config::HealthReason reason, std::string error) {
   auto& key = server.key_pool();
   proxy_.stats().server_login_failures->add();
+  if (server.generation < proxy_.generation(server.pool_key()->user)) {  // tried with what is out of date: try again
+    pool::Actions again;
+    pool_.open_failed(key, again);
+    forget(server);
+    perform(again);
+    return;
+  }
   observe(reason, server.pool_key()->user);
   bool refused = !error.empty();
   back_off_ = refused ? kRefusedFor : std::clamp(back_off_ * 2, kFirstBackOff, kLongestBackOff);
-  failures_[&key] = {context_.loop.now() + back_off_, error};
+  failures_[&key] = {context_.loop.now() + back_off_, error, server.generation};
   pool::Actions actions;
   pool_.suspend(key);
   if (refused) {
@@ -222,6 +229,15 @@ void Target::close_idle() {
 void Target::require_current_credentials() {
   pool::Actions actions;
   pool_.require_generation([this](const pool::KeyPool& key) { return proxy_.generation(key_of(key)->user); }, actions);
+  // What was refused before may be taken now.
+  for (auto it = failures_.begin(); it != failures_.end();) {
+    if (it->second.generation < proxy_.generation(key_of(*it->first)->user)) {
+      pool_.resume(*it->first, actions);
+      it = failures_.erase(it);
+    } else {
+      ++it;
+    }
+  }
   perform(actions);
 }
 

@@ -31,7 +31,8 @@ struct PoolKey {
 // The last failed attempt to open a connection for a key, so that it is not repeated at once.
 struct OpenFailure {
   TimePoint until{};
-  std::string error;  // an ErrorResponse for clients; empty: keep waiting
+  std::string error;             // an ErrorResponse for clients; empty: keep waiting
+  std::uint64_t generation = 0;  // of the credentials that were tried
 };
 
 class Target {
@@ -68,6 +69,7 @@ class Target {
   const std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>>& servers() const { return servers_; }
   // Whom the sub-pool is for.
   const std::shared_ptr<const PoolKey>& key_of(const pool::KeyPool& key) const { return by_pool_.at(&key); }
+  bool reachable() const { return observed_ == config::HealthReason::kNone; }
   // What using it has shown. AUTH_FAILURE as long as any user's credentials are refused; the others are served.
   config::HealthReason observed_reason() const {
     return refused_users_.empty() ? observed_ : config::HealthReason::kAuthFailure;

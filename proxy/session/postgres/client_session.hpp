@@ -73,6 +73,8 @@ class ClientSession {
     rejecting_ = Rejecting::kNext;
     error_ = std::move(error);
   }
+  // Something of the rejected request is still to be answered or skipped.
+  bool rejecting() const { return rejecting_ != Rejecting::kNo; }
   // DISCARD ALL went through: every prepared statement is gone.
   void discarded_all();
   // Text of the statement that is running or ran last, for debug logging; empty unless asked for.

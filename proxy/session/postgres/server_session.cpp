@@ -183,6 +183,9 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
     events_.fatal = true;
     events_.fatal_sqlstate = fields.sqlstate;
     events_.fatal_message = fields.message;
+    // The last words, whatever they interrupt: nothing will be answered any more.
+    forward = true;
+    return true;
   }
   copy_in_ = false;
   if (requests_.empty()) return true;  // FATAL out of the blue

@@ -144,8 +144,12 @@ bool Wire::raw_send(std::string_view bytes) {
 
 bool Wire::send(std::string_view bytes) {
   if (ssl_ == nullptr) return raw_send(bytes);
-  if (SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size())) <= 0) return false;
-  flush_tls();
+  while (!bytes.empty()) {
+    int done = SSL_write(ssl_, bytes.data(), static_cast<int>(bytes.size()));
+    if (done <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(done));
+    flush_tls();
+  }
   return true;
 }
 
