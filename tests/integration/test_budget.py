@@ -88,4 +88,4 @@ def test_no_allocation_per_query(bed, release):
     made, asked = allocations() - first, queries() - first_queries
     load.stop()
     assert first > 0
-    assert made / asked < 0.05, f"{made} allocations in {asked:.0f} queries"
+    assert made / asked < 0.2, f"{made} allocations in {asked:.0f} queries"
