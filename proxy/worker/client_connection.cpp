@@ -278,6 +278,7 @@ std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
   while (true) {
     std::size_t consumed = 0;
     auto server_session = server_ != nullptr ? &server_->session() : nullptr;
+    if (server_ != nullptr) server_->catalog().describe(options.classify);
     verdict =
         session_->feed(bytes.substr(used), consumed, server_session, context_.to_server, context_.to_client, options);
     used += consumed;

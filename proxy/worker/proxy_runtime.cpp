@@ -207,6 +207,12 @@ const std::shared_ptr<const PoolKey>& ProxyRuntime::pool_key(const std::string& 
   return slot;
 }
 
+const std::shared_ptr<Catalog>& ProxyRuntime::catalog(const std::string& database) {
+  auto& slot = catalogs_[database];
+  if (!slot) slot = std::make_shared<Catalog>(name(), database);
+  return slot;
+}
+
 postgres::SettingsPtr ProxyRuntime::greeting(const PoolKey& key, config::TargetRole role) const {
   auto it = greetings_.find(greeting_key(key, role));
   return it == greetings_.end() ? nullptr : it->second;
@@ -315,6 +321,7 @@ void ProxyRuntime::apply_targets() {
       targets_.erase(it);
     } else {
       kept[wanted.id] = std::make_unique<Target>(*this, context_, wanted);
+      for (const auto& [database, catalog] : catalogs_) catalog->expire();
     }
   }
   std::vector<Target*> gone;
@@ -367,6 +374,7 @@ void ProxyRuntime::tick() {
   }
   std::erase_if(leaving_, [](const auto& target) { return target->unused(); });
   std::erase_if(keys_, [](const auto& item) { return item.second.use_count() == 1; });
+  std::erase_if(catalogs_, [](const auto& item) { return item.second.use_count() == 1; });
   update_gauges();
 }
 

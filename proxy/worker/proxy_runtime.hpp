@@ -12,6 +12,7 @@
 
 #include "proxy/config/snapshot.hpp"
 #include "proxy/net/listener.hpp"
+#include "proxy/worker/catalog.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/context.hpp"
 #include "proxy/worker/stats.hpp"
@@ -61,6 +62,7 @@ class ProxyRuntime {
   Target* choose(const EndpointRuntime& endpoint, Target* current, std::string& error);
   const std::shared_ptr<const PoolKey>& pool_key(const std::string& user, const std::string& database,
                                                  wire::postgres::Parameters parameters);
+  const std::shared_ptr<Catalog>& catalog(const std::string& database);
   // What a client of this key is greeted with; null until a server connection has shown it.
   session::postgres::SettingsPtr greeting(const PoolKey& key, config::TargetRole role) const;
   void learn_greeting(const PoolKey& key, config::TargetRole role, session::postgres::SettingsPtr settings);
@@ -113,6 +115,7 @@ class ProxyRuntime {
   std::vector<std::unique_ptr<Target>> leaving_;  // no longer configured, until their connections are done
   std::unordered_map<ClientConnection*, std::unique_ptr<ClientConnection>> clients_;
   std::unordered_map<std::string, std::shared_ptr<const PoolKey>> keys_;
+  std::unordered_map<std::string, std::shared_ptr<Catalog>> catalogs_;
   std::unordered_map<std::string, session::postgres::SettingsPtr> greetings_;
   std::unordered_map<std::string, auth::ScramKeys> server_keys_;
   std::unordered_map<std::string, std::uint64_t> generations_;

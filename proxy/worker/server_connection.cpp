@@ -26,7 +26,13 @@ std::string user_removed() {
 
 ServerConnection::ServerConnection(ProxyRuntime& proxy, Target& target, Context& context,
                                    std::shared_ptr<const PoolKey> key, pool::KeyPool& pool)
-    : proxy_(proxy), target_(target), context_(context), key_(std::move(key)), key_pool_(pool), deadline_([this] {
+    : proxy_(proxy),
+      target_(target),
+      context_(context),
+      key_(std::move(key)),
+      key_pool_(pool),
+      catalog_(proxy.catalog(key_->database)),
+      deadline_([this] {
         if (state_ == State::kCleaning) {
           lose("it could not be cleaned in time");
         } else {
@@ -285,7 +291,50 @@ void ServerConnection::logged_in() {
     read_ready();
     return;
   }
-  finished();
+  initialised();
+}
+
+// The catalogue is read before any client gets the connection, unless it is known well enough.
+void ServerConnection::initialised() {
+  if (context_.options.read_catalog) session_->hold_after_catalog_change();
+  if (!context_.options.read_catalog || (catalog_->known() && !wants_catalog())) return finished();
+  state_ = State::kCatalog;
+  read_catalog();
+  read_ready();
+}
+
+bool ServerConnection::on_writer() const {
+  return target_.description().role == config::TargetRole::kReadWrite;
+}
+
+bool ServerConnection::wants_catalog() const {
+  if (!context_.options.read_catalog) return false;
+  return session_->catalog_changed() || catalog_->due(context_.loop.now(), on_writer());
+}
+
+void ServerConnection::check_catalog() {
+  if (state_ == State::kReady && client_ == nullptr && session_->idle() && wants_catalog()) read_catalog();
+}
+
+void ServerConnection::read_catalog() {
+  session_->query_rows(catalog_->begin(context_.loop.now(), on_writer()), context_.to_server);
+  channel_.send(context_.to_server);  // when that fails, reading says so
+}
+
+// A client waits to hear that its change of the catalogue is done.
+void ServerConnection::catalog_or_ready() {
+  if (session_->catalog_changed()) return read_catalog();
+  session_->release_ready(context_.to_client);
+  if (client_ != nullptr) client_->send(context_.to_client);
+  context_.to_client.clear();
+}
+
+void ServerConnection::catalog_read() {
+  auto rows = session_->take_rows();
+  if (catalog_->finish(rows, context_.loop.now(), on_writer()) || ++catalog_failures_ >= 2) {
+    catalog_failures_ = 0;
+    session_->catalog_is_known();
+  }
 }
 
 // Log-in (and initQuery) are done: the pool may have it.
@@ -307,7 +356,7 @@ void ServerConnection::attach(ClientConnection& client) {
 
 void ServerConnection::detach() {
   client_ = nullptr;
-  if (needs_init_ && !proxy_.snapshot().pool.init_query.empty()) {
+  if ((needs_init_ && !proxy_.snapshot().pool.init_query.empty()) || wants_catalog()) {
     context_.loop.arm(deadline_, kCleanTimeout);
     clean();
     return;
@@ -348,6 +397,9 @@ void ServerConnection::clean() {
   } else if (needs_init_ && !init.empty()) {
     needs_init_ = false;
     session_->query(init, context_.to_server);
+  } else if (wants_catalog()) {
+    read_catalog();
+    return;
   } else {
     needs_init_ = false;
     deadline_.disarm();
@@ -415,6 +467,8 @@ void ServerConnection::after_ready() {
               {{"proxy", proxy_.name()}, {"target", target_.description().id}, {"sqlstate", events.fatal_sqlstate}});
     if (client_ == nullptr && state_ == State::kReady) return lose("the server ended it");
   }
+  if (events.rows_ready) catalog_read();
+  if (session_->owes_ready() && !session_->reading_rows()) catalog_or_ready();
   if (state_ == State::kCleaning) {
     pins_to_discard_ |= events.pins;  // of a client that had left when the server told of them
     return clean();
@@ -432,6 +486,9 @@ void ServerConnection::after_ready() {
         fail(config::HealthReason::kConnectionFailed, "initQuery failed", std::move(error));
         return;
       }
+      initialised();
+      return;
+    case State::kCatalog:
       finished();
       return;
     case State::kReady:

@@ -14,6 +14,7 @@
 #include "proxy/net/socket.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/postgres/server_session.hpp"
+#include "proxy/worker/catalog.hpp"
 #include "proxy/worker/channel.hpp"
 #include "proxy/worker/context.hpp"
 #include "proxy/worker/target.hpp"
@@ -56,12 +57,15 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   Target& target() { return target_; }
   const std::shared_ptr<const PoolKey>& pool_key() const { return key_; }
   pool::KeyPool& key_pool() { return key_pool_; }
+  const Catalog& catalog() const { return *catalog_; }
+  // It is idle: time for the catalogue, if that is due.
+  void check_catalog();
   std::uint32_t process_id() const { return process_id_; }
   Channel& channel() { return channel_; }
 
  private:
   friend class CancelConnection;
-  enum class State { kResolving, kConnecting, kTls, kLogin, kDeriving, kInit, kReady, kCleaning, kClosed };
+  enum class State { kResolving, kConnecting, kTls, kLogin, kDeriving, kInit, kCatalog, kReady, kCleaning, kClosed };
 
   void pump();
   void start_on(std::vector<net::Address> addresses);
@@ -73,6 +77,12 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void read_ready();
   void after_ready();
   void finished();
+  void initialised();
+  bool on_writer() const;
+  bool wants_catalog() const;
+  void read_catalog();
+  void catalog_read();
+  void catalog_or_ready();
   void clean();
   void fail(config::HealthReason reason, std::string words, std::string error = {});
   void lose(std::string_view why);
@@ -91,6 +101,8 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   std::uint32_t process_id_ = 0;
   std::string cancel_key_;
   std::uint32_t cancels_in_flight_ = 0;
+  std::shared_ptr<Catalog> catalog_;
+  int catalog_failures_ = 0;  // in a row, of readings that a change of the catalogue asked for
   std::uint32_t pins_to_discard_ = 0;
   bool needs_init_ = false;
   bool fatal_ = false;

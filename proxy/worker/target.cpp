@@ -199,6 +199,7 @@ void Target::tick() {
     pool_.resume(*it->first, actions);
     it = failures_.erase(it);
   }
+  for (const auto& [server, owner] : servers_) server->check_catalog();
   pool_.sweep(now, actions);
   perform(actions);
   forget_unused_keys();

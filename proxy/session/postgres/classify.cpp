@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <iterator>
+
 #include "proxy/session/postgres/classifier.hpp"
 
 namespace dbproxy::session::postgres {
@@ -100,6 +103,9 @@ void Classifier::observe_word() {
     case Word::kUpdate:
       update_ = true;
       break;
+    case Word::kInto:
+      if (maybe_into_ && before() != Word::kInsert && before() != Word::kMerge) pin(PinReason::kOpaque);
+      break;
     case Word::kPgSettings:
       pg_settings_ = true;
       break;
@@ -125,12 +131,14 @@ void Classifier::observe_word() {
 }
 
 void Classifier::statement() {
-  update_ = pg_settings_ = maybe_advisory_ = statement_ended_ = false;
+  update_ = pg_settings_ = maybe_advisory_ = maybe_into_ = statement_ended_ = false;
   word_ = Word::kOther;
   do next();
   while (token_.is('('));
   if (token_.kind == TokenKind::kEnd) return;
   ++verdict_.statement_count;
+  if (options_.everything || (options_.hazards && (options_.hazards->everything() || options_.hazards->ddl())))
+    unnamed_hazards();
   if (word_ == Word::kExplain) explain();
   switch (word_) {
     case Word::kBegin:
@@ -192,6 +200,28 @@ void Classifier::statement() {
   }
   finish();
   if (update_ && pg_settings_) pin(PinReason::kSetVariable);
+}
+
+// At a statement's first word, where names do not tell what it may call.
+void Classifier::unnamed_hazards() {
+  static constexpr std::string_view kComputeNothing[] = {
+      "begin", "start", "commit", "end",    "rollback", "abort",    "savepoint", "release",   "show",
+      "set",   "reset", "notify", "listen", "lock",     "unlisten", "discard",   "checkpoint"};
+  static constexpr std::string_view kChangeNoSchema[] = {"insert", "update",  "delete",     "merge", "values",
+                                                         "table",  "execute", "deallocate", "fetch", "move",
+                                                         "close",  "copy",    "truncate",   "vacuum"};
+  if (token_.kind == TokenKind::kWord) {
+    const auto is = [this](std::string_view known) { return equals_folded(token_.text, known); };
+    if (std::any_of(std::begin(kComputeNothing), std::end(kComputeNothing), is)) return;
+    const bool everything = options_.everything || options_.hazards->everything();
+    if (!everything && std::any_of(std::begin(kChangeNoSchema), std::end(kChangeNoSchema), is)) return;
+    // SELECT … INTO makes a table, EXPLAIN ANALYZE CREATE TABLE AS, too.
+    if (!everything && (is("select") || is("with"))) {
+      maybe_into_ = true;
+      return;
+    }
+  }
+  pin(PinReason::kOpaque);
 }
 
 Verdict Classifier::run() {

@@ -51,6 +51,11 @@ struct ClassifyOptions {
   // SHIFT_JIS_2004): escape strings are then ambiguous and pin.
   bool backslash_in_characters = false;
   const HazardSet* hazards = nullptr;
+  // Of the HazardSet: statements that were classified with another are classified again. One database has one domain.
+  std::uint64_t hazards_generation = 0;
+  std::uint32_t hazards_domain = 0;
+  // The catalogue changed since the HazardSet was read: whatever computes something pins.
+  bool everything = false;
 };
 
 // Of all statements of the text together. The two views point into the text.

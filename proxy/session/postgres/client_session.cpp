@@ -62,7 +62,7 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
         if (!server->skipping_) {
           Verdict opaque;
           opaque.pins = bit(PinReason::kProtocol);
-          note(opaque, "FunctionCall", options);
+          note(opaque, "FunctionCall", step);
           server->requests_.push(RequestKind::kFunctionCall);
           server->sync_pending_ = false;
         }
@@ -200,6 +200,7 @@ ClassifyOptions ClientSession::classify_options(const Step& step) const {
   options.search_path_reported = settings && settings->find("search_path") != nullptr;
   options.read_only_reported = settings && settings->find("default_transaction_read_only") != nullptr;
   auto encoding = settings ? settings->find("client_encoding") : nullptr;
+  options.everything = step.server != nullptr && step.server->catalog_changed();
   options.backslash_in_characters = encoding != nullptr && may_hide_backslash(*encoding);
   return options;
 }
@@ -209,7 +210,9 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   if (text.empty() || text.back() != '\0') return refuse("08P01", "invalid string in message");
   text = text.substr(0, text.find('\0'));
   auto verdict = classify(text, classify_options(step));
-  note(verdict, text, step.options);
+  // What the text's first statement makes, its second may use: no HazardSet knows it.
+  if (verdict.may_report_catalog_change && verdict.statement_count > 1) verdict.pins |= bit(PinReason::kOpaque);
+  note(verdict, text, step);
   shadow_names(step, verdict, true);
   auto& server = *step.server;
   unnamed_.current.reset();
@@ -311,7 +314,12 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     prepare_on(server, target, step.to_server);
   }
   if (target) {
-    note(target->verdict, target->text(), step.options);
+    target->refresh(step.options.classify);
+    if (server.catalog_changed()) {
+      note(target->strict_verdict(), target->text(), step);
+    } else {
+      note(target->verdict, target->text(), step);
+    }
     shadow_names(step, target->verdict, false);
     execute_sets_ = execute_sets_ || target->verdict.sets;
     if (keep_text) last_text = target->text();
@@ -428,9 +436,10 @@ void ClientSession::restore(SettingsInterner& interner, std::string_view name, s
   if (settings_ != before) wire::parameter_status(to_client.own(), name, value);
 }
 
-void ClientSession::note(const Verdict& verdict, std::string_view text, const ClientOptions& options) {
+void ClientSession::note(const Verdict& verdict, std::string_view text, const Step& step) {
   auto reasons = verdict.pins;
-  if (options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
+  if (verdict.may_report_catalog_change) ++step.server->changes_;
+  if (step.options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
   if (reasons == 0) return;
   if (pins_ == 0) pin_statement_ = digest(text);
   pins_ |= reasons;

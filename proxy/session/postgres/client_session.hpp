@@ -111,7 +111,7 @@ class ClientSession {
   void answer(Step& step, char type, NamedStatement* slot, StatementPtr previous);
   bool use_unnamed(Step& step);
 
-  void note(const Verdict& verdict, std::string_view text, const ClientOptions& options);
+  void note(const Verdict& verdict, std::string_view text, const Step& step);
   ClassifyOptions classify_options(const Step& step) const;
   void prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server);
   void make_room(ServerSession& server, Output& to_server);

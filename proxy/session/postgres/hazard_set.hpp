@@ -17,7 +17,14 @@ class HazardSet {
  public:
   void insert(std::string_view name);
   std::size_t size() const { return size_; }
-  bool empty() const { return size_ == 0; }
+  bool empty() const { return size_ == 0 && !everything_ && !ddl_; }
+
+  // What no name in a statement tells: an operator or a cast may be a hazard, so may every statement that computes
+  // something; an event trigger may, so may every change of the schema.
+  void set_everything() { everything_ = true; }
+  void set_ddl() { ddl_ = true; }
+  bool everything() const { return everything_; }
+  bool ddl() const { return ddl_; }
 
   // `name` as it stands in a statement, without its quotes; longer ones are cut as PostgreSQL cuts them.
   bool contains(std::string_view name) const {
@@ -42,6 +49,8 @@ class HazardSet {
   std::array<std::uint64_t, 64> filter_{};
   std::vector<std::string> table_;  // open addressing, a power of two; "" is free
   std::size_t size_ = 0;
+  bool everything_ = false;
+  bool ddl_ = false;
   bool always_ = false;  // a name with bytes that clients and server may spell differently is in the set
 };
 

@@ -16,7 +16,11 @@ ServerVerdict ServerSession::feed(std::string_view bytes, std::size_t& consumed,
     if (body_left_ > 0) {
       auto piece = rest.substr(0, body_left_);
       if (piece.empty()) break;
-      if (body_forward_ && client != nullptr) out.ref(piece);
+      if (body_keep_) {
+        keep(piece);
+      } else if (body_forward_ && client != nullptr) {
+        out.ref(piece);
+      }
       body_left_ -= piece.size();
       consumed += piece.size();
       continue;
@@ -28,6 +32,7 @@ ServerVerdict ServerSession::feed(std::string_view bytes, std::size_t& consumed,
       // Rows and copy data are never looked into and never waited for.
       if (requests_.empty()) return ServerVerdict::kProtocolError;
       body_forward_ = !requests_.front().hidden;
+      body_keep_ = requests_.front().keeps_rows;
       body_left_ = frame.size;
       continue;
     }
@@ -112,10 +117,27 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool&
   auto kind = requests_.front().kind;
   if (kind != RequestKind::kQuery && kind != RequestKind::kSync && kind != RequestKind::kFunctionCall) return false;
   forward = !requests_.front().hidden;
+  bool kept_rows = requests_.front().keeps_rows;
   settle(requests_.front(), client);
   requests_.pop();
   transaction_status_ = body[0];
   copy_in_ = false;
+  if (kept_rows) {
+    events_.rows_ready = true;
+    reading_rows_ = false;
+    // The client went on without waiting: its answers follow.
+    forward = owes_ready_ && !requests_.empty();
+    if (forward) owes_ready_ = false;
+    return true;
+  }
+  if (forward && catalog_changed() && may_hold_ && client != nullptr && transaction_status_ == 'I' &&
+      requests_.empty() && !sync_pending_) {
+    owes_ready_ = true;
+    ++events_.queries_done;
+    ++events_.transactions_done;
+    forward = false;
+    return true;
+  }
   if (forward) {
     ++events_.queries_done;
     if (transaction_status_ == 'I') ++events_.transactions_done;
@@ -191,7 +213,12 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
   if (requests_.empty()) return true;  // FATAL out of the blue
   auto& front = requests_.front();
   if (front.kind == RequestKind::kQuery || front.kind == RequestKind::kFunctionCall) {
-    if (front.hidden) hidden_query_failed_ = true;
+    if (front.keeps_rows) {
+      rows_.failed = true;
+      rows_.error = std::string(fields.sqlstate) + ": " + std::string(fields.message);
+    } else if (front.hidden) {
+      hidden_query_failed_ = true;
+    }
     return true;
   }
   // Extended query: everything up to the next Sync was skipped.
@@ -289,6 +316,29 @@ void ServerSession::query(std::string_view sql, Output& to_server) {
   wire::query(to_server.own(), sql);
 }
 
+void ServerSession::query_rows(std::string_view sql, Output& to_server) {
+  query(sql, to_server);
+  requests_.back().keeps_rows = true;
+  reading_rows_ = true;
+  changes_read_ = changes_;
+  rows_ = {};
+}
+
+void ServerSession::keep(std::string_view piece) {
+  if (rows_.too_long) return;
+  if (rows_.messages.size() + piece.size() > kMaxKeptRows) {
+    rows_ = {};
+    rows_.too_long = true;
+    return;
+  }
+  rows_.messages += piece;
+}
+
+void ServerSession::release_ready(Output& to_client) {
+  if (!std::exchange(owes_ready_, false)) return;
+  wire::ready_for_query(to_client.own(), 'I');
+}
+
 bool ServerSession::finish_sequence(Output& to_server) {
   bool sent = false;
   if (copy_in_) {
@@ -309,6 +359,7 @@ bool ServerSession::finish_sequence(Output& to_server) {
 }
 
 void ServerSession::forget_client() {
+  owes_ready_ = false;
   for (std::size_t i = 0; i < requests_.size(); ++i) {
     requests_.at(i).slot = nullptr;
     requests_.at(i).previous.reset();

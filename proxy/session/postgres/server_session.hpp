@@ -26,6 +26,9 @@ enum class ServerVerdict {
   kProtocolError,  // the server broke the protocol: the connection is of no more use
 };
 
+// Rows of the proxy's own queries, at most so many bytes of them.
+inline constexpr std::size_t kMaxKeptRows = 8u << 20;
+
 // Counted by the worker after each call.
 struct ServerEvents {
   std::uint32_t queries_done = 0;       // ReadyForQuery for what a client asked
@@ -34,6 +37,7 @@ struct ServerEvents {
   bool tag_needs_pin = false;           // a command tag showed state that the text had not: see pins
   std::uint32_t pins = 0;
   bool discard_all = false;
+  bool rows_ready = false;     // query_rows() is done: see take_rows()
   bool lost_init = false;      // RESET or DISCARD ALL ran: initQuery is to be run again
   std::string fatal_sqlstate;  // of the last FATAL, or of an error that says "not the writer any more"
   std::string fatal_message;
@@ -50,6 +54,28 @@ class ServerSession {
 
   // Queries of the proxy's own; the answers are hidden.
   void query(std::string_view sql, Output& to_server);
+  // The same, and its rows are kept. One at a time. That it failed is told by take_rows(), not by
+  // hidden_query_failed().
+  void query_rows(std::string_view sql, Output& to_server);
+  struct Rows {
+    std::string messages;  // DataRow messages, whole
+    bool failed = false;
+    bool too_long = false;  // and thrown away
+    std::string error;      // the server's words
+  };
+  Rows take_rows() { return std::exchange(rows_, {}); }
+
+  // A client's statement may have changed functions, triggers, views …, and the catalogue was not read since.
+  bool catalog_changed() const { return changes_ != changes_known_; }
+  // The rows of the last query_rows() tell what every change before it has made.
+  void catalog_is_known() { changes_known_ = changes_read_; }
+  // Makes a client that changed the catalogue wait for ReadyForQuery until the worker has read it again, so that
+  // whoever hears of the change is judged by the new one. While owes_ready(), the worker must call query_rows() or
+  // release_ready().
+  void hold_after_catalog_change() { may_hold_ = true; }
+  bool owes_ready() const { return owes_ready_; }
+  bool reading_rows() const { return reading_rows_; }
+  void release_ready(Output& to_client);
 
   // For a client that left: ends an extended-query sequence or a COPY that it did not end. False: nothing to send.
   bool finish_sequence(Output& to_server);
@@ -59,7 +85,7 @@ class ServerSession {
   // Nothing outstanding, no transaction, no copy, no unfinished extended-query sequence.
   bool idle() const { return quiet() && transaction_status_ == 'I'; }
   // The same, but a transaction may be open.
-  bool quiet() const { return requests_.empty() && !sync_pending_ && !skipping_ && !copy_in_; }
+  bool quiet() const { return requests_.empty() && !sync_pending_ && !skipping_ && !copy_in_ && !owes_ready_; }
   bool hidden_query_failed() const { return hidden_query_failed_; }
   void clear_hidden_failure() { hidden_query_failed_ = false; }
 
@@ -84,6 +110,7 @@ class ServerSession {
   bool on_command_complete(std::string_view body, ClientSession* client);
   bool on_ready(std::string_view body, ClientSession* client, bool& forward);
   void on_copy_in();
+  void keep(std::string_view piece);
   void emit_local(ClientSession* client, Output& out);
   void undo(Request& request, ClientSession* client, bool executed);
   void settle(Request& request, ClientSession* client);
@@ -102,6 +129,12 @@ class ServerSession {
   bool skipping_ = false;      // after an error the server ignores everything up to a Sync not sent yet
   bool copy_in_ = false;
   bool hidden_query_failed_ = false;
+  bool body_keep_ = false;
+  bool reading_rows_ = false;
+  std::uint64_t changes_ = 0, changes_read_ = 0, changes_known_ = 0;  // of the catalogue
+  bool may_hold_ = false;
+  bool owes_ready_ = false;
+  Rows rows_;
   ServerEvents events_;
 };
 

@@ -21,13 +21,26 @@ struct Statement {
   std::uint64_t id = 0;
   std::uint32_t references = 0;
   StatementCache* cache = nullptr;
-  std::string key;        // how it is read, parameter types, text: what makes two statements the same
-  std::size_t types = 0;  // bytes of `key` that are types: 4 per parameter, as in Parse
-  std::string name;       // on server connections
-  Verdict verdict;        // its views point into `key`
+  std::string key;               // how and where it is read, parameter types, text: what makes two statements the same
+  std::size_t types = 0;         // bytes of `key` that are types: 4 per parameter, as in Parse
+  std::string name;              // on server connections
+  Verdict verdict;               // its views point into `key`
+  std::uint64_t generation = 0;  // of the HazardSet that the verdict was made with
 
-  std::string_view parameter_types() const { return std::string_view(key).substr(1, types); }
-  std::string_view text() const { return std::string_view(key).substr(1 + types); }
+  static constexpr std::size_t kTypesAt = 5;  // after one byte of flags and four that tell the database
+  std::string_view parameter_types() const { return std::string_view(key).substr(kTypesAt, types); }
+  std::string_view text() const { return std::string_view(key).substr(kTypesAt + types); }
+  // Another HazardSet, another verdict. The text is still read as it was when it was prepared.
+  void refresh(const ClassifyOptions& options) {
+    if (generation != options.hazards_generation) classify_again(options);
+  }
+  // As if nothing were known of the catalogue.
+  Verdict strict_verdict() const;
+
+ private:
+  friend class StatementCache;
+  void classify_again(const ClassifyOptions& options);
+  ClassifyOptions read_as() const;
 };
 
 void intrusive_ptr_add_ref(Statement* statement);

@@ -85,7 +85,7 @@ Bench::Bench() : port_(free_port()) {
                         .port = server_.port(),
                         .health = config::TargetHealth::kAvailable,
                         .max_connections = 100}};
-  service_ = std::make_unique<Service>(ServiceOptions{}, registry_, clock_);
+  service_ = std::make_unique<Service>(ServiceOptions{.read_catalog = false}, registry_, clock_);
 }
 
 Bench::~Bench() = default;

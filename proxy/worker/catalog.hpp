@@ -1,0 +1,55 @@
+// Catalog: what is known of one database's catalogue: which names in a statement may change session state.
+//
+// Read over whichever server connection of that database is at hand: while it is opened, before it goes back to the
+// pool, or idle; at most kCatalogAge old, unless nobody is connected. A change of the catalogue through this sidecar is
+// read before its client hears that it is done. A change made elsewhere may go unseen for kCatalogAge. One thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "proxy/base/clock.hpp"
+#include "proxy/session/postgres/classify.hpp"
+#include "proxy/session/postgres/server_session.hpp"
+
+namespace dbproxy::worker {
+
+inline constexpr Duration kCatalogAge = std::chrono::seconds(60);
+
+class Catalog {
+ public:
+  // `where` is for log lines.
+  Catalog(std::string where, std::string database);
+
+  void describe(session::postgres::ClassifyOptions& options) const {
+    options.hazards = hazards_.get();
+    options.hazards_generation = generation_;
+    options.hazards_domain = domain_;
+  }
+
+  bool known() const { return known_; }
+  // `writer`: replicas are behind, so that they are asked only when no writer has been for twice as long.
+  bool due(TimePoint now, bool writer) const {
+    return now >= (writer ? next_ : next_ + kCatalogAge) || (writer && !from_writer_);
+  }
+  // Ask again at the next opportunity.
+  void expire() { next_ = {}; }
+
+  // The query to run now; others need not.
+  std::string begin(TimePoint now, bool writer);
+  // Its rows. False: they are of no use, and what was known before stays in force.
+  bool finish(const session::postgres::ServerSession::Rows& rows, TimePoint now, bool writer);
+
+ private:
+  void put_in_force(std::shared_ptr<const session::postgres::HazardSet> hazards);
+
+  std::string where_, database_;
+  std::uint32_t domain_;
+  std::uint64_t generation_;
+  std::shared_ptr<const session::postgres::HazardSet> hazards_;  // null: no hazards
+  std::string fingerprint_;
+  TimePoint next_{};
+  bool known_ = false, from_writer_ = false, warned_ = false;
+};
+
+}  // namespace dbproxy::worker
