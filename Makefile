@@ -5,6 +5,9 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 10
 PYTHON ?= /usr/bin/python3
 export FUZZ_SECONDS
+# What one clone compiled is good for the next, wherever it lies.
+export CCACHE_BASEDIR := $(CURDIR)
+export CCACHE_NOHASHDIR := 1
 
 .PHONY: help setup build demo test lint bench fuzz clean test-build
 

@@ -142,6 +142,7 @@ def test_pins_are_shown_and_end_with_their_client(bed):
     assert bed.connect().execute("SHOW work_mem").fetchone()[0] != "13MB"
 
 
+@pytest.mark.xfail(strict=True, reason="unreported settings pin, whatever the filter says, until they are carried over")
 def test_variable_sets_can_be_excluded_from_pinning(bed):
     sidecar = bed.sidecar(limit=1, pool={"sessionPinningFilters": ["EXCLUDE_VARIABLE_SETS"]})
     first, second = bed.connect(), bed.connect()
