@@ -196,9 +196,11 @@ bool Wire::fill(std::chrono::milliseconds patience) {
   }
   BIO_write(SSL_get_rbio(ssl_), buffer, static_cast<int>(got));
   if (!SSL_is_init_finished(ssl_)) return true;
+  auto before = in_.size();
   int plain = 0;
   while ((plain = SSL_read(ssl_, buffer, sizeof buffer)) > 0) in_.append(buffer, static_cast<std::size_t>(plain));
-  return SSL_get_error(ssl_, plain) == SSL_ERROR_WANT_READ;
+  // The last words and the close_notify behind them may come in one piece.
+  return in_.size() > before || SSL_get_error(ssl_, plain) == SSL_ERROR_WANT_READ;
 }
 
 std::optional<Message> Wire::read(std::chrono::milliseconds patience) {
