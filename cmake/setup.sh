@@ -78,7 +78,7 @@ node_drivers() {
   (cd "$testbed/node" && npm ci --silent --no-audit --no-fund)
 }
 
-maven_copy() { mvn -q -B dependency:copy -Dartifact="$1" -DoutputDirectory="$testbed/jars" >&2; }
+maven_copy() { mvn -q -B -Dstyle.color=never dependency:copy -Dartifact="$1" -DoutputDirectory="$testbed/jars" >&2; }
 
 java_drivers() {
   say "pgjdbc → build/testbed/jars"
