@@ -1,6 +1,7 @@
 // dbproxy, the sidecar: flags → configuration source → data plane → signal → drain.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <thread>
@@ -125,6 +126,13 @@ int run(const Flags& flags) {
   const auto own = pki::self_signed_listener_identity(clock);
   if (own.has_error()) return fail("cannot make a certificate: " + own.error().message(), kFailed);
   const worker::ListenerTls own_tls{own->certificate_pem, own->key_pem};
+
+  if (!flags.state_dir.empty()) {
+    std::error_code error;
+    std::filesystem::create_directories(flags.state_dir, error);
+    if (error) return fail("--state-dir: cannot make " + flags.state_dir + ": " + error.message(), kFailed);
+    std::filesystem::permissions(flags.state_dir, std::filesystem::perms::owner_all, error);
+  }
 
   Configuration configuration;
   admin::AdminOptions admin_options;

@@ -173,7 +173,10 @@ bool Service::configured() const {
 std::vector<ProxyRow> Service::proxies() {
   return impl_->call([&] {
     std::vector<ProxyRow> rows;
-    for (auto& [name, proxy] : impl_->proxies) rows.push_back(proxy->row());
+    for (auto& [name, proxy] : impl_->proxies) {
+      rows.push_back(proxy->row());
+      rows.back().draining = rows.back().draining || impl_->draining;
+    }
     return rows;
   });
 }

@@ -109,7 +109,8 @@ ClientLogin::Want ClientLogin::startup(std::string_view packet, std::string& out
     return refuse(out, LoginResult::kUnsupported, "0A000", "replication connections are not served by this endpoint",
                   "Connect to the database directly for replication.");
   }
-  if (start.minor > 0 || !unknown_extensions.empty()) wire::negotiate_protocol_version(out, 0, unknown_extensions);
+  if (start.minor > 0 || !unknown_extensions.empty())
+    wire::negotiate_protocol_version(out, 3u << 16, unknown_extensions);
   return begin_authentication(out);
 }
 

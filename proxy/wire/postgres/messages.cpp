@@ -121,9 +121,9 @@ void command_complete(std::string& out, std::string_view tag) {
   MessageWriter(out, 'C').cstring(tag);
 }
 
-void negotiate_protocol_version(std::string& out, std::uint32_t minor, std::span<const std::string_view> unknown) {
+void negotiate_protocol_version(std::string& out, std::uint32_t version, std::span<const std::string_view> unknown) {
   MessageWriter message(out, 'v');
-  message.u32(minor).u32(static_cast<std::uint32_t>(unknown.size()));
+  message.u32(version).u32(static_cast<std::uint32_t>(unknown.size()));
   for (auto name : unknown) message.cstring(name);
 }
 

@@ -60,7 +60,8 @@ void parameter_status(std::string& out, std::string_view name, std::string_view 
 void backend_key_data(std::string& out, std::uint32_t process_id, std::string_view key);
 void ready_for_query(std::string& out, char status);
 void command_complete(std::string& out, std::string_view tag);
-void negotiate_protocol_version(std::string& out, std::uint32_t minor, std::span<const std::string_view> unknown);
+// `version`: the newest that is spoken, major in the high 16 bits, as PostgreSQL itself sends it.
+void negotiate_protocol_version(std::string& out, std::uint32_t version, std::span<const std::string_view> unknown);
 // A message without a body: ParseComplete '1', BindComplete '2', CloseComplete '3', …
 void empty_message(std::string& out, char type);
 
