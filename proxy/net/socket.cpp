@@ -103,8 +103,6 @@ int begin_connect(const Address& address) {
   if (fd < 0) return -1;
   if (address.storage.ss_family != AF_UNIX) {
     tune_client(fd);
-    // A server that vanished without a word is noticed although nothing is being sent.
-    set(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, 15'000);
   }
   int result = ::connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.size);
   if (result != 0 && errno != EINPROGRESS) {
@@ -129,6 +127,13 @@ void tune_client(int fd) {
   set(fd, IPPROTO_TCP, TCP_KEEPIDLE, 30);
   set(fd, IPPROTO_TCP, TCP_KEEPINTVL, 5);
   set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
+bool silent_for(int fd, std::chrono::milliseconds time) {
+  tcp_info info{};
+  socklen_t size = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+  return info.tcpi_unacked > 0 && info.tcpi_last_ack_recv > time.count();
 }
 
 std::string to_string(const Address& address) {

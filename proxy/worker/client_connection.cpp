@@ -228,7 +228,11 @@ void ClientConnection::read_queries() {
       if (channel_.stream().peer_closed()) close();
       return;
     }
-    if (server_ != nullptr && server_->has_unsent()) return;
+    if (server_ != nullptr && server_->has_unsent()) {
+      // What it still sent before it left cannot be delivered now.
+      if (channel_.stream().peer_closed()) close();
+      return;
+    }
     if (channel_.unsent() > kMaxUnsent) return;
     bool go_on = true;
     if (!in_.empty()) {

@@ -12,6 +12,7 @@ namespace {
 
 constexpr Duration kConnectTimeout = std::chrono::seconds(15);
 constexpr Duration kCleanTimeout = std::chrono::seconds(15);
+constexpr std::chrono::milliseconds kSilence{15'000};
 // Reads per event before other connections get their turn.
 constexpr int kReadsPerTurn = 8;
 
@@ -415,6 +416,10 @@ bool ServerConnection::send(session::Output& output) {
   // Its last words, if any, are still to be read.
   context_.loop.defer(*this);
   return true;
+}
+
+void ServerConnection::check_peer() {
+  if (channel_.stream().open() && net::silent_for(channel_.stream().fd(), kSilence)) lose("the server does not answer");
 }
 
 void ServerConnection::read_ready() {

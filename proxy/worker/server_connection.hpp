@@ -44,6 +44,9 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   // The client can take more now.
   void resume() { context_.loop.defer(*this); }
 
+  // Every few seconds: ends it when the server has vanished without a word.
+  void check_peer();
+
   // Asks the server to cancel what runs now. Until that is done, the connection goes to no other client.
   void cancel();
   bool cancelling() const { return cancels_in_flight_ > 0; }

@@ -13,6 +13,7 @@ namespace {
 constexpr Duration kFirstBackOff = std::chrono::milliseconds(100);
 constexpr Duration kLongestBackOff = std::chrono::seconds(1);
 constexpr Duration kRefusedFor = std::chrono::seconds(1);
+constexpr Duration kCheckPeersEvery = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -203,6 +204,15 @@ void Target::tick() {
   pool_.sweep(now, actions);
   perform(actions);
   forget_unused_keys();
+
+  if (now - peers_checked_ >= kCheckPeersEvery) {
+    peers_checked_ = now;
+    std::vector<ServerConnection*> active;
+    for (const auto& [server, owner] : servers_) {
+      if (server->pool::Server::state == pool::Server::State::kActive) active.push_back(server);
+    }
+    for (auto server : active) server->check_peer();
+  }
 
   std::uint32_t pinned = 0;
   std::uint32_t active = 0;

@@ -96,6 +96,7 @@ class Target {
   config::HealthReason observed_ = config::HealthReason::kNone;
   std::set<std::string> refused_users_;
   Duration back_off_{};
+  TimePoint peers_checked_{};
 };
 
 }  // namespace dbproxy::worker

@@ -99,8 +99,44 @@ TEST_F(Flow, AClientThatLeavesWhileItsServerDoesNotRead) {
   std::string much = message('d', std::string(1 << 20, 'x'));
   while (c.wire.send_some(much)) {
   }
-  c.wire.close();
+  c.wire.reset();  // an orderly end would stand behind what nobody takes
+  auto start = clock_.now();
   EXPECT_TRUE(eventually([&] { return row().clients == 0; }));
+  EXPECT_LT(clock_.now() - start, std::chrono::seconds(10));
+}
+
+// COPY into a table that somebody has locked, for example.
+TEST_F(Flow, AServerMayReadNothingForLong) {
+  pool_of(1);
+  server_.script();
+  auto c = client();
+  auto server = server_.next();
+  ASSERT_TRUE(server);
+  c.wire.send(query("COPY t FROM STDIN"));
+  ASSERT_TRUE(server->read());
+  server->send(message('G', std::string(3, '\0')));
+  ASSERT_EQ(c.wire.read()->type, 'G');
+  std::string much = message('d', std::string(32 << 20, 'x'));
+  std::thread sender([&] { c.wire.send(much + message('c')); });
+  EXPECT_TRUE(c.wire.quiet_for(std::chrono::seconds(17)));  // longer than a vanished server is given
+  auto data = server->read();
+  ASSERT_TRUE(data && data->type == 'd');
+  EXPECT_EQ(data->body.size(), 32u << 20);
+  ASSERT_TRUE(server->read());
+  server->send(complete("COPY 1") + ready());
+  sender.join();
+  EXPECT_EQ(types(c.wire.read_until('Z')), "CZ");
+}
+
+TEST_F(Flow, ASlowClientThatIsRetiredGetsItsWholeResult) {
+  pool_of(1);
+  auto c = client({}, 16 * 1024);
+  c.wire.send(query("BIG 3"));
+  ASSERT_TRUE(eventually([&] { return server_.row_bytes > 0; }));
+  service_->drain(std::chrono::milliseconds(1));
+  ASSERT_TRUE(eventually([&] { return row().draining; }));
+  EXPECT_EQ(c.wire.read_until('Z').size(), 1u + 48 + 2);
+  EXPECT_EQ(first_error(c.wire.read_until('E')), "57P01");
 }
 
 TEST_F(Flow, ASlowClientsLastWordsArrive) {
@@ -241,7 +277,20 @@ TEST_F(Flow, QueriesPipelinedIntoACopyEndAsTheServerEndsThem) {
     EXPECT_EQ(types(reply), "GEE");
     EXPECT_TRUE(c.wire.at_end());
   }
+  server_.script();
+  server_.drop_all();
+  ASSERT_TRUE(eventually([&] { return target().servers == 0; }));
   auto c = client();
+  c.wire.send(parse("", "COPY t FROM STDIN") + bind("", "") + execute() + bind("", "") + execute() + message('S'));
+  auto server = server_.next();
+  ASSERT_TRUE(server && server->read());
+  server_.echo();
+  server->send(message('1') + message('2') + message('G', std::string(3, '\0')) + error("ERROR", "08P01") +
+               error("FATAL", "08P01"));
+  server->close();
+  EXPECT_EQ(types(c.wire.read_until('Z')), "12GEE");
+  EXPECT_TRUE(c.wire.at_end());
+  c = client();
   c.wire.send(query("COPY t FROM STDIN"));
   ASSERT_EQ(c.wire.read()->type, 'G');
   c.wire.send(query("SELECT 1"));
