@@ -319,7 +319,7 @@ std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
   context_.to_server.clear();
   go_on = verdict == postgres::ClientVerdict::kMore;
   if (!alive || verdict == postgres::ClientVerdict::kTerminate) {
-    close();
+    close(alive);
   } else if (verdict == postgres::ClientVerdict::kRefuse) {
     log::info("client", "refused a message", {{"proxy", proxy_.name()}, {"client", peer_}, {"user", key_->user}});
     finish(std::string(session_->error()));
@@ -507,28 +507,28 @@ void ClientConnection::finish(std::string_view error) {
   if (waiting()) target_->cancel(*this);
   bool sent = error.empty() || channel_.send(error);
   state_ = State::kClosing;
-  if (server_ != nullptr) {
-    auto server = server_;
-    server_ = nullptr;
-    fresh_ = false;
-    server->orphan(session_ ? session_->pins() : 0, session_ && session_->in_mid_message());
-  }
+  leave_server(false);
   if (!sent) return close();
   context_.loop.arm(timer_, kLingerTimeout);
   context_.loop.defer(*this);
 }
 
-void ClientConnection::close() {
+void ClientConnection::leave_server(bool said_goodbye) {
+  if (server_ == nullptr) return;
+  auto server = server_;
+  server_ = nullptr;
+  fresh_ = false;
+  auto leaving = said_goodbye ? Leaving::kSaidGoodbye : Leaving::kVanished;
+  if (session_ && session_->in_mid_message()) leaving = Leaving::kInMidMessage;
+  server->orphan(session_ ? session_->pins() : 0, leaving);
+}
+
+void ClientConnection::close(bool said_goodbye) {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   timer_.disarm();
   if (waiting()) target_->cancel(*this);
-  if (server_ != nullptr) {
-    auto server = server_;
-    server_ = nullptr;
-    fresh_ = false;
-    server->orphan(session_ ? session_->pins() : 0, session_ && session_->in_mid_message());
-  }
+  leave_server(said_goodbye);
   if (process_id_ != 0) context_.clients_by_id.erase(process_id_);
   context_.loop.unwatch(channel_.stream().fd());
   channel_.stream().close();

@@ -50,7 +50,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
 
   // Ends it with these words, now if it is between transactions, else when it gets there.
   void retire(std::string_view sqlstate, std::string_view message);
-  void close();
+  void close() { close(false); }
 
   State state() const { return state_; }
   session::postgres::ClientSession* session() { return session_ ? &*session_ : nullptr; }
@@ -89,6 +89,8 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void on_timer();
   void arm_running();
   void finish(std::string_view error);
+  void close(bool said_goodbye);
+  void leave_server(bool said_goodbye);
 
   ProxyRuntime& proxy_;
   std::shared_ptr<EndpointRuntime> endpoint_;

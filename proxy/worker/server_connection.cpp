@@ -366,16 +366,18 @@ void ServerConnection::detach() {
   target_.release(*this);
 }
 
-void ServerConnection::orphan(std::uint32_t pins, bool in_mid_message) {
+void ServerConnection::orphan(std::uint32_t pins, Leaving leaving) {
   client_ = nullptr;
   session_->forget_client();
-  if (in_mid_message || fatal_) {
+  if (leaving == Leaving::kInMidMessage || fatal_) {
     lose("its client left in the middle of a message");
     return;
   }
   pins_to_discard_ = pins;
-  context_.loop.arm(deadline_, kCleanTimeout);
-  if (!session_->quiet()) cancel();
+  bool busy = !session_->quiet();
+  if (busy && leaving == Leaving::kVanished) cancel();
+  // What a client said good-bye behind may take its time.
+  if (!busy || leaving == Leaving::kVanished) context_.loop.arm(deadline_, kCleanTimeout);
   clean();
 }
 
@@ -388,6 +390,7 @@ void ServerConnection::clean() {
     return;
   }
   if (cancels_in_flight_ > 0) return;
+  if (!deadline_.armed()) context_.loop.arm(deadline_, kCleanTimeout);
   const auto& init = proxy_.snapshot().pool.init_query;
   if (session_->transaction_status() != 'I') {
     session_->query("ROLLBACK", context_.to_server);

@@ -21,6 +21,13 @@
 
 namespace dbproxy::worker {
 
+// How a client left its server connection.
+enum class Leaving {
+  kVanished,     // what still runs is for nobody: it is cancelled
+  kSaidGoodbye,  // Terminate came behind a query: as with PostgreSQL, that is finished first
+  kInMidMessage  // the rest of a message will never come: the connection is of no more use
+};
+
 class ServerConnection final : public net::Pollable, public net::Deferred, public pool::Server {
  public:
   ServerConnection(ProxyRuntime& proxy, Target& target, Context& context, std::shared_ptr<const PoolKey> key,
@@ -36,7 +43,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   // The client is done with it, at a point where it may go.
   void detach();
   // The client is gone, at whatever point: cancel, roll back, discard, then back to the pool; or close.
-  void orphan(std::uint32_t pins, bool in_mid_message);
+  void orphan(std::uint32_t pins, Leaving leaving);
 
   // Queries on their way to the server. False: the connection broke (the client has been told).
   bool send(session::Output& output);

@@ -349,6 +349,13 @@ bool ServerSession::finish_sequence(Output& to_server) {
     sync_pending_ = requests_.front().kind == RequestKind::kExecute;
   }
   if (skipping_ || sync_pending_) {
+    if (!skipping_) {
+      // Without its client's Sync the sequence must not be committed: an error before ours undoes it.
+      auto& fails = requests_.push(RequestKind::kBind);
+      fails.hidden = true;
+      fails.error_text = ErrorText::kDropped;
+      wire::MessageWriter(to_server.own(), 'B').cstring("").cstring("dbproxy: abandoned").u16(0).u16(0).u16(0);
+    }
     wire::sync(to_server.own());
     requests_.push(RequestKind::kSync).hidden = true;
     skipping_ = false;

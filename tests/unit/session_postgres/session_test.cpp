@@ -301,6 +301,18 @@ TEST_F(Script, SeveralNamesInOneTextAreAllThere) {
   EXPECT_NE(client.pins(), 0u);
 }
 
+TEST_F(Script, ASequenceWithoutItsSyncIsUndoneWhenTheClientIsGone) {
+  sent(client, p("", "INSERT INTO t VALUES (1)") + b("") + e());
+  server.forget_client();
+  Output to_server, out;
+  EXPECT_TRUE(server.finish_sequence(to_server));
+  EXPECT_EQ(shown(flat(to_server)), "B(dbproxy: abandoned) S");
+  std::size_t consumed = 0;
+  auto reply = m('1') + m('2') + tag("INSERT 0 1") + error("26000") + z();
+  server.feed(reply, consumed, nullptr, out);
+  EXPECT_TRUE(server.idle());
+}
+
 TEST_F(Script, MessagesThatLieAreRefused) {
   sent(client, std::string("Q\xff\xff\xff\xff", 5));
   EXPECT_EQ(verdict, ClientVerdict::kRefuse);

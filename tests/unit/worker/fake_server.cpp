@@ -94,10 +94,14 @@ void FakeServer::serve(Connection& connection) {
     login = login_;
   }
   auto process_id = next_process_id_++;
-  if (!login(wire, process_id)) return wire.shut_down();
+  // Counted first: the other end goes on as soon as it has the last byte.
+  ++logins_;
+  if (!login(wire, process_id)) {
+    --logins_;
+    return wire.shut_down();
+  }
   {
     std::lock_guard lock(mutex_);
-    ++logins_;
     ++open_;
     if (scripted_) {
       logged_in_.push_back(connection.wire);

@@ -1,4 +1,5 @@
 // Servers that die and clients that leave, at every point.
+#include "proxy/wire/postgres/messages.hpp"
 #include "tests/unit/worker/bench.hpp"
 
 namespace dbproxy::worker::testing {
@@ -56,17 +57,15 @@ TEST_F(Lifecycle, IdleServersThatDieAreReplacedUnnoticed) {
 TEST_F(Lifecycle, AnIdleServersFatalIsNobodysBusiness) {
   one_connection();
   server_.script();
-  std::thread first([&] {
-    auto server = server_.next();
-    ASSERT_TRUE(server);
-    // It says so and closes only later, as PostgreSQL may.
-    server->send(error("FATAL", "57P01"));
-    server_.echo();
-    EXPECT_TRUE(server->at_end());
-  });
   auto c = client();
   ASSERT_TRUE(c.in());
-  first.join();
+  auto server = server_.next();
+  ASSERT_TRUE(server);
+  ASSERT_TRUE(eventually([&] { return target().servers == 1 && target().servers_in_use == 0; }));
+  server_.echo();
+  // It says so and closes only later, as PostgreSQL may.
+  server->send(error("FATAL", "57P01"));
+  EXPECT_TRUE(server->at_end());
   EXPECT_EQ(types(c.ask("SELECT 1")), "TDCZ");
 }
 
@@ -187,6 +186,23 @@ TEST_F(Lifecycle, AClientThatLeavesInMidQueryIsCancelledAndItsServerKept) {
   auto next = client();
   EXPECT_EQ(types(next.ask("SELECT 1")), "TDCZ");
   EXPECT_EQ(server_.cancels(), 1);
+  EXPECT_EQ(server_.logins(), 1);
+}
+
+TEST_F(Lifecycle, AQueryBeforeAGoodbyeIsFinished) {
+  one_connection();
+  auto c = client();
+  std::string goodbye;
+  wire::postgres::terminate(goodbye);
+  c.wire.send(query("HOLD") + goodbye);
+  ASSERT_TRUE(server_.wait_for("HOLD"));
+  c.wire.close();
+  ASSERT_TRUE(eventually([&] { return row().clients == 0; }));
+  EXPECT_EQ(server_.cancels(), 0);
+  server_.release();
+  auto next = client();
+  EXPECT_EQ(types(next.ask("SELECT 1")), "TDCZ");
+  EXPECT_EQ(server_.cancels(), 0);
   EXPECT_EQ(server_.logins(), 1);
 }
 
