@@ -4,7 +4,9 @@
 
 namespace dbproxy {
 
-Secret::Secret(Secret&& other) noexcept : value_(other.value_) {
+// Copied, then wiped: a short string that was moved from would keep its bytes.
+Secret::Secret(Secret&& other) noexcept {
+  value_ = other.value_;
   other.wipe();
 }
 
