@@ -144,6 +144,7 @@ void FakeServer::echo_loop(Wire& wire, std::uint32_t process_id) {
       {
         std::lock_guard lock(mutex_);
         queries_.push_back(text.substr(0, 100));
+        asked_[process_id] = {releases_, drops_};  // a release counts from the moment that the query can be seen
         changed_.notify_all();
       }
       if (!answer(wire, process_id, text, status)) return;
@@ -185,10 +186,10 @@ bool FakeServer::answer(Wire& wire, std::uint32_t process_id, const std::string&
   if (text.starts_with("COPY")) return copy_in(wire, status);
   if (text == "HOLD") {
     std::unique_lock lock(mutex_);
-    auto releases = releases_;
-    auto drops = drops_;
-    changed_.wait(
-        lock, [&] { return stopping_ || drops_ != drops || releases_ != releases || cancelled_.contains(process_id); });
+    const auto [releases, drops] = asked_[process_id];
+    changed_.wait(lock, [&, releases = releases, drops = drops] {
+      return stopping_ || drops_ != drops || releases_ != releases || cancelled_.contains(process_id);
+    });
     if (stopping_ || drops_ != drops) return false;
     if (cancelled_.erase(process_id) > 0) {
       lock.unlock();

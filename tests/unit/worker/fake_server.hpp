@@ -73,6 +73,8 @@ class FakeServer {
   mutable std::condition_variable changed_;
   Login login_ = welcome;
   std::vector<std::string> queries_;
+  std::map<std::uint32_t, std::pair<std::uint64_t, std::uint64_t>>
+      asked_;  // releases and drops when a connection was last asked
   std::list<std::shared_ptr<Wire>> logged_in_;
   std::list<Connection> connections_;
   std::set<std::uint32_t> cancelled_;
