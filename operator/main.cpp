@@ -4,13 +4,11 @@
 #include <cstdio>
 #include <map>
 #include <string>
-#include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #include "operator/manifest_mode/operator.hpp"
 #include "proxy/base/log.hpp"
+#include "proxy/base/process.hpp"
 #include "proxy/metrics/build_info.hpp"
 #include "proxy/source/database_prober.hpp"
 
@@ -99,26 +97,6 @@ int make_token(const Flags& flags) {
   return 0;
 }
 
-// The process holds every secret of its proxies.
-void protect_memory() {
-  const rlimit none{0, 0};
-  ::setrlimit(RLIMIT_CORE, &none);
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  ::prctl(PR_SET_DUMPABLE, 0);
-#endif
-}
-
-// Before any thread is made, so that all of them leave the signals to `wait_for_signal`.
-sigset_t block_signals() {
-  sigset_t signals;
-  sigemptyset(&signals);
-  sigaddset(&signals, SIGTERM);
-  sigaddset(&signals, SIGINT);
-  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
-  return signals;
-}
-
 int run(const Flags& flags) {
   const auto http = http::parse_address(flags.http);
   if (!http) return fail("--http: \"" + flags.http + "\" is not ADDR:PORT", kBadInput);
@@ -128,8 +106,8 @@ int run(const Flags& flags) {
     return fail("--sidecar: \"" + identity + "\" is not NAME or NAMESPACE/NAME", kBadInput);
   }
   log::configure(flags.log_format, flags.log_level);
-  protect_memory();
-  const sigset_t signals = block_signals();
+  process::protect_memory();
+  const sigset_t signals = process::block_signals();
 
   manifest_mode::Options options;
   options.source.directory = flags.manifests;

@@ -61,7 +61,6 @@ class ClientSession {
 
   std::uint32_t pins() const { return pins_; }
   void pin(std::uint32_t reasons) { pins_ |= reasons; }
-  void unpin_all() { pins_ = 0; }
   const std::string& pin_statement() const { return pin_statement_; }  // digest of what pinned it first
   std::size_t needed() const { return needed_; }
   const std::string& error() const { return error_; }

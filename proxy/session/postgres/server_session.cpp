@@ -175,7 +175,6 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
         if (tag == "DISCARD ALL") {
           events_.pins = 0;
           events_.lost_init = true;
-          events_.discard_all = true;
           if (client != nullptr) client->discarded_all();
         }
       }

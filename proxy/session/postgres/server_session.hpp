@@ -34,9 +34,7 @@ struct ServerEvents {
   std::uint32_t queries_done = 0;       // ReadyForQuery for what a client asked
   std::uint32_t transactions_done = 0;  // of these, the ones after which no transaction was open
   bool fatal = false;                   // the server said FATAL or PANIC: it will close
-  bool tag_needs_pin = false;           // a command tag showed state that the text had not: see pins
   std::uint32_t pins = 0;
-  bool discard_all = false;
   bool rows_ready = false;     // query_rows() is done: see take_rows()
   bool lost_init = false;      // RESET or DISCARD ALL ran: initQuery is to be run again
   std::string fatal_sqlstate;  // of the last FATAL, or of an error that says "not the writer any more"
