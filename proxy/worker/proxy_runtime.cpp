@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "proxy/base/log.hpp"
-#include "proxy/net/socket.hpp"
+#include "proxy/worker/client_error.hpp"
 #include "proxy/worker/server_connection.hpp"
 
 namespace dbproxy::worker {
@@ -15,16 +15,9 @@ namespace {
 
 constexpr std::size_t kMaxGreetings = 1000;
 constexpr std::size_t kMaxServerKeys = 1000;
-constexpr Duration kDebugLoggingFor = std::chrono::hours(24);
 
 std::string greeting_key(const PoolKey& key, config::TargetRole role) {
   return std::string(config::to_string(role)) + '\0' + key.text;
-}
-
-std::string fatal(std::string_view sqlstate, std::string_view message, std::string_view hint = {}) {
-  std::string out;
-  wire::postgres::error_response(out, {.severity = "FATAL", .sqlstate = sqlstate, .message = message, .hint = hint});
-  return out;
 }
 
 }  // namespace
@@ -39,93 +32,6 @@ ProxyRuntime::ProxyRuntime(Context& context, metrics::Registry& registry, Prepar
 
 ProxyRuntime::~ProxyRuntime() {
   while (!clients_.empty()) clients_.begin()->second->close();
-}
-
-std::string ProxyRuntime::apply(Prepared prepared) {
-  Endpoints opened;
-  if (!ending_) {
-    if (auto error = open_endpoints(*prepared.snapshot, opened); !error.empty()) return error;
-  }
-  Prepared before = std::exchange(prepared_, std::move(prepared));
-  close_endpoints(opened);
-  endpoints_ = std::move(opened);
-
-  apply_users(*before.snapshot);
-  apply_targets();
-  apply_debug_logging();
-  for (auto client : client_list()) {
-    bool served = std::any_of(endpoints_.begin(), endpoints_.end(),
-                              [&](const auto& item) { return item.get() == &client->endpoint(); });
-    if (!served) client->retire("57P01", "terminating connection: its endpoint was removed");
-    client->new_timeouts();
-  }
-  log::info("config", "in force",
-            {{"proxy", name()}, {"version", snapshot().version}, {"endpoints", endpoints_.size()}});
-  return {};
-}
-
-// Their clients keep the endpoint for as long as they live, but nobody else comes in by it.
-void ProxyRuntime::close_endpoints(const Endpoints& but) {
-  for (const auto& endpoint : endpoints_) {
-    if (std::find(but.begin(), but.end(), endpoint) == but.end()) endpoint->listeners.clear();
-  }
-}
-
-// A port that stays keeps its listeners, whatever its endpoint is called now; on failure nothing is opened.
-std::string ProxyRuntime::open_endpoints(const config::Snapshot& snapshot, Endpoints& opened) {
-  for (const auto& wanted : snapshot.endpoints) {
-    auto same = std::find_if(endpoints_.begin(), endpoints_.end(),
-                             [&](const auto& item) { return item->endpoint.port == wanted.port; });
-    if (same != endpoints_.end()) {
-      opened.push_back(*same);
-      continue;
-    }
-    auto made = std::make_shared<EndpointRuntime>();
-    made->endpoint = wanted;
-    if (auto error = open_endpoint(made); !error.empty()) return error;
-    opened.push_back(std::move(made));
-  }
-  for (std::size_t i = 0; i < opened.size(); ++i) opened[i]->endpoint = snapshot.endpoints[i];
-  return {};
-}
-
-std::string ProxyRuntime::open_endpoint(const std::shared_ptr<EndpointRuntime>& runtime) {
-  const auto& options = context_.options;
-  auto port = runtime->endpoint.port;
-  std::weak_ptr<EndpointRuntime> weak = runtime;
-  auto accepted = [this, weak](int fd, bool unix_socket) {
-    if (auto endpoint = weak.lock()) {
-      accept(endpoint, fd, unix_socket);
-    } else {
-      ::close(fd);
-    }
-  };
-  std::string error;
-  auto listen = [&](const net::Address& address, const std::string& shown, std::string unix_path) {
-    int fd = net::listen_on(address, shown, error);
-    if (fd < 0) return false;
-    bool unix_socket = !unix_path.empty();
-    runtime->listeners.push_back(
-        std::make_unique<net::Listener>(context_.loop, fd, unix_socket, std::move(unix_path), accepted));
-    log::info("net", "listening", {{"proxy", name()}, {"endpoint", runtime->endpoint.name}, {"address", shown}});
-    return true;
-  };
-  auto tcp = net::numeric_address(options.bind_address, port);
-  if (!tcp) return "--bind " + options.bind_address + " is not an IP address";
-  auto where = "endpoint " + runtime->endpoint.name + ": ";
-  if (!listen(*tcp, options.bind_address + ":" + std::to_string(port), {})) return where + error;
-  // Clients that try IPv6 first; a machine without it does without.
-  if (options.bind_address == "127.0.0.1") {
-    if (auto six = net::numeric_address("::1", port)) listen(*six, "[::1]:" + std::to_string(port), {});
-    error.clear();
-  }
-  if (!options.socket_dir.empty()) {
-    auto path = options.socket_dir + "/.s.PGSQL." + std::to_string(port);
-    auto address = net::unix_address(path);
-    if (!address) return where + "--socket-dir makes a path of more than 107 bytes: " + path;
-    if (!listen(*address, path, path)) return where + error;
-  }
-  return {};
 }
 
 void ProxyRuntime::accept(const std::shared_ptr<EndpointRuntime>& endpoint, int fd, bool unix_socket) {
@@ -190,10 +96,12 @@ Target* ProxyRuntime::choose(const EndpointRuntime& endpoint, Target* current, s
     return writer;
   if (down != nullptr) return down;  // wait for it
   error = wanted == config::TargetRole::kReadOnly
-              ? fatal("57P03", "endpoint \"" + endpoint.endpoint.name + "\" has no reader to go to",
-                      "The cluster has no reader now. Add one, or set fallbackToWriter: true on the DBProxyEndpoint.")
-              : fatal("57P03", "endpoint \"" + endpoint.endpoint.name + "\" has no writer to go to",
-                      "No member of the cluster accepts writes now; dbproxyctl targets shows what each of them says.");
+              ? client_error(
+                    "FATAL", "57P03", "endpoint \"" + endpoint.endpoint.name + "\" has no reader to go to",
+                    "The cluster has no reader now. Add one, or set fallbackToWriter: true on the DBProxyEndpoint.")
+              : client_error(
+                    "FATAL", "57P03", "endpoint \"" + endpoint.endpoint.name + "\" has no writer to go to",
+                    "No member of the cluster accepts writes now; dbproxyctl targets shows what each of them says.");
   return nullptr;
 }
 
@@ -284,74 +192,6 @@ std::string ProxyRuntime::borrow_timeout_error(const Target& target) const {
                            "connectionBorrowTimeoutSeconds in the DBProxy."
                          : "The database cannot be reached; dbproxyctl targets shows why."});
   return out;
-}
-
-void ProxyRuntime::apply_users(const config::Snapshot& before) {
-  const auto& now = snapshot();
-  bool all = before.server_tls != now.server_tls || before.pool.init_query != now.pool.init_query;
-  for (const auto& user : now.users) {
-    auto old = before.find_user(user.name);
-    if (all || (old != nullptr && !(old->password == user.password))) {
-      ++generations_[user.name];
-      std::erase_if(server_keys_, [&](const auto& item) { return item.first.starts_with(user.name + '\0'); });
-    }
-  }
-  for (const auto& user : before.users) {
-    if (now.find_user(user.name) != nullptr) continue;
-    ++generations_[user.name];
-    std::erase_if(server_keys_, [&](const auto& item) { return item.first.starts_with(user.name + '\0'); });
-  }
-  for (auto client : client_list()) {
-    if (client->pool_key() && now.find_user(client->pool_key()->user) == nullptr) {
-      client->retire("57P01", "terminating connection: its user is no longer configured in the DBProxy");
-    }
-  }
-  for (const auto& [id, target] : targets_) target->require_current_credentials();
-}
-
-void ProxyRuntime::apply_targets() {
-  std::map<std::string, std::unique_ptr<Target>> kept;
-  for (const auto& wanted : snapshot().targets) {
-    auto it = targets_.find(wanted.id);
-    bool same = it != targets_.end() && it->second->description().host == wanted.host &&
-                it->second->description().port == wanted.port;
-    if (same) {
-      it->second->update(wanted);
-      kept[wanted.id] = std::move(it->second);
-      targets_.erase(it);
-    } else {
-      kept[wanted.id] = std::make_unique<Target>(*this, context_, wanted);
-      for (const auto& [database, catalog] : catalogs_) catalog->expire();
-    }
-  }
-  std::vector<Target*> gone;
-  for (auto& [id, target] : targets_) {
-    gone.push_back(target.get());
-    if (!kept.contains(id)) registry_.retire({{"proxy", name()}, {"target", id}});
-    leaving_.push_back(std::move(target));
-  }
-  targets_ = std::move(kept);
-  for (auto client : client_list()) {
-    if (client->target() == nullptr) continue;
-    std::string error;
-    bool better = client->waiting() && choose(client->endpoint(), client->target(), error) != client->target();
-    if (better || std::find(gone.begin(), gone.end(), client->target()) != gone.end()) client->forget_target();
-  }
-  for (auto target : gone) target->shut_down({});
-}
-
-void ProxyRuntime::apply_debug_logging() {
-  if (snapshot().debug_logging && debug_until_ == TimePoint{}) {
-    debug_until_ = context_.loop.now() + kDebugLoggingFor;
-    debug_logging_ = true;
-    log::warn("query", "debug logging is on: statement text is logged for 24 h", {{"proxy", name()}});
-  } else if (!snapshot().debug_logging) {
-    debug_until_ = {};
-    debug_logging_ = false;
-  }
-  for (const auto& [client, owner] : clients_) {
-    if (client->session() != nullptr) client->session()->keep_text = debug_logging_;
-  }
 }
 
 void ProxyRuntime::tick() {

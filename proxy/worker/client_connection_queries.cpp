@@ -1,0 +1,241 @@
+// ClientConnection between log-in and end: what it asks, and the server connections that answer it.
+#include <algorithm>
+
+#include "proxy/base/log.hpp"
+#include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/client_error.hpp"
+#include "proxy/worker/proxy_runtime.hpp"
+#include "proxy/worker/server_connection.hpp"
+
+namespace dbproxy::worker {
+
+namespace postgres = session::postgres;
+
+namespace {
+
+constexpr std::size_t kMaxUnsent = 1024 * 1024;
+constexpr std::size_t kKeptCapacity = 512;
+constexpr int kReadsPerTurn = 8;
+
+}  // namespace
+
+void ClientConnection::read_queries() {
+  for (int turn = 0; state_ == State::kRunning; ++turn) {
+    if (waiting()) {
+      if (channel_.stream().peer_closed()) close();
+      return;
+    }
+    if (server_ != nullptr && server_->has_unsent()) {
+      // What it still sent before it left cannot be delivered now.
+      if (channel_.stream().peer_closed()) close();
+      return;
+    }
+    if (channel_.unsent() > kMaxUnsent) return;
+    bool go_on = true;
+    if (!in_.empty()) {
+      auto used = process(in_, go_on);
+      in_.erase(0, used);
+      // A short queue entry's memory is kept: under load it is needed for every query.
+      if (in_.empty() && in_.capacity() > kKeptCapacity) std::string().swap(in_);
+      if (!go_on || state_ != State::kRunning) return;
+    }
+    if (!channel_.stream().readable()) return;
+    if (turn >= kReadsPerTurn) {
+      context_.loop.defer(*this);
+      return;
+    }
+    auto io = channel_.stream().read(context_.scratch.data(), kReadSize);
+    if (io.status == net::IoStatus::kBlocked) return;
+    if (io.status != net::IoStatus::kOk) return close();
+    active_at_ = context_.loop.now();
+    proxy_.stats().client_received->add(io.bytes);
+    std::string_view bytes(context_.scratch.data(), io.bytes);
+    if (!in_.empty()) {
+      in_.append(bytes);
+      continue;
+    }
+    auto used = process(bytes, go_on);
+    if (state_ == State::kClosed) return;
+    if (used < bytes.size()) {
+      in_.assign(bytes.substr(used));
+      if (go_on && session_->needed() > in_.size()) in_.reserve(std::min(session_->needed(), 4 * kReadSize));
+    }
+    if (!go_on) return;
+    if (!in_.empty() && !channel_.stream().readable()) return;
+  }
+}
+
+std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
+  std::size_t used = 0;
+  auto options = proxy_.client_options();
+  if (fresh_) {
+    fresh_ = false;
+    query_started_ = context_.loop.now();
+    use(*server_);
+  } else if (server_ != nullptr && server_->session().quiet()) {
+    query_started_ = context_.loop.now();
+  }
+  auto verdict = postgres::ClientVerdict::kMore;
+  while (true) {
+    std::size_t consumed = 0;
+    auto server_session = server_ != nullptr ? &server_->session() : nullptr;
+    if (server_ != nullptr) server_->catalog().describe(options.classify);
+    verdict =
+        session_->feed(bytes.substr(used), consumed, server_session, context_.to_server, context_.to_client, options);
+    used += consumed;
+    if (verdict != postgres::ClientVerdict::kNeedServer) break;
+    query_started_ = context_.loop.now();
+    if (!acquire()) break;
+    if (fresh_) {
+      fresh_ = false;
+      use(*server_);
+    }
+  }
+  if (state_ != State::kRunning) {  // refused while asking for a server connection
+    context_.to_client.clear();
+    context_.to_server.clear();
+    go_on = false;
+    return used;
+  }
+  if (session_->pins() != pins_seen_) count_pins();
+  if (session_->keep_text && !session_->last_text.empty()) {
+    log::info("query", session_->last_text,
+              {{"proxy", proxy_.name()},
+               {"client", peer_},
+               {"user", key_->user},
+               {"database", key_->database},
+               {"server", server_ != nullptr ? server_->process_id() : 0},
+               {"pinned", session_->pins() != 0}});
+    session_->last_text.clear();
+  }
+  bool alive = send(context_.to_client);
+  if (server_ != nullptr) {
+    proxy_.stats().server_sent->add(context_.to_server.size());
+    server_->send(context_.to_server);
+  }
+  context_.to_server.clear();
+  go_on = verdict == postgres::ClientVerdict::kMore;
+  if (!alive || verdict == postgres::ClientVerdict::kTerminate) {
+    close(alive);
+  } else if (verdict == postgres::ClientVerdict::kRefuse) {
+    log::info("client", "refused a message", {{"proxy", proxy_.name()}, {"client", peer_}, {"user", key_->user}});
+    finish(std::string(session_->error()));
+  } else if (server_ != nullptr && server_->session().quiet()) {
+    server_ready();
+  } else if (retire_between_ && server_ == nullptr && !waiting() && !session_->rejecting()) {
+    finish(retire_error_);  // what it waited for has been refused
+  }
+  return used;
+}
+
+// True: go on with feed(), with a server connection or with a rejection.
+bool ClientConnection::acquire() {
+  std::string error;
+  target_ = proxy_.choose(*endpoint_, target_, error);
+  ServerConnection* server = nullptr;
+  if (target_ != nullptr) server = target_->acquire(*this, key_, error);
+  if (!error.empty()) {
+    finish(error);
+    return false;
+  }
+  if (server != nullptr) {
+    proxy_.stats().borrows->add();
+    server_ = server;
+    server->attach(*this);
+    fresh_ = true;
+    return true;
+  }
+  // A time-out of 0: only a connection that is being opened for this client is waited for.
+  if (proxy_.snapshot().pool.borrow_timeout.count() == 0 && key->connecting_count < key->waiting_count) {
+    target_->cancel(*this);
+    proxy_.stats().borrow_timeouts->add();
+    session_->reject(proxy_.borrow_timeout_error(*target_));
+    return true;
+  }
+  return false;
+}
+
+void ClientConnection::use(ServerConnection& server) {
+  session_->attached(server.session(), context_.to_server, context_.to_client);
+  if (!server.session().quiet()) proxy_.stats().settings_replayed->add();
+}
+
+void ClientConnection::attached(ServerConnection& server) {
+  proxy_.stats().borrows->add();
+  server_ = &server;
+  server.attach(*this);
+  fresh_ = true;
+  context_.loop.defer(*this);
+}
+
+void ClientConnection::refused(std::string error) {
+  finish(error);
+}
+
+void ClientConnection::borrow_timed_out(const std::string& error) {
+  proxy_.stats().borrow_timeouts->add();
+  target_->cancel(*this);
+  if (state_ == State::kGreeting) return finish(error);
+  session_->reject(error);
+  context_.loop.defer(*this);
+}
+
+void ClientConnection::forget_target() {
+  bool was_waiting = waiting();
+  if (was_waiting) target_->cancel(*this);
+  target_ = nullptr;
+  if (!was_waiting) return;
+  if (state_ == State::kGreeting) return want_greeting();
+  context_.loop.defer(*this);
+}
+
+void ClientConnection::server_ready() {
+  if (fresh_ || state_ != State::kRunning) return;
+  if (session_->pins() != pins_seen_) count_pins();
+  active_at_ = context_.loop.now();
+  if (!server_->cancelling() && session_->can_release(server_->session())) release_server();
+  if (state_ != State::kClosed && (!in_.empty() || channel_.stream().readable())) context_.loop.defer(*this);
+}
+
+void ClientConnection::release_server() {
+  auto server = server_;
+  session_->detaching(server->session());
+  // RESET has brought the connection's own start value, which is empty, not this client's.
+  auto name = session_->settings()->find("application_name");
+  if (server->was_reset() && name != nullptr && name->empty()) {
+    session_->restore(context_.settings, "application_name", application_name_, context_.to_client);
+    channel_.send(context_.to_client);
+  }
+  server_ = nullptr;
+  server->detach();
+  if (retire_between_) finish(retire_error_);
+}
+
+void ClientConnection::server_lost(std::string_view why, bool forwarded) {
+  server_ = nullptr;
+  if (fresh_) {  // nothing of this client was on it: another will do
+    fresh_ = false;
+    if (state_ == State::kGreeting) return want_greeting();
+    context_.loop.defer(*this);
+    return;
+  }
+  if (forwarded) return finish({});
+  finish(client_error("FATAL", "08006", "the connection to the database was lost: " + std::string(why)));
+}
+
+void ClientConnection::count_pins() {
+  auto pins = session_->pins();
+  auto added = pins & ~pins_seen_;
+  for (int i = 0; i < postgres::kPinReasonCount; ++i) {
+    if ((added >> i) & 1) proxy_.stats().pins[static_cast<std::size_t>(i)]->add();
+  }
+  if (pins_seen_ == 0) {
+    pinned_since_ = context_.loop.now();
+    log::info(
+        "session", "pinned",
+        {{"proxy", proxy_.name()}, {"client", peer_}, {"user", key_->user}, {"statement", session_->pin_statement()}});
+  }
+  pins_seen_ = pins;
+}
+
+}  // namespace dbproxy::worker
