@@ -25,6 +25,7 @@ MODULES = [
     ("proxy/control", 5),
     ("proxy/admin", 5),
     ("proxy", 6),  # main.cpp
+    ("operator/kubernetes", 3),
     ("operator/control", 4),
     ("operator/admin", 4),
     ("operator/manifest_mode", 5),
@@ -38,10 +39,11 @@ DATA_PLANE = ["proxy/pool", "proxy/session/postgres", "proxy/worker", "proxy/con
 # (what, prefixes of included paths, directories that may include them)
 LIBRARIES = [
     ("Asio and Beast", ("boost/asio", "boost/beast"),
-     ["proxy/net", "proxy/http", "proxy/control", "proxy", "operator/control", "operator/ctl", "operator"]),
+     ["proxy/net", "proxy/http", "proxy/control", "proxy", "operator/kubernetes", "operator/control", "operator/ctl",
+      "operator"]),
     ("gRPC and protobuf", ("grpc", "google/protobuf", "dbproxy/v1/"),
      ["proxy/wire/control", "proxy/control", "proxy", "operator/control", "operator"]),
-    ("yaml-cpp", ("yaml-cpp",), ["proxy/manifest", "operator/ctl"]),
+    ("yaml-cpp", ("yaml-cpp",), ["proxy/manifest", "operator/kubernetes", "operator/ctl"]),
     ("prometheus-cpp", ("prometheus/",), ["proxy/metrics"]),
 ]
 
