@@ -50,6 +50,7 @@ Server* TargetPool::acquire(KeyPool& key, Waiter& waiter, TimePoint now, Actions
   }
   waiter.key = &key;
   waiter.since = now;
+  if (key.waiters.empty()) waiting_keys_.push_back(key);
   key.waiters.push_back(waiter);
   all_waiters_.push_back(waiter);
   ++key.waiting_count;
@@ -65,6 +66,7 @@ void TargetPool::cancel(Waiter& waiter) {
 void TargetPool::unqueue(Waiter& waiter) {
   waiter.key_hook.unlink();
   waiter.all_hook.unlink();
+  if (waiter.key->waiters.empty()) waiter.key->waiting_hook.unlink();
   --waiter.key->waiting_count;
   --waiting_;
   waiter.key = nullptr;
@@ -106,14 +108,17 @@ Waiter* TargetPool::release(Server& server, TimePoint now, Actions& actions) {
   return nullptr;
 }
 
-// Another key that should get this connection's place: it waits, cannot grow, and its first waiter came clearly
-// before this key's.
+// Another key that should get this connection's place: it waits, may open one and cannot grow, and its first waiter
+// came clearly before this key's. Of several the one that has waited longest.
 KeyPool* TargetPool::underserved(const KeyPool& than) {
-  if (total_ < limits_.max_connections || all_waiters_.empty()) return nullptr;
-  auto& oldest = all_waiters_.front();
-  if (oldest.key == &than || !wants_connection(*oldest.key)) return nullptr;
-  if (than.waiters.empty()) return oldest.key;
-  return oldest.since + kUnfairness < than.waiters.front().since ? oldest.key : nullptr;
+  if (total_ < limits_.max_connections) return nullptr;
+  KeyPool* longest = nullptr;
+  for (auto& key : waiting_keys_) {
+    if (&key == &than || !wants_connection(key)) continue;
+    if (longest == nullptr || key.waiters.front().since < longest->waiters.front().since) longest = &key;
+  }
+  if (longest == nullptr || than.waiters.empty()) return longest;
+  return longest->waiters.front().since + kUnfairness < than.waiters.front().since ? longest : nullptr;
 }
 
 Waiter* TargetPool::hand_over(Server& server) {

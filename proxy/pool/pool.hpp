@@ -54,6 +54,7 @@ using List = boost::intrusive::list<T, boost::intrusive::member_hook<T, hooks::M
 struct KeyPool {
   TargetPool* target = nullptr;
   std::string key;
+  hooks::Member waiting_hook;        // linked while anybody waits
   List<Server, &Server::hook> idle;  // most recently used first
   List<Waiter, &Waiter::key_hook> waiters;
   std::uint32_t idle_count = 0;
@@ -144,6 +145,7 @@ class TargetPool {
   Limits limits_;
   std::map<std::string, std::unique_ptr<KeyPool>> keys_;
   List<Waiter, &Waiter::all_hook> all_waiters_;
+  List<KeyPool, &KeyPool::waiting_hook> waiting_keys_;
   std::uint32_t total_ = 0;
   std::uint32_t idle_ = 0;
   std::uint32_t connecting_ = 0;

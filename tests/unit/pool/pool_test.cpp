@@ -100,6 +100,29 @@ TEST_F(PoolTest, ABusyKeyGivesWayToOneThatWaitedLonger) {
   pool.cancel(wb);
 }
 
+// The one that has waited longest may not open any now: that must not hide the next.
+TEST_F(PoolTest, ASuspendedKeyDoesNotHideAnotherThatWaits) {
+  pool.set_limits({.max_connections = 1, .max_idle = 1}, actions);
+  auto& a = pool.key("a");
+  auto& b = pool.key("b");
+  auto& c = pool.key("c");
+  Waiter w1, wb, wc, wa;
+  pool.acquire(a, w1, now, actions);
+  auto& server = open(a);
+  actions.clear();
+  pool.acquire(b, wb, now, actions);
+  pool.suspend(b);
+  now += milliseconds(1);
+  pool.acquire(c, wc, now, actions);
+  now += milliseconds(60);
+  pool.acquire(a, wa, now, actions);
+  EXPECT_TRUE(actions.empty());
+  EXPECT_EQ(pool.release(server, now, actions), nullptr);
+  EXPECT_EQ(actions.close, std::vector<Server*>{&server});
+  EXPECT_EQ(actions.open, std::vector<KeyPool*>{&c});
+  for (auto waiter : {&wa, &wb, &wc}) pool.cancel(*waiter);
+}
+
 TEST_F(PoolTest, ALoweredLimitIsReachedAsConnectionsComeBack) {
   auto& key = pool.key("a");
   Waiter w1, w2;
