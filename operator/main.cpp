@@ -118,7 +118,7 @@ int run(const Flags& flags) {
   options.server_names = flags.server_names;
   options.software_version = metrics::build_version();
   const SystemClock clock;
-  manifest_mode::Operator op(std::move(options), source::probe_database, clock);
+  manifest_mode::Operator op(std::move(options), source::database_prober(), clock);
 
   const std::vector<manifest::Diagnostic> diagnostics = op.load();
   for (const manifest::Diagnostic& each : diagnostics) std::fprintf(stderr, "%s\n", manifest::to_text(each).c_str());

@@ -169,7 +169,7 @@ int run(const Flags& flags) {
       }
     };
     configuration.manifests =
-        std::make_unique<source::ManifestSource>(options, source::probe_database, changed, registry, clock);
+        std::make_unique<source::ManifestSource>(options, source::database_prober(), changed, registry, clock);
     const auto diagnostics = configuration.manifests->load();
     for (const auto& each : diagnostics) std::fprintf(stderr, "%s\n", manifest::to_text(each).c_str());
     if (manifest::has_errors(diagnostics)) return kBadInput;

@@ -50,14 +50,15 @@ std::uint32_t to_number(const std::string& text) {
 
 class Probe {
  public:
-  Probe(const std::string& host, const config::ServerTls& tls, const Secret& password,
+  Probe(const std::string& host, const config::ServerTls& tls, const Secret& password, ScramKeyCache& keys,
         std::chrono::milliseconds timeout)
-      : host_(host), tls_(tls), password_(password), connection_(timeout) {}
+      : host_(host), tls_(tls), password_(password), keys_(keys), connection_(timeout) {}
 
   ProbeOutcome run(std::uint16_t port, LoginOptions options) {
     if (!connection_.connect(host_, port)) return connection_failed();
+    const std::string user = options.user;
     Login login(std::move(options));
-    if (!log_in(login)) return outcome_;
+    if (!log_in(login, user)) return outcome_;
     for (const auto& [name, value] : login.parameters())
       if (name == "server_version") outcome_.server_version = value;
     if (ask()) {
@@ -82,7 +83,7 @@ class Probe {
     return false;
   }
 
-  bool log_in(Login& login) {
+  bool log_in(Login& login, const std::string& user) {
     std::string out;
     Want want = login.start(out);
     for (;;) {
@@ -102,7 +103,7 @@ class Probe {
           break;
         case Want::kDeriveKeys: {
           const auto& challenge = login.scram_challenge();
-          want = login.keys_derived(auth::derive_scram_keys(password_, challenge.salt, challenge.iterations), out);
+          want = login.keys_derived(keys_.keys(user, password_, challenge.salt, challenge.iterations), out);
           break;
         }
         case Want::kDone:
@@ -166,6 +167,7 @@ class Probe {
   const std::string& host_;
   const config::ServerTls& tls_;
   const Secret& password_;
+  ScramKeyCache& keys_;
   BlockingConnection connection_;
   ProbeOutcome outcome_;
   std::string input_;
@@ -175,7 +177,8 @@ class Probe {
 }  // namespace
 
 ProbeOutcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
-                   const Secret& password, const std::string& database, std::chrono::milliseconds timeout) {
+                   const Secret& password, ScramKeyCache& keys, const std::string& database,
+                   std::chrono::milliseconds timeout) {
   LoginOptions options;
   options.user = user;
   options.database = database;
@@ -183,7 +186,7 @@ ProbeOutcome probe(const std::string& host, std::uint16_t port, const config::Se
   options.password = password;
   options.tls = tls.mode;
   options.unix_socket = !host.empty() && host[0] == '/';
-  return Probe(host, tls, password, timeout).run(port, std::move(options));
+  return Probe(host, tls, password, keys, timeout).run(port, std::move(options));
 }
 
 }  // namespace dbproxy::backend

@@ -1,14 +1,15 @@
 // probe: logs in to one PostgreSQL server as a client would, asks who it is, and leaves.
 //
-// Blocks for at most `timeout`, apart from looking up the name; any thread, several at once. The log-in derives SCRAM
-// keys (milliseconds of CPU) each time. Every name in its questions is qualified, so that no search_path of the
-// database can answer them. The process must ignore SIGPIPE.
+// Blocks for at most `timeout`, apart from looking up the name; any thread, several at once. SCRAM keys (milliseconds
+// of CPU) are derived when `keys` does not have them yet. Every name in its questions is qualified, so that no
+// search_path of the database can answer them. The process must ignore SIGPIPE.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <string>
 
+#include "proxy/backend/scram_key_cache.hpp"
 #include "proxy/base/secret.hpp"
 #include "proxy/config/snapshot.hpp"
 
@@ -30,7 +31,7 @@ struct ProbeOutcome {
 };
 
 ProbeOutcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
-                   const Secret& password, const std::string& database = "postgres",
+                   const Secret& password, ScramKeyCache& keys, const std::string& database = "postgres",
                    std::chrono::milliseconds timeout = std::chrono::milliseconds(2000));
 
 }  // namespace dbproxy::backend

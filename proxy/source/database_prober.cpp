@@ -4,9 +4,11 @@
 
 namespace dbproxy::source {
 
-topology::ProbeResult probe_database(const topology::ProbeRequest& request) {
+namespace {
+
+topology::ProbeResult ask(const topology::ProbeRequest& request, backend::ScramKeyCache& keys) {
   backend::ProbeOutcome outcome = backend::probe(request.host, request.port, request.tls, request.user,
-                                                 request.password, "postgres", request.timeout);
+                                                 request.password, keys, "postgres", request.timeout);
   topology::ProbeResult result;
   result.ok = outcome.ok;
   result.reason = outcome.reason;
@@ -17,6 +19,13 @@ topology::ProbeResult probe_database(const topology::ProbeRequest& request) {
   result.lag_seconds = outcome.lag_seconds;
   result.system_identifier = std::move(outcome.system_identifier);
   return result;
+}
+
+}  // namespace
+
+topology::Prober database_prober() {
+  auto keys = std::make_shared<backend::ScramKeyCache>();
+  return [keys](const topology::ProbeRequest& request) { return ask(request, *keys); };
 }
 
 }  // namespace dbproxy::source

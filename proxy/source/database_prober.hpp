@@ -5,7 +5,7 @@
 
 namespace dbproxy::source {
 
-// Blocks as topology::Prober says; safe from any thread.
-topology::ProbeResult probe_database(const topology::ProbeRequest& request);
+// Blocks as topology::Prober says; safe from any thread. Keeps the SCRAM keys that it derived for as long as it lives.
+topology::Prober database_prober();
 
 }  // namespace dbproxy::source
