@@ -1,4 +1,4 @@
-// Offload: a thread or two for what would stall the event loop: name look-ups, key derivation.
+// Offload: a few threads for what would stall the event loop.
 //
 // `work` runs on the offload thread, then what it returned runs on the loop's thread. The loop must outlive this.
 #pragma once

@@ -20,6 +20,7 @@ std::string random_text(const auth::RandomBytes& random, std::size_t bytes) {
 Context::Context(const Clock& clock, ServiceOptions service_options)
     : loop(clock),
       offload(loop),
+      resolver(loop),
       options(std::move(service_options)),
       random(auth::system_random()),
       process_secret(random_text(random, 32)),

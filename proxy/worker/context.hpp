@@ -9,6 +9,7 @@
 #include "proxy/auth/random.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/offload.hpp"
+#include "proxy/net/resolver.hpp"
 #include "proxy/session/postgres/output.hpp"
 #include "proxy/session/postgres/settings.hpp"
 #include "proxy/session/postgres/statement.hpp"
@@ -25,7 +26,8 @@ struct Context {
   Context(const Clock& clock, ServiceOptions service_options);
 
   net::Loop loop;
-  net::Offload offload;
+  net::Offload offload;  // key derivation: CPU only, so that nothing there waits for somebody else's machine
+  net::Resolver resolver;
   ServiceOptions options;
   auth::RandomBytes random;
   std::string process_secret;  // for the mock keys of users that do not exist

@@ -32,18 +32,15 @@ void ServerConnection::connect() {
     return;
   }
   std::weak_ptr<int> alive = alive_;
-  context_.offload.run([this, alive, host = to.host, port = to.port]() -> net::Offload::Done {
-    std::string error;
-    auto found = net::resolve(host, port, error);
-    return [this, alive, found = std::move(found), error = std::move(error)]() mutable {
-      if (alive.expired() || state_ != State::kResolving) return;
-      if (found.empty()) {
-        fail(config::HealthReason::kUnreachable, "cannot resolve " + target_.description().host + ": " + error);
-      } else {
-        start_on(std::move(found));
-      }
-    };
-  });
+  context_.resolver.look_up(
+      to.host, to.port, [this, alive](const std::vector<net::Address>& found, const std::string& error) {
+        if (alive.expired() || state_ != State::kResolving) return;
+        if (found.empty()) {
+          fail(config::HealthReason::kUnreachable, "cannot resolve " + target_.description().host + ": " + error);
+        } else {
+          start_on(found);
+        }
+      });
 }
 
 void ServerConnection::start_on(std::vector<net::Address> addresses) {
