@@ -212,6 +212,7 @@ void ProxyRuntime::tick() {
     }
     target->tick();
   }
+  for (const auto& target : leaving_) target->check_peers();
   std::erase_if(leaving_, [](const auto& target) { return target->unused(); });
   std::erase_if(keys_, [](const auto& item) { return item.second.use_count() == 1; });
   std::erase_if(catalogs_, [](const auto& item) { return item.second.use_count() == 1; });

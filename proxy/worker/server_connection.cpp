@@ -9,7 +9,6 @@ namespace dbproxy::worker {
 namespace {
 
 constexpr Duration kCleanTimeout = std::chrono::seconds(15);
-constexpr std::chrono::milliseconds kSilence{15'000};
 // Reads per event before other connections get their turn.
 constexpr int kReadsPerTurn = 8;
 
@@ -184,7 +183,8 @@ bool ServerConnection::send(session::Output& output) {
 }
 
 void ServerConnection::check_peer() {
-  if (channel_.stream().open() && net::silent_for(channel_.stream().fd(), kSilence)) lose("the server does not answer");
+  auto silence = context_.options.server_silence;
+  if (channel_.stream().open() && net::silent_for(channel_.stream().fd(), silence)) lose("the server does not answer");
 }
 
 void ServerConnection::read_ready() {

@@ -62,10 +62,10 @@ struct Service::Impl {
     for (auto& proxy : removed) proxy->tick();
     std::erase_if(removed, [](const auto& proxy) { return proxy->empty(); });
     if (draining && !drained) {
-      bool empty = true;
+      bool empty = removed.empty();
       for (auto& [name, proxy] : proxies) empty = empty && proxy->empty();
       if (empty) {
-        for (auto& [name, proxy] : proxies) proxy->drain(true);
+        end_all();
         drained = true;
         drain_timer.disarm();
         log::info("drain", "no client is left");
@@ -76,6 +76,11 @@ struct Service::Impl {
 
   void end_drain() {
     log::info("drain", "time is over: idle clients are ended");
+    end_all();
+  }
+
+  void end_all() {
+    ended = true;
     for (auto& [name, proxy] : proxies) proxy->drain(true);
   }
 
@@ -107,6 +112,7 @@ struct Service::Impl {
   std::function<void(const TargetObservation&)> sink;
   std::map<std::string, std::unique_ptr<ProxyRuntime>> proxies;
   std::vector<std::unique_ptr<ProxyRuntime>> removed;
+  bool ended = false;  // the drain is over: nothing is opened any more
   net::Timer tick;
   net::Timer drain_timer;
   std::atomic<bool> draining{false};
@@ -144,6 +150,7 @@ std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
     bool fresh = it == impl_->proxies.end();
     if (fresh) {
       auto made = std::make_unique<ProxyRuntime>(impl_->context, impl_->registry, prepared, impl_->sink);
+      if (impl_->ended) made->drain(true);
       it = impl_->proxies.emplace(name, std::move(made)).first;
     }
     auto refusal = it->second->apply(std::move(prepared));

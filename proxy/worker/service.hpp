@@ -25,6 +25,8 @@ struct ServiceOptions {
   std::string default_application_name;    // for clients that set none; empty: nothing is added
   bool read_catalog = true;                // of each database, for functions that change session state
   std::string server_label;                // "namespace/pod" or the identity, for log lines
+  // After which a server that acknowledges nothing counts as vanished. Only tests have another.
+  std::chrono::milliseconds server_silence{15'000};
 };
 
 // What clients are shown when they ask for TLS. Both PEM; the certificate may be followed by its issuers.

@@ -13,7 +13,6 @@ namespace {
 constexpr Duration kFirstBackOff = std::chrono::milliseconds(100);
 constexpr Duration kLongestBackOff = std::chrono::seconds(1);
 constexpr Duration kRefusedFor = std::chrono::seconds(1);
-constexpr Duration kCheckPeersEvery = std::chrono::seconds(5);
 
 }  // namespace
 
@@ -205,14 +204,7 @@ void Target::tick() {
   perform(actions);
   forget_unused_keys();
 
-  if (now - peers_checked_ >= kCheckPeersEvery) {
-    peers_checked_ = now;
-    std::vector<ServerConnection*> active;
-    for (const auto& [server, owner] : servers_) {
-      if (server->pool::Server::state == pool::Server::State::kActive) active.push_back(server);
-    }
-    for (auto server : active) server->check_peer();
-  }
+  check_peers();
 
   std::uint32_t pinned = 0;
   std::uint32_t active = 0;
@@ -229,6 +221,17 @@ void Target::tick() {
   stats_.connecting->set(pool_.connecting());
   stats_.limit->set(pool_.limits().max_connections);
   stats_.available->set(usable() ? 1 : 0);
+}
+
+void Target::check_peers() {
+  auto now = context_.loop.now();
+  if (now - peers_checked_ < context_.options.server_silence / 3) return;
+  peers_checked_ = now;
+  std::vector<ServerConnection*> active;
+  for (const auto& [server, owner] : servers_) {
+    if (server->pool::Server::state == pool::Server::State::kActive) active.push_back(server);
+  }
+  for (auto server : active) server->check_peer();
 }
 
 void Target::close_idle() {

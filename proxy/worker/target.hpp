@@ -56,7 +56,8 @@ class Target {
   // It ended after it was ready.
   void lost(ServerConnection& server);
 
-  void tick();  // four times a second
+  void tick();         // four times a second
+  void check_peers();  // likewise, where there is no tick() any more: ends connections whose server has vanished
   void close_idle();
   void require_current_credentials();
   // Ends everything; waiting clients are told `error`.

@@ -1,4 +1,5 @@
 // New snapshots while clients are at work, and the end of a DBProxy.
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -170,6 +171,29 @@ TEST_F(Apply, ATargetIsReplaced) {
   EXPECT_NE(registry_.text().find("dbproxy_target_available"), std::string::npos);
 }
 
+// A server that is gone without a word: its kernel drops all that comes, so nothing is acknowledged.
+TEST_F(Apply, AServerOfAReplacedTargetThatVanishesIsNoticed) {
+  service_ = std::make_unique<Service>(ServiceOptions{.read_catalog = false, .server_silence = std::chrono::seconds(1)},
+                                       registry_, clock_);
+  ASSERT_EQ(apply(), "");
+  auto busy = client();
+  server_.script();
+  busy.wire.send(query("BEGIN"));
+  auto server = server_.next();
+  ASSERT_TRUE(server);
+  ASSERT_TRUE(server->read());
+  server->send(complete("BEGIN") + ready('T'));
+  EXPECT_EQ(types(busy.wire.read_until('Z')), "CZ");
+  FakeServer other;
+  snapshot_.targets[0].port = other.port();
+  ASSERT_EQ(apply(), "");
+  sock_filter drop{BPF_RET | BPF_K, 0, 0, 0};
+  sock_fprog all{1, &drop};
+  ASSERT_EQ(setsockopt(server->fd(), SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all), 0);
+  EXPECT_EQ(first_error(busy.ask("SELECT 1")), "08006");
+  EXPECT_TRUE(busy.wire.at_end());
+}
+
 TEST_F(Apply, WhoWaitsForATargetThatIsReplacedGoesToTheNewOne) {
   FakeServer other;
   pool_of(1);
@@ -225,6 +249,35 @@ TEST_F(Apply, DrainsWithoutClients) {
   EXPECT_TRUE(refused(port_));
   EXPECT_EQ(apply(), "");  // a configuration that comes too late opens nothing again
   EXPECT_TRUE(refused(port_));
+  snapshot_.name = "another";  // nor one of a DBProxy that was never there
+  snapshot_.endpoints[0].port = free_port();
+  EXPECT_EQ(apply(), "");
+  EXPECT_TRUE(refused(snapshot_.endpoints[0].port));
+}
+
+TEST_F(Apply, DrainsClientsOfARemovedProxyToo) {
+  auto busy = client();
+  busy.ask("BEGIN");
+  service_->remove("default/shop");
+  service_->drain(std::chrono::seconds(60));
+  // Another one's gauges, taken in the same round, show when it has looked; row() ends after that round.
+  snapshot_.name = "another";
+  port_ = snapshot_.endpoints[0].port = free_port();
+  ASSERT_EQ(apply(), "");
+  auto idle = [&](int n) {
+    return registry_.text().find("dbproxy_client_connections{proxy=\"default/another\",state=\"idle\"} " +
+                                 std::to_string(n) + "\n") != std::string::npos;
+  };
+  auto other = client();
+  ASSERT_TRUE(eventually([&] { return idle(1); }));
+  other.wire.close();
+  ASSERT_TRUE(eventually([&] { return idle(0); }));
+  row();
+  EXPECT_FALSE(service_->drained());
+  EXPECT_EQ(types(busy.ask("COMMIT")), "CZ");
+  EXPECT_EQ(first_error(busy.wire.read_until('Z')), "57P01");
+  busy.wire.close();
+  EXPECT_TRUE(eventually([&] { return service_->drained(); }));
 }
 
 TEST_F(Apply, DrainsWithClients) {
