@@ -12,9 +12,9 @@ POSTGRES_18 = TESTBED / "postgresql-18"
 
 def binary(name: str) -> Path:
     """dbproxy, dbproxy-operator or dbproxyctl."""
-    return Path(os.environ.get("DBPROXY_BIN", BUILD / "dev" / "bin")) / name
+    return Path(os.environ.get("DBPROXY_BIN", BUILD / "dev" / "bin")).resolve() / name
 
 
 def release_binary(name: str) -> Path:
     """The same as shipped: for tests that measure."""
-    return Path(os.environ.get("DBPROXY_RELEASE_BIN", BUILD / "release" / "bin")) / name
+    return Path(os.environ.get("DBPROXY_RELEASE_BIN", BUILD / "release" / "bin")).resolve() / name
