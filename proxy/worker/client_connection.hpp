@@ -40,6 +40,8 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void server_ready();
   // The server connection is gone. `forwarded`: the client has seen the server's own last words.
   void server_lost(std::string_view why, bool forwarded);
+  // The same, because the server does not take this client's settings: `error` is an ErrorResponse.
+  void settings_refused(const std::string& error);
   // From the server pump. False: the client is gone.
   bool send(session::Output& output);
   bool has_unsent() const { return channel_.has_unsent(); }

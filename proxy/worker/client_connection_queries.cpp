@@ -223,6 +223,11 @@ void ClientConnection::server_lost(std::string_view why, bool forwarded) {
   finish(client_error("FATAL", "08006", "the connection to the database was lost: " + std::string(why)));
 }
 
+void ClientConnection::settings_refused(const std::string& error) {
+  server_ = nullptr;
+  finish(error);
+}
+
 void ClientConnection::count_pins() {
   auto pins = session_->pins();
   auto added = pins & ~pins_seen_;

@@ -216,6 +216,7 @@ void ServerConnection::read_ready() {
     } else if (consumed < bytes.size()) {
       in_.assign(bytes.substr(consumed));
     }
+    if (verdict == session::postgres::ServerVerdict::kReplayFailed) return replay_failed();
     if (verdict == session::postgres::ServerVerdict::kProtocolError) return lose("the server broke the protocol");
     after_ready();
     if (state_ == State::kClosed) return;
@@ -237,6 +238,11 @@ void ServerConnection::after_ready() {
               {{"proxy", proxy_.name()}, {"target", target_.description().id}, {"sqlstate", events.fatal_sqlstate}});
     if (client_ == nullptr && state_ == State::kReady) return lose("the server ended it");
   }
+  if (cancel_after_replay_ && !session_->replaying()) {
+    cancel_after_replay_ = false;
+    if (!session_->quiet()) cancel();
+  }
+  if (client_ != nullptr && client_->session() != nullptr && client_->session()->held()) client_->resume();
   if (events.rows_ready) catalog_read();
   if (session_->owes_ready() && !session_->reading_rows()) catalog_or_ready();
   if (state_ == State::kCleaning) {
@@ -269,7 +275,24 @@ void ServerConnection::after_ready() {
   }
 }
 
+// Its client's settings are not in force, so nothing that it asks may run here; the server has refused what it had
+// already. Neither is the connection worth keeping: nobody knows what it refuses next.
+void ServerConnection::replay_failed() {
+  if (client_ == nullptr) return lose("it could not be cleaned");
+  proxy_.stats().replay_failures->add();
+  log::warn("session", "settings refused by the server",
+            {{"proxy", proxy_.name()}, {"target", target_.description().id}, {"user", key_->user}});
+  auto client = std::exchange(client_, nullptr);
+  close();
+  client->settings_refused(session_->replay_error());
+  target_.lost(*this);
+}
+
 void ServerConnection::cancel() {
+  if (session_->replaying()) {  // not the settings: what is asked behind them
+    cancel_after_replay_ = true;
+    return;
+  }
   ++cancels_in_flight_;
   proxy_.passed_on_cancel();
   std::weak_ptr<int> alive = alive_;

@@ -56,7 +56,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
 
   // Asks the server to cancel what runs now. Until that is done, the connection goes to no other client.
   void cancel();
-  bool cancelling() const { return cancels_in_flight_ > 0; }
+  bool cancelling() const { return cancels_in_flight_ > 0 || cancel_after_replay_; }
   // RESET ALL or DISCARD ALL ran since it was attached.
   bool was_reset() const { return needs_init_; }
   // Says good-bye to the server and ends. The pool has forgotten it already.
@@ -94,6 +94,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void catalog_read();
   void catalog_or_ready();
   void clean();
+  void replay_failed();
   void fail(config::HealthReason reason, std::string words, std::string error = {});
   void lose(std::string_view why);
 
@@ -111,6 +112,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   std::uint32_t process_id_ = 0;
   std::string cancel_key_;
   std::uint32_t cancels_in_flight_ = 0;
+  bool cancel_after_replay_ = false;
   std::shared_ptr<Catalog> catalog_;
   int catalog_failures_ = 0;  // in a row, of readings that a change of the catalogue asked for
   std::uint32_t pins_to_discard_ = 0;

@@ -51,6 +51,8 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy) {
   server_login_failures = counter("dbproxy_server_login_failures_total", "Log-ins that a server refused.");
   settings_replayed =
       counter("dbproxy_settings_replayed_total", "Times that a client's settings were restored on a server.");
+  replay_failures =
+      counter("dbproxy_settings_replay_failures_total", "Clients ended because a server refused their settings.");
   borrow_seconds =
       &registry.histogram("dbproxy_borrow_seconds", "Time from asking for a server connection to having it.", base);
   query_seconds =

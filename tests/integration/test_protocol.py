@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from support import paths, wire
+from support.postgres import PASSWORDS
 from support.wire import SYNC, bind, close, describe, execute, parse, query
 
 
@@ -253,3 +254,24 @@ def test_function_call_message(bed):
     client.send(wire.message(b"F", oid.to_bytes(4, "big") + b"\0\1\0\1" + b"\0\2" + arguments + b"\0\1"))
     answer = client.until_ready()
     assert kinds(answer) == "V" and answer[0][1][-4:] == (42).to_bytes(4, "big")
+
+
+@pytest.mark.parametrize("behind", [
+    query("INSERT INTO guarded VALUES (1)"), query("BEGIN"), query("CALL guarded_insert()"), query("SHOW search_path"),
+    parse("", "INSERT INTO guarded VALUES (1)") + bind("", "") + execute() + SYNC,
+], ids=["insert", "begin", "call", "show", "extended"])
+def test_what_guards_the_replay_of_settings(bed, behind):
+    """A request that is sent behind a replay that fails is refused by the database itself, whatever it is: that is
+    what dbproxy counts on (ServerSession::replay). So this asks the database, not the sidecar."""
+    bed.writer.sql("CREATE TABLE guarded (i int); CREATE PROCEDURE guarded_insert() LANGUAGE sql AS 'INSERT INTO"
+                   " guarded VALUES (1)'; GRANT INSERT ON guarded TO app", "orders")
+    try:
+        with wire.Client(bed.writer.host, bed.writer.port).login("app", PASSWORDS["app"], "orders") as client:
+            client.send(query("BEGIN; SELECT pg_catalog.set_config(E'TimeZone', E'nowhere', false); COMMIT") + behind)
+            for sqlstate in ("22023", "25P02"):
+                with pytest.raises(wire.ServerError) as caught:
+                    client.until_ready()
+                assert (caught.value.sqlstate, client.status) == (sqlstate, "E")
+        assert bed.writer.sql("SELECT count(*) FROM guarded", "orders") == "0"
+    finally:
+        bed.writer.sql("DROP PROCEDURE guarded_insert; DROP TABLE guarded", "orders")

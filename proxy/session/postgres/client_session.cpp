@@ -1,6 +1,6 @@
 #include "proxy/session/postgres/client_session.hpp"
 
-#include "proxy/session/postgres/tokenizer.hpp"
+#include "proxy/session/postgres/replay_guard.hpp"
 #include "proxy/wire/postgres/messages.hpp"
 #include "proxy/wire/postgres/reader.hpp"
 
@@ -26,6 +26,7 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
                                   Output& to_server, Output& to_client, const ClientOptions& options) {
   consumed = 0;
   needed_ = 0;
+  held_ = false;
   Step step{server, to_server, to_client, options};
   while (true) {
     auto rest = bytes.substr(consumed);
@@ -209,6 +210,7 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   auto text = whole.substr(wire::kHeaderSize);
   if (text.empty() || text.back() != '\0') return refuse("08P01", "invalid string in message");
   text = text.substr(0, text.find('\0'));
+  if (hold(step, text)) return ClientVerdict::kWait;
   auto verdict = classify(text, classify_options(step));
   // What the text's first statement makes, its second may use: no HazardSet knows it.
   if (verdict.may_report_catalog_change && verdict.statement_count > 1) verdict.pins |= bit(PinReason::kOpaque);
@@ -233,6 +235,7 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   auto text = reader.cstring();
   auto types = reader.bytes(std::size_t{reader.u16()} * 4);
   if (!reader.ok() || !reader.rest().empty()) return refuse("08P01", "invalid message format: Parse");
+  if (hold(step, text)) return ClientVerdict::kWait;
   auto& server = *step.server;
   auto statement = cache_->intern(text, types, classify_options(step));
   server.sync_pending_ = true;
@@ -298,6 +301,13 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
   }
   auto& server = *step.server;
   if (server.copy_in_) return refuse("08P01", "unexpected message during COPY from the client");
+  if (server.replaying()) {
+    auto named = names_.find(name);
+    const auto& bound = name.empty()            ? unnamed_.current
+                        : named != names_.end() ? named->second.current
+                                                : StatementPtr();
+    if (hold(step, bound ? bound->text() : "end")) return ClientVerdict::kWait;
+  }
   server.sync_pending_ = true;
   ++queries_;
 
@@ -426,7 +436,12 @@ void ClientSession::attached(ServerSession& server, Output& to_server, Output& t
     settings_ = server.interner_->with(settings_, name, value);
   }
   auto sql = replay_sql(*server.settings_, *settings_);
-  if (!sql.empty()) server.query(sql, to_server);
+  if (!sql.empty()) server.replay(sql, to_server);
+}
+
+bool ClientSession::hold(const Step& step, std::string_view text) {
+  held_ = step.server->replaying() && may_end_transaction(text);
+  return held_;
 }
 
 void ClientSession::restore(SettingsInterner& interner, std::string_view name, std::string_view value,

@@ -57,7 +57,11 @@ class ClientSession {
   bool in_mid_message() const { return body_left_ > 0 && body_forward_; }
 
   // Whether the server connection may go to another client now.
-  bool can_release(const ServerSession& server) const { return server.idle() && pins_ == 0 && !in_mid_message(); }
+  bool can_release(const ServerSession& server) const {
+    return server.idle() && pins_ == 0 && !in_mid_message() && !held_;
+  }
+  // kWait was said because of what is at the front of its bytes: call feed() again when replaying() is over.
+  bool held() const { return held_; }
 
   std::uint32_t pins() const { return pins_; }
   void pin(std::uint32_t reasons) { pins_ |= reasons; }
@@ -110,6 +114,8 @@ class ClientSession {
   void answer(Step& step, char type, NamedStatement* slot, StatementPtr previous);
   bool use_unnamed(Step& step);
 
+  // What may end a transaction waits for the replay before it.
+  bool hold(const Step& step, std::string_view text);
   void note(const Verdict& verdict, std::string_view text, const Step& step);
   ClassifyOptions classify_options(const Step& step) const;
   void prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server);
@@ -130,6 +136,7 @@ class ClientSession {
   std::size_t body_left_ = 0;
   bool body_forward_ = false;
   bool execute_sets_ = false;    // a bound statement sets what is tracked
+  bool held_ = false;            // until a replay of settings is answered
   bool wait_for_quiet_ = false;  // nothing more is used until the server has answered everything
   enum class Rejecting : std::uint8_t { kNo, kNext, kUntilSync } rejecting_ = Rejecting::kNo;
   std::size_t needed_ = 0;

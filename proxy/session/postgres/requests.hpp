@@ -32,6 +32,7 @@ enum class ErrorText : std::uint8_t { kAsIs, kStatementExists, kNoUnnamedStateme
 struct Request {
   RequestKind kind = RequestKind::kQuery;
   bool hidden = false;             // the client never asked for it: its answer is dropped
+  bool replays = false;            // hidden, and the settings of the client whose requests follow
   bool keeps_rows = false;         // hidden, and its rows are for the proxy
   bool settings_expected = false;  // the text was seen to hold a SET, so that the tag tells nothing new
   char answer = 0;                 // kLocal

@@ -42,6 +42,7 @@ ServerVerdict ServerSession::feed(std::string_view bytes, std::size_t& consumed,
     bool forward = true;
     bool was_local = false;
     if (!message(frame.type, whole, client, out, forward)) return ServerVerdict::kProtocolError;
+    if (!replay_error_.empty()) return ServerVerdict::kReplayFailed;
     if (forward && client != nullptr) out.ref(whole);
     consumed += frame.size;
     if (!requests_.empty())
@@ -118,6 +119,7 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool&
   if (kind != RequestKind::kQuery && kind != RequestKind::kSync && kind != RequestKind::kFunctionCall) return false;
   forward = !requests_.front().hidden;
   bool kept_rows = requests_.front().keeps_rows;
+  if (requests_.front().replays) replaying_ = false;
   settle(requests_.front(), client);
   requests_.pop();
   transaction_status_ = body[0];
@@ -212,7 +214,14 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
   if (requests_.empty()) return true;  // FATAL out of the blue
   auto& front = requests_.front();
   if (front.kind == RequestKind::kQuery || front.kind == RequestKind::kFunctionCall) {
-    if (front.keeps_rows) {
+    if (front.replays) {
+      wire::error_response(replay_error_,
+                           {.severity = "FATAL",
+                            .sqlstate = fields.sqlstate,
+                            .message = "this session\'s settings cannot be put in force on a server connection: " +
+                                       std::string(fields.message),
+                            .hint = "What was asked has not been carried out. Connect again."});
+    } else if (front.keeps_rows) {
       rows_.failed = true;
       rows_.error = std::string(fields.sqlstate) + ": " + std::string(fields.message);
     } else if (front.hidden) {
@@ -313,6 +322,15 @@ void ServerSession::query(std::string_view sql, Output& to_server) {
   requests_.push(RequestKind::kQuery).hidden = true;
   unnamed_.reset();
   wire::query(to_server.own(), sql);
+}
+
+void ServerSession::replay(std::string_view sql, Output& to_server) {
+  std::string block = "BEGIN; ";
+  block += sql;
+  block += "; COMMIT";
+  query(block, to_server);
+  requests_.back().replays = true;
+  replaying_ = true;
 }
 
 void ServerSession::query_rows(std::string_view sql, Output& to_server) {

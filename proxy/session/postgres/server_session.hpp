@@ -23,6 +23,7 @@ inline constexpr std::size_t kMaxServerMessage = 4u << 20;
 enum class ServerVerdict {
   kMore,           // all that could be used was used
   kReady,          // ReadyForQuery, and nothing is outstanding
+  kReplayFailed,   // see replay(): what the client asked has not run, and what follows must not be read
   kProtocolError,  // the server broke the protocol: the connection is of no more use
 };
 
@@ -52,7 +53,13 @@ class ServerSession {
 
   // Queries of the proxy's own; the answers are hidden.
   void query(std::string_view sql, Output& to_server);
-  // The same, and its rows are kept. One at a time. That it failed is told by take_rows(), not by
+  // The settings of the client whose requests follow in the same write; nothing else may be outstanding. They are one
+  // transaction block: if it fails, the server refuses what follows (replay_guard.hpp), feed() says kReplayFailed, and
+  // the connection is to be closed: its client gets replay_error(), an ErrorResponse.
+  void replay(std::string_view sql, Output& to_server);
+  bool replaying() const { return replaying_; }  // not answered yet
+  const std::string& replay_error() const { return replay_error_; }
+  // The same as query(), and its rows are kept. One at a time. That it failed is told by take_rows(), not by
   // hidden_query_failed().
   void query_rows(std::string_view sql, Output& to_server);
   struct Rows {
@@ -127,6 +134,8 @@ class ServerSession {
   bool skipping_ = false;      // after an error the server ignores everything up to a Sync not sent yet
   bool copy_in_ = false;
   bool hidden_query_failed_ = false;
+  bool replaying_ = false;
+  std::string replay_error_;
   bool body_keep_ = false;
   bool reading_rows_ = false;
   std::uint64_t changes_ = 0, changes_read_ = 0, changes_known_ = 0;  // of the catalogue

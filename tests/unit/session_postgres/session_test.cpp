@@ -240,13 +240,13 @@ TEST_F(Script, ReportedSettingsFollowTheirClient) {
   client.detaching(server);
   Output to_server, to_client;
   other.attached(server, to_server, to_client);
-  EXPECT_EQ(shown(flat(to_server)), "Q(SELECT pg_catalog.set_config(E'application_name', E'a', false))");
+  EXPECT_EQ(shown(flat(to_server)), "Q(BEGIN; SELECT pg_catalog.set_config(E'application_name', E'a', false); COMMIT)");
   std::string back;
   wire::parameter_status(back, "application_name", "a");
   EXPECT_EQ(got(other, back + tag("SELECT 1") + z()), "");
   EXPECT_EQ(server.settings(), settings);
   client.attached(server, to_server, to_client);
-  EXPECT_EQ(shown(flat(to_server)), "Q(SELECT pg_catalog.set_config(E'application_name', E'b', false))");
+  EXPECT_EQ(shown(flat(to_server)), "Q(BEGIN; SELECT pg_catalog.set_config(E'application_name', E'b', false); COMMIT)");
 }
 
 TEST_F(Script, OtherStatePins) {

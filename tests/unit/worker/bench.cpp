@@ -41,7 +41,9 @@ void log_in(Client& client, const LoginAs& as, std::string_view early) {
   static std::mutex mutex;
   auto& wire = client.wire;
   std::string start;
-  pg::startup_message(start, 3 << 16, {{"user", as.user}, {"database", as.database}});
+  pg::Parameters parameters = {{"user", as.user}, {"database", as.database}};
+  if (!as.application_name.empty()) parameters.emplace_back("application_name", as.application_name);
+  pg::startup_message(start, 3 << 16, parameters);
   wire.send(start);
   auth::ScramClient scram(auth::make_scram_nonce(auth::system_random()));
   while (auto got = wire.read()) {

@@ -35,6 +35,7 @@ struct LoginAs {
   std::string user = "app";
   std::string password = "secret";
   std::string database = "shop";
+  std::string application_name = {};
 };
 // On a wire that may be anything. `early`: sent together with the last message of the log-in.
 void log_in(Client& client, const LoginAs& as = {}, std::string_view early = {});

@@ -156,6 +156,11 @@ void FakeServer::echo_loop(Wire& wire, std::uint32_t process_id) {
       continue;
     }
     if (skipping || type == 'H' || type == 'd' || type == 'c' || type == 'f') continue;
+    if (status == 'E' && (type == 'P' || type == 'B' || type == 'E')) {
+      skipping = true;
+      if (!wire.send(error("ERROR", "25P02"))) return;
+      continue;
+    }
     bool unknown = type == 'B' && got->body.find("none") != std::string::npos;
     if (unknown) {
       skipping = true;
@@ -173,6 +178,20 @@ void FakeServer::echo_loop(Wire& wire, std::uint32_t process_id) {
 
 bool FakeServer::answer(Wire& wire, std::uint32_t process_id, const std::string& text, char& status) {
   if (text == "DIE") return false;
+  if (status == 'E' && !text.starts_with("COMMIT") && text != "ROLLBACK") {
+    return wire.send(error("ERROR", "25P02") + ready(status));
+  }
+  if (text.starts_with("BEGIN; SELECT pg_catalog.set_config")) {
+    if (hold_settings) {
+      std::unique_lock lock(mutex_);
+      changed_.wait(lock, [&] { return stopping_ || !hold_settings; });
+    }
+    if (refuse_settings) {
+      status = 'E';
+      return wire.send(error("ERROR", "22023") + ready(status));
+    }
+    return wire.send(complete("BEGIN") + columns() + row("") + complete("SELECT 1") + complete("COMMIT") + ready());
+  }
   if (text == "BEGIN") status = 'T';
   if (text == "COMMIT" || text == "ROLLBACK") status = 'I';
   if (text == "BEGIN" || text == "COMMIT" || text == "ROLLBACK" || text == "DISCARD ALL") {
@@ -265,6 +284,12 @@ bool FakeServer::wait_until(const std::function<bool()>& holds) {
 void FakeServer::keep_cancels_open(bool keep) {
   std::lock_guard lock(mutex_);
   keep_cancels_open_ = keep;
+  changed_.notify_all();
+}
+
+void FakeServer::go_on_with_settings() {
+  std::lock_guard lock(mutex_);
+  hold_settings = false;
   changed_.notify_all();
 }
 

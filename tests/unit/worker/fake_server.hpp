@@ -5,7 +5,8 @@
 //
 // What echo mode understands: BEGIN, COMMIT, ROLLBACK, FAIL (an ERROR), HOLD (runs until it is cancelled or
 // release()d), BIG n (n MB of rows), COPY … (from the client, as PostgreSQL treats it), DIE (closes); for the rest one
-// row with the query's text. Extended-query messages get the answers that a statement without parameters gets.
+// row with the query's text. In a failed transaction everything but COMMIT and ROLLBACK is refused. Extended-query
+// messages get the answers that a statement without parameters gets.
 #pragma once
 
 #include <atomic>
@@ -46,8 +47,11 @@ class FakeServer {
   int open() const { return open_; }
   int cancels() const { return cancels_; }
   void keep_cancels_open(bool keep);
-  void release();                               // lets all HOLDs end
-  void drop_all();                              // closes every connection
+  void release();                          // lets all HOLDs end
+  void drop_all();                         // closes every connection
+  std::atomic<bool> hold_settings{false};  // … and is not answered until go_on_with_settings()
+  void go_on_with_settings();
+  std::atomic<bool> refuse_settings{false};     // every BEGIN; SELECT …set_config…; COMMIT is an error
   std::atomic<bool> refuse_connections{false};  // closes them before a byte
   std::atomic<std::uint64_t> row_bytes{0};
 
