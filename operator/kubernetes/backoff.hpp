@@ -1,5 +1,5 @@
-// Backoff: how long to wait after a failure. Doubles from `base` to `cap`, with a random part of its own size added, and
-// starts over after a quiet time. Pure: time and randomness are passed in. Not thread-safe.
+// Backoff: how long to wait after a failure. Doubles from `base` to `cap`, with a random part of its own size added,
+// and starts over after a quiet time. Pure: time and randomness are passed in. Not thread-safe.
 #pragma once
 
 #include <algorithm>

@@ -79,9 +79,9 @@ Failure failed(const Error& error, const char* doing) {
   }
   const bool malformed = error.category() == http::make_error_code(http::error::bad_method).category() &&
                          error != http::error::end_of_stream && error != http::error::partial_message;
-  const std::string words = error == http::error::end_of_stream      ? "the connection was closed"
+  const std::string words = error == http::error::end_of_stream     ? "the connection was closed"
                             : error == http::error::partial_message ? "the connection was closed in the middle"
-                                                                     : error.message();
+                                                                    : error.message();
   return {malformed ? Kind::kMalformed : Kind::kTransport, 0, "", std::string(doing) + ": " + words, std::nullopt};
 }
 
@@ -110,9 +110,9 @@ struct LineStream::Impl {
   Attachment attachment;  // goes before the transport does
   boost::beast::flat_buffer buffer;
   http::response_parser<http::buffer_body> parser;
-  std::string text;       // what has come and was not handed out
-  std::size_t begin = 0;  // of the next line in it
-  std::size_t looked = 0; // up to where there is no line's end
+  std::string text;        // what has come and was not handed out
+  std::size_t begin = 0;   // of the next line in it
+  std::size_t looked = 0;  // up to where there is no line's end
   std::vector<char> piece = std::vector<char>(kPiece);
 };
 

@@ -119,7 +119,8 @@ std::string take_user(const YAML::Node& user, const std::string& path, Config& o
              "certificate (kubectl create token NAME --duration 24h)";
     }
   }
-  if (!text(user, "username").empty()) return "its user has a username and password, which no API server takes any more";
+  if (!text(user, "username").empty())
+    return "its user has a username and password, which no API server takes any more";
   if (!text(user, "as").empty()) return "its user impersonates another, which is not supported";
   if (const std::string data = text(user, "client-certificate-data"); !data.empty()) {
     if (!decode_base64(data, out.certificate_pem)) return "its client-certificate-data is not base64";
@@ -182,9 +183,9 @@ ConfigOrError in_cluster(const std::function<std::string(const char*)>& environm
   }
   Config parsed;
   const bool v6 = out.config.host.find(':') != std::string::npos;
-  if (!parse_server("https://" + (v6 ? "[" + out.config.host + "]" : out.config.host) + ":" +
-                        (port.empty() ? "443" : port),
-                    parsed)) {
+  if (!parse_server(
+          "https://" + (v6 ? "[" + out.config.host + "]" : out.config.host) + ":" + (port.empty() ? "443" : port),
+          parsed)) {
     return wrong("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not an address: " + out.config.host + ":" +
                  port);
   }

@@ -14,10 +14,10 @@ using SteadyClock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr std::size_t kMaxWholeList = std::size_t{512} << 20;
-constexpr int kRestarts = 3;                       // of a list in pages whose continue token expired
-constexpr int kRefusedWatches = 3;                 // then what is known is not trusted any more
-constexpr std::chrono::seconds kOverdue{30};       // that a watch may live beyond its own end
-constexpr milliseconds kShort{1000};               // a watch that ends sooner, without an event, is a fault
+constexpr int kRestarts = 3;                  // of a list in pages whose continue token expired
+constexpr int kRefusedWatches = 3;            // then what is known is not trusted any more
+constexpr std::chrono::seconds kOverdue{30};  // that a watch may live beyond its own end
+constexpr milliseconds kShort{1000};          // a watch that ends sooner, without an event, is a fault
 
 std::mt19937_64& generator() {
   thread_local std::mt19937_64 engine{std::random_device{}()};
@@ -183,19 +183,17 @@ Failure Reflector::list_pages(std::size_t page_size) {
 
 Failure Reflector::watch(bool initial) {
   const auto spread = static_cast<double>((options_.watch_most - options_.watch_least).count());
-  const milliseconds lasts =
-      options_.watch_least + milliseconds(static_cast<std::int64_t>(spread * random_fraction()));
+  const milliseconds lasts = options_.watch_least + milliseconds(static_cast<std::int64_t>(spread * random_fraction()));
   Request request;
-  request.target =
-      path_of(options_.resource, options_.name_space) +
-      query_text({{"watch", "true"},
-                  {"allowWatchBookmarks", "true"},
-                  {"labelSelector", options_.label_selector},
-                  {"fieldSelector", options_.field_selector},
-                  {"sendInitialEvents", initial ? "true" : ""},
-                  {"resourceVersionMatch", initial ? "NotOlderThan" : ""},
-                  {"resourceVersion", initial ? "" : version_},
-                  {"timeoutSeconds", std::to_string(std::max<std::int64_t>(1, lasts.count() / 1000))}});
+  request.target = path_of(options_.resource, options_.name_space) +
+                   query_text({{"watch", "true"},
+                               {"allowWatchBookmarks", "true"},
+                               {"labelSelector", options_.label_selector},
+                               {"fieldSelector", options_.field_selector},
+                               {"sendInitialEvents", initial ? "true" : ""},
+                               {"resourceVersionMatch", initial ? "NotOlderThan" : ""},
+                               {"resourceVersion", initial ? "" : version_},
+                               {"timeoutSeconds", std::to_string(std::max<std::int64_t>(1, lasts.count() / 1000))}});
   if (options_.metadata_only) request.accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1";
   request.timeout = options_.request_timeout;
   Outcome<LineStream> stream = client_.open(request, &canceller_);

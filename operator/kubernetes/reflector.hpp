@@ -45,12 +45,12 @@ struct ReflectorOptions {
 
 // Only grow. Read from any thread.
 struct ReflectorCounts {
-  std::atomic<std::uint64_t> lists{0};      // completed, streaming or in pages
-  std::atomic<std::uint64_t> watches{0};    // that the server answered with 200
-  std::atomic<std::uint64_t> events{0};     // besides bookmarks
+  std::atomic<std::uint64_t> lists{0};    // completed, streaming or in pages
+  std::atomic<std::uint64_t> watches{0};  // that the server answered with 200
+  std::atomic<std::uint64_t> events{0};   // besides bookmarks
   std::atomic<std::uint64_t> bookmarks{0};
-  std::atomic<std::uint64_t> expired{0};    // 410
-  std::atomic<std::uint64_t> failures{0};   // that were followed by a wait
+  std::atomic<std::uint64_t> expired{0};   // 410
+  std::atomic<std::uint64_t> failures{0};  // that were followed by a wait
 };
 
 class Reflector {
@@ -96,10 +96,10 @@ class Reflector {
   std::thread thread_;
 
   // Of the thread only.
-  std::string version_;       // to watch from; "": list first
-  bool streaming_;            // worth a try
+  std::string version_;  // to watch from; "": list first
+  bool streaming_;       // worth a try
   std::size_t page_size_;
-  int refused_watches_ = 0;   // one after the other
+  int refused_watches_ = 0;  // one after the other
   bool bookmarks_come_ = false;
 };
 

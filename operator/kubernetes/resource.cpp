@@ -21,8 +21,8 @@ void encode(std::string& out, std::string_view text) {
 
 std::string path_of(const Resource& resource, std::string_view name_space, std::string_view name,
                     std::string_view subresource) {
-  std::string out = resource.group.empty() ? "/api/" + resource.version
-                                           : "/apis/" + resource.group + "/" + resource.version;
+  std::string out =
+      resource.group.empty() ? "/api/" + resource.version : "/apis/" + resource.group + "/" + resource.version;
   if (!name_space.empty()) {
     out += "/namespaces/";
     encode(out, name_space);

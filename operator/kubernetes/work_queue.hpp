@@ -1,8 +1,8 @@
 // WorkQueue: keys that want to be looked at, each at most once at a time and at most once in the queue.
 //
-// The semantics are those of client-go's rate-limited queue: a key that is added while it is being worked on comes again
-// afterwards; one that failed comes again after a wait of its own, which doubles from `base` to `cap` until `forget`.
-// Thread-safe; for any number of workers.
+// The semantics are those of client-go's rate-limited queue: a key that is added while it is being worked on comes
+// again afterwards; one that failed comes again after a wait of its own, which doubles from `base` to `cap` until
+// `forget`. Thread-safe; for any number of workers.
 #pragma once
 
 #include <chrono>

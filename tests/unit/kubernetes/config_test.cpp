@@ -20,10 +20,14 @@ class ConfigTest : public testing::Test {
     return directory_ + "/" + name;
   }
   ConfigOrError load(const std::string& cluster, const std::string& user, const std::string& context = {}) {
-    return load_kubeconfig(write("config", "apiVersion: v1\nkind: Config\ncurrent-context: one\n"
-                                           "contexts:\n- name: one\n  context: {cluster: c, user: u, namespace: shop}\n"
-                                           "clusters:\n- name: c\n  cluster: {" + cluster + "}\n"
-                                           "users:\n- name: u\n  user: {" + user + "}\n"),
+    return load_kubeconfig(write("config",
+                                 "apiVersion: v1\nkind: Config\ncurrent-context: one\n"
+                                 "contexts:\n- name: one\n  context: {cluster: c, user: u, namespace: shop}\n"
+                                 "clusters:\n- name: c\n  cluster: {" +
+                                     cluster +
+                                     "}\n"
+                                     "users:\n- name: u\n  user: {" +
+                                     user + "}\n"),
                            context);
   }
   std::string directory_;

@@ -10,10 +10,10 @@ namespace dbproxy::kubernetes {
 namespace {
 
 ObjectPtr object(const std::string& name, const std::string& version, const std::string& uid = "u") {
-  return std::make_shared<const json::object>(
-      parse_json(R"({"metadata":{"namespace":"a","name":")" + name + R"(","uid":")" + uid +
-                 R"(","resourceVersion":")" + version + R"("}})")
-          ->as_object());
+  return std::make_shared<const json::object>(parse_json(R"({"metadata":{"namespace":"a","name":")" + name +
+                                                         R"(","uid":")" + uid + R"(","resourceVersion":")" + version +
+                                                         R"("}})")
+                                                  ->as_object());
 }
 
 TEST(Resource, PathsAndQueries) {
@@ -43,8 +43,7 @@ TEST(Backoff, DoublesUpToItsCapAndStartsOver) {
 }
 
 TEST(WatchEvent, Decodes) {
-  const auto added =
-      decode_watch_event(R"({"type":"ADDED","object":{"metadata":{"name":"x","resourceVersion":"7"}}})");
+  const auto added = decode_watch_event(R"({"type":"ADDED","object":{"metadata":{"name":"x","resourceVersion":"7"}}})");
   ASSERT_TRUE(added.has_value());
   EXPECT_EQ(added->type, WatchEvent::Type::kAdded);
   const auto end = decode_watch_event(
@@ -58,15 +57,16 @@ TEST(WatchEvent, ErrorsAreFailures) {
       R"({"type":"ERROR","object":{"kind":"Status","status":"Failure","reason":"Expired","message":"too old","code":410}})");
   ASSERT_TRUE(gone.has_error());
   EXPECT_TRUE(gone.error().expired());
-  const auto busy = decode_watch_event(
-      R"({"type":"ERROR","object":{"kind":"Status","code":429,"details":{"retryAfterSeconds":7}}})");
+  const auto busy =
+      decode_watch_event(R"({"type":"ERROR","object":{"kind":"Status","code":429,"details":{"retryAfterSeconds":7}}})");
   EXPECT_EQ(busy.error().retry_after, std::chrono::milliseconds(7000));
 }
 
 TEST(WatchEvent, RefusesWhatIsNotAnEvent) {
   for (const char* line :
        {"", "{", "[]", "null", R"({"type":"ADDED"})", R"({"type":"ADDED","object":[]})",
-        R"({"type":"ADDED","object":{"metadata":{"name":"x"}}})", R"({"type":"ADDED","object":{"metadata":{"resourceVersion":"1"}}})",
+        R"({"type":"ADDED","object":{"metadata":{"name":"x"}}})",
+        R"({"type":"ADDED","object":{"metadata":{"resourceVersion":"1"}}})",
         R"({"type":"NEWS","object":{"metadata":{"name":"x","resourceVersion":"1"}}})", "{\"type\":\"\xff\"}"}) {
     const auto event = decode_watch_event(line);
     ASSERT_TRUE(event.has_error()) << line;

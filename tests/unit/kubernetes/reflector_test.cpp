@@ -16,7 +16,8 @@ std::string item(const std::string& name, const std::string& version) {
          R"(","managedFields":[1]}})";
 }
 std::string list(const std::string& items, const std::string& version, const std::string& next = "") {
-  return R"({"metadata":{"resourceVersion":")" + version + R"(","continue":")" + next + R"("},"items":[)" + items + "]}";
+  return R"({"metadata":{"resourceVersion":")" + version + R"(","continue":")" + next + R"("},"items":[)" + items +
+         "]}";
 }
 std::string event(const std::string& type, const std::string& object) {
   return R"({"type":")" + type + R"(","object":)" + object + "}";
@@ -234,7 +235,8 @@ TEST(Reflector, DoesNotInsistOnAVersionThatIsRefused) {
       return ++lists == 1 ? peer.answer(200, list(item("x", "900"), "900")) : peer.answer(200, list("", "3"));
     }
     if (asked.has("resourceVersion=900")) {
-      return peer.answer(504, R"({"kind":"Status","reason":"Timeout","message":"Too large resource version","code":504})");
+      return peer.answer(504,
+                         R"({"kind":"Status","reason":"Timeout","message":"Too large resource version","code":504})");
     }
     peer.begin_stream();
     peer.hold();

@@ -41,7 +41,9 @@ class ScriptedServer {
       raw("HTTP/1.1 " + std::to_string(status) + " X\r\nContent-Type: application/json\r\n" + headers +
           "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
     }
-    void begin_stream() { raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"); }
+    void begin_stream() {
+      raw("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n");
+    }
     void chunk(const std::string& text) {
       char size[32];
       std::snprintf(size, sizeof size, "%zx\r\n", text.size());
