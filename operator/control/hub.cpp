@@ -88,7 +88,29 @@ bool Hub::is_due(const std::string& identity) {
   return due.has_error() || due.value();
 }
 
-void Hub::publish(const std::map<std::string, config::SnapshotPtr>& changed) {
+void Hub::lead(bool leading, std::function<std::string()> leader) {
+  {
+    const std::lock_guard lock(mutex_);
+    leading_ = leading;
+    leader_ = std::move(leader);
+  }
+  if (leading) return;
+  for (const std::shared_ptr<Stream>& stream : streams()) {
+    stream->end({grpc::StatusCode::UNAVAILABLE, "this replica does not lead any more"});
+  }
+}
+
+std::optional<std::string> Hub::redirect() const {
+  std::function<std::string()> leader;
+  {
+    const std::lock_guard lock(mutex_);
+    if (leading_) return std::nullopt;
+    leader = leader_;
+  }
+  return leader ? leader() : std::string();
+}
+
+void Hub::publish(const std::map<std::string, config::SnapshotPtr>& changed, const std::vector<std::string>& unknown) {
   const std::lock_guard publishing(publish_mutex_);
   std::map<std::string, PublishedPtr> news;
   for (const auto& [proxy, snapshot] : changed) {
@@ -98,6 +120,7 @@ void Hub::publish(const std::map<std::string, config::SnapshotPtr>& changed) {
     published = std::make_shared<const Published>(Published{snapshot, wire_control::digest(message)});
     wire_control::wipe(message);
   }
+  for (const std::string& proxy : unknown) news[proxy] = std::make_shared<const Published>();
   bool first = false;
   std::vector<std::shared_ptr<Stream>> to;
   {
@@ -123,7 +146,8 @@ void Hub::publish(const std::map<std::string, config::SnapshotPtr>& changed) {
 
 void Hub::tick() {
   const TimePoint now = clock.now();
-  const bool verify = now >= next_verify_;
+  const bool verify = now >= next_verify_ || recheck_;
+  recheck_ = false;
   if (verify) next_verify_ = now + kVerifyEvery;
   for (const std::shared_ptr<Stream>& stream : streams()) {
     if (stream->waits_for_hello() && now - stream->opened_at() >= options.hello_timeout) {

@@ -3,9 +3,11 @@
 // Lock order: the hub's lock may be held while a stream's is taken, never the other way round.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,7 +31,11 @@ class Hub {
   bool admit();  // false: too many at once, come back later
   pki::Identity listener_identity(const std::string& identity);
 
-  void publish(const std::map<std::string, config::SnapshotPtr>& changed);
+  void publish(const std::map<std::string, config::SnapshotPtr>& changed, const std::vector<std::string>& unknown);
+  void lead(bool leading, std::function<std::string()> leader);
+  // Where a sidecar should go instead ("": nobody knows); none: it is right here.
+  std::optional<std::string> redirect() const;
+  void recheck() { recheck_ = true; }
   // Ends streams without a Hello in time, with a token that is no longer good, and renews certificates.
   void tick();
   std::vector<std::shared_ptr<Stream>> streams() const;
@@ -56,6 +62,9 @@ class Hub {
   std::map<std::string, pki::Identity> certificates_;  // by identity
   TokenBucket admissions_;
   TimePoint next_verify_;
+  std::atomic<bool> recheck_{false};
+  bool leading_ = true;
+  std::function<std::string()> leader_;
   metrics::Cell& connected_;
   metrics::Cell& pushes_;
   metrics::Cell& acks_;

@@ -117,8 +117,17 @@ void Server::stop() {
   impl_->server.reset();
 }
 
-void Server::publish(const std::map<std::string, config::SnapshotPtr>& changed) {
-  impl_->hub.publish(changed);
+void Server::publish(const std::map<std::string, config::SnapshotPtr>& changed,
+                     const std::vector<std::string>& unknown) {
+  impl_->hub.publish(changed, unknown);
+}
+
+void Server::lead(bool leading, std::function<std::string()> leader) {
+  impl_->hub.lead(leading, std::move(leader));
+}
+
+void Server::recheck() {
+  impl_->hub.recheck();
 }
 
 std::vector<SidecarRow> Server::sidecars() const {

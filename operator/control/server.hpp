@@ -53,7 +53,14 @@ class Server {
 
   // DBProxies that changed, by namespace/name; none in place of a snapshot: it is gone. The first call must name all
   // that exist, since a sidecar that holds another one is told from then on that it is gone. Streams wait until then.
-  void publish(const std::map<std::string, config::SnapshotPtr>& changed);
+  // `unknown`: those that exist and of which nothing can be said now; sidecars keep what they have of them.
+  void publish(const std::map<std::string, config::SnapshotPtr>& changed, const std::vector<std::string>& unknown = {});
+
+  // Whether streams are served here. Where they are not, sidecars are sent to the address that `leader` gives at that
+  // time ("": nobody leads, come back). Streams that are up when leading ends are ended.
+  void lead(bool leading, std::function<std::string()> leader = {});
+  // Asks the token store about all streams within a second: what tokens are good for has changed.
+  void recheck();
 
   std::vector<SidecarRow> sidecars() const;              // by identity, then proxy
   SidecarCounts counts(const std::string& proxy) const;  // of those that are to have this one

@@ -24,7 +24,7 @@ std::string presentable(std::string text) {
 }  // namespace
 
 bool Session::Entry::due() const {
-  if (!nonce.empty()) return false;
+  if (!nonce.empty() || (desired && !desired->snapshot)) return false;
   if (!desired) return !digest_in_force.empty();
   return desired->digest != digest_in_force && desired->digest != digest_refused;
 }
@@ -64,7 +64,7 @@ void Session::publish_all(const std::map<std::string, PublishedPtr>& book) {
 
 void Session::refresh() {
   for (auto& [proxy, entry] : entries_) {
-    if (entry.nonce.empty() && entry.desired) entry.digest_in_force.clear();
+    if (entry.nonce.empty() && entry.desired && entry.desired->snapshot) entry.digest_in_force.clear();
   }
 }
 
@@ -113,9 +113,11 @@ std::vector<SidecarRow> Session::rows() const {
     row.proxy = proxy;
     row.version_in_force = entry.version_in_force;
     row.version_sent = entry.version_sent;
-    if (entry.desired && entry.desired->digest == entry.digest_in_force) {
+    if (!entry.desired || !entry.desired->snapshot) {
+      row.state = SidecarState::kPending;
+    } else if (entry.desired->digest == entry.digest_in_force) {
       row.state = SidecarState::kUpdated;
-    } else if (entry.desired && entry.desired->digest == entry.digest_refused) {
+    } else if (entry.desired->digest == entry.digest_refused) {
       row.state = SidecarState::kRejected;
       row.error = entry.error;
     }

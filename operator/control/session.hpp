@@ -18,7 +18,8 @@
 
 namespace dbproxy::operator_control {
 
-// A snapshot with its digest, made once and shared by all streams.
+// A snapshot with its digest, made once and shared by all streams. Without a snapshot: the DBProxy exists, and what it
+// is to be is not known now, so whatever a sidecar has of it stays.
 struct Published {
   config::SnapshotPtr snapshot;
   std::string digest;

@@ -64,14 +64,23 @@ void Stream::OnReadDone(bool ok) {
     status = {grpc::StatusCode::RESOURCE_EXHAUSTED, "more messages than a sidecar has reason to send"};
   } else {
     status = handle();
+    if (status.ok() && incoming_.has_hello()) {
+      check_hello();
+      return;
+    }
   }
+  go_on(status);
+}
+
+void Stream::go_on(const grpc::Status& status) {
   const std::lock_guard lock(mutex_);
+  if (state_ >= State::kEnding) return;
   if (!status.ok()) {
     log::warn("control", "sidecar refused",
               {{"identity", identity_}, {"peer", peer_}, {"reason", status.error_message()}});
     hub_.count_refused();
     finish(status);
-  } else if (state_ < State::kEnding) {
+  } else {
     StartRead(&incoming_);
   }
 }
@@ -87,8 +96,6 @@ grpc::Status Stream::handle() {
     return {grpc::StatusCode::INVALID_ARGUMENT, greeted ? "a second Hello" : "the first message must be a Hello"};
   }
   switch (incoming_.body_case()) {
-    case v1::SidecarMessage::kHello:
-      return handle_hello(incoming_.hello());
     case v1::SidecarMessage::kConfigReply:
       handle_reply(incoming_.config_reply());
       break;
@@ -106,36 +113,82 @@ grpc::Status Stream::handle() {
   return grpc::Status::OK;
 }
 
-grpc::Status Stream::handle_hello(const v1::Hello& hello) {
-  const Verdict verdict = hub_.tokens.verify(token_, hello.identity());
-  const std::string name = word(hello.identity());
+void Stream::check_hello() {
+  if (const std::optional<std::string> leader = hub_.redirect()) {
+    redirect(*leader);
+    return;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ != State::kOpen) return;
+    state_ = State::kChecking;
+  }
+  // Nothing is read until the answer is there: `incoming_` stays as it is.
+  hub_.tokens.check(token_, incoming_.hello().identity(),
+                    [self = shared_from_this()](const Verdict& verdict) { self->greet(verdict); });
+}
+
+void Stream::redirect(const std::string& address) {
+  const std::lock_guard lock(mutex_);
+  if (state_ != State::kOpen) return;
+  if (address.empty()) {
+    finish({grpc::StatusCode::UNAVAILABLE, "no replica of the operator leads now, try again"});
+    return;
+  }
+  context_.AddInitialMetadata("dbproxy-operator-version", hub_.options.software_version);
+  StartSendInitialMetadata();
+  outgoing_.mutable_redirect()->set_address(address);
+  // Sent whole before the stream ends.
+  StartWriteAndFinish(&outgoing_, grpc::WriteOptions(),
+                      {grpc::StatusCode::UNAVAILABLE, "another replica of the operator leads"});
+  state_ = State::kEnded;
+}
+
+grpc::Status Stream::judge(const Verdict& verdict) const {
   switch (verdict.kind) {
     case Verdict::Kind::kGood:
       break;
     case Verdict::Kind::kUnknownToken:
-      return {grpc::StatusCode::UNAUTHENTICATED, "the token is not known"};
+      return {grpc::StatusCode::UNAUTHENTICATED, verdict.message.empty() ? "the token is not known" : verdict.message};
     case Verdict::Kind::kOtherIdentity:
-      return {grpc::StatusCode::PERMISSION_DENIED, "the token was not made for the identity " + name};
+      return {grpc::StatusCode::PERMISSION_DENIED,
+              "the token was not made for the identity " + word(incoming_.hello().identity())};
+    case Verdict::Kind::kRefused:
+      return {grpc::StatusCode::PERMISSION_DENIED, verdict.message};
+    case Verdict::Kind::kLater:
+      return {grpc::StatusCode::UNAVAILABLE, verdict.message};
   }
-  {
+  return grpc::Status::OK;
+}
+
+void Stream::greet(const Verdict& verdict) {
+  const v1::Hello& hello = incoming_.hello();
+  const std::string name = word(hello.identity());
+  grpc::Status status = judge(verdict);
+  if (status.ok()) {
     const std::lock_guard lock(mutex_);
-    if (state_ != State::kOpen) return grpc::Status::OK;
+    if (state_ != State::kChecking) return;
     const std::string forbidden = session_.begin(hello, verdict.proxies);
     if (!forbidden.empty()) {
-      return {grpc::StatusCode::PERMISSION_DENIED, "the token is not good for the DBProxy " + word(forbidden)};
+      status = {grpc::StatusCode::PERMISSION_DENIED, "the token is not good for the DBProxy " + word(forbidden)};
+    } else {
+      identity_ = name;
+      software_version_ = word(hello.software_version());
+      connected_since_ = hub_.clock.wall();
+      state_ = State::kGreeted;
+      context_.AddInitialMetadata("dbproxy-operator-version", hub_.options.software_version);
+      StartSendInitialMetadata();
     }
-    identity_ = name;
-    software_version_ = word(hello.software_version());
-    connected_since_ = hub_.clock.wall();
-    state_ = State::kGreeted;
-    context_.AddInitialMetadata("dbproxy-operator-version", hub_.options.software_version);
-    StartSendInitialMetadata();
   }
-  log::info(
-      "control", "sidecar connected",
-      {{"identity", name}, {"peer", peer_}, {"version", word(hello.software_version())}, {"held", hello.held_size()}});
-  hub_.enroll(shared_from_this(), name);
-  return grpc::Status::OK;
+  if (status.ok()) {
+    log::info("control", "sidecar connected",
+              {{"identity", name},
+               {"peer", peer_},
+               {"version", word(hello.software_version())},
+               {"held", hello.held_size()}});
+    hub_.enroll(shared_from_this(), name);
+  }
+  go_on(status);
 }
 
 void Stream::handle_reply(const v1::ConfigReply& reply) {
@@ -269,10 +322,10 @@ bool Stream::token_is_good() const {
   std::string name;
   {
     const std::lock_guard lock(mutex_);
-    if (state_ == State::kOpen || state_ >= State::kEnding) return true;
+    if (state_ < State::kGreeted || state_ >= State::kEnding) return true;
     name = identity_;
   }
-  return hub_.tokens.verify(token_, name).kind == Verdict::Kind::kGood;
+  return hub_.tokens.still_good(token_, name);
 }
 
 std::string Stream::identity() const {

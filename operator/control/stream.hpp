@@ -40,8 +40,12 @@ class Stream final : public grpc::ServerBidiReactor<v1::SidecarMessage, v1::Oper
   void OnDone() override;
 
  private:
-  grpc::Status handle();  // the message that was read; an error ends the stream
-  grpc::Status handle_hello(const v1::Hello& hello);
+  grpc::Status handle();                   // the message that was read; an error ends the stream
+  void go_on(const grpc::Status& status);  // with the next message, or no further
+  void check_hello();                      // asks whose token it is; goes on in `greet`
+  void greet(const Verdict& verdict);
+  grpc::Status judge(const Verdict& verdict) const;
+  void redirect(const std::string& address);
   void handle_reply(const v1::ConfigReply& reply);
   void handle_target_report(const v1::TargetReport& report);
   void finish(const grpc::Status& status);  // with the lock
@@ -56,7 +60,7 @@ class Stream final : public grpc::ServerBidiReactor<v1::SidecarMessage, v1::Oper
   v1::SidecarMessage incoming_;
 
   mutable std::mutex mutex_;
-  enum class State { kOpen, kGreeted, kServed, kEnding, kEnded } state_ = State::kOpen;
+  enum class State { kOpen, kChecking, kGreeted, kServed, kEnding, kEnded } state_ = State::kOpen;
   bool writing_ = false;
   v1::OperatorMessage outgoing_;
   std::optional<grpc::Status> final_status_;  // to be said once the write in flight is done

@@ -3,9 +3,10 @@
 // In manifest mode tokens are files of the state directory, `tokens/<identity>` with mode 0600: the first line is the
 // token (32 random bytes in hexadecimal), each further line the namespace/name of a DBProxy that it is good for;
 // without such lines it is good for all. Files are read at every check, so adding or deleting one needs no restart.
-// Thread-safe.
+// On Kubernetes it is the pod's projected token (operator/kubernetes_mode). Thread-safe.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -15,14 +16,31 @@
 namespace dbproxy::operator_control {
 
 struct Verdict {
-  enum class Kind { kGood, kUnknownToken, kOtherIdentity };
+  enum class Kind {
+    kGood,
+    kUnknownToken,
+    kOtherIdentity,
+    kRefused,  // the token is good, and what it stands for may not connect: `message`
+    kLater,    // cannot be told now: `message`
+  };
   Kind kind = Kind::kUnknownToken;
   std::vector<std::string> proxies;  // empty: all
+  std::string message = {};          // a sentence for the sidecar's log
 };
 
 class TokenStore {
  public:
   virtual ~TokenStore() = default;
+  // `done` is called once, now or later, on any thread. The default asks `verify`.
+  virtual void check(const Secret& token, const std::string& identity, std::function<void(Verdict)> done) const {
+    done(verify(token, identity));
+  }
+  // Whether a stream that was let in may go on. Does not block.
+  virtual bool still_good(const Secret& token, const std::string& identity) const {
+    return verify(token, identity).kind == Verdict::Kind::kGood;
+  }
+
+ protected:
   virtual Verdict verify(const Secret& token, const std::string& identity) const = 0;
 };
 

@@ -102,9 +102,8 @@ void EventRecorder::write(const EventNote& note) {
   }
   if (verdict.kind == Verdict::kWait) return;
   if (verdict.kind == Verdict::kUpdate) {
-    const json::object patch{
-        {"series",
-         json::object{{"count", std::max<std::uint32_t>(2, verdict.count)}, {"lastObservedTime", micro_time(clock_.wall())}}}};
+    const json::object patch{{"series", json::object{{"count", std::max<std::uint32_t>(2, verdict.count)},
+                                                     {"lastObservedTime", micro_time(clock_.wall())}}}};
     const auto patched = merge_patch(client_, {kEvents, name_space, verdict.name}, patch, &canceller_);
     if (patched.has_value()) {
       ++counts_.written;

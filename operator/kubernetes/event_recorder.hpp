@@ -1,8 +1,8 @@
 // EventRecorder: Events of events.k8s.io/v1 about objects, written in the background.
 //
-// `post` never blocks: what the API server does not take in time is dropped and counted, since Events are for people and
-// nothing may depend on them. What repeats becomes a series, and spam is withheld (event_series.hpp). Texts must hold no
-// secret. Owns one thread. All methods are thread-safe.
+// `post` never blocks: what the API server does not take in time is dropped and counted, since Events are for people
+// and nothing may depend on them. What repeats becomes a series, and spam is withheld (event_series.hpp). Texts must
+// hold no secret. Owns one thread. All methods are thread-safe.
 #pragma once
 
 #include <atomic>

@@ -19,7 +19,8 @@ EventSeries::Verdict EventSeries::seen(const std::string& what, const std::strin
     ++entry.count;
     entry.last_seen = now;
     if (entry.name.empty()) return {Verdict::Kind::kWithhold, "", entry.count};
-    if (entry.count > 2 && now - entry.last_written < kWriteEvery) return {Verdict::Kind::kWait, entry.name, entry.count};
+    if (entry.count > 2 && now - entry.last_written < kWriteEvery)
+      return {Verdict::Kind::kWait, entry.name, entry.count};
     entry.last_written = now;
     return {Verdict::Kind::kUpdate, entry.name, entry.count};
   }

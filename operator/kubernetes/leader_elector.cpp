@@ -8,7 +8,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kAttempt{4000};   // of one request: two fit into the renew deadline
+constexpr milliseconds kAttempt{4000};  // of one request: two fit into the renew deadline
 constexpr milliseconds kReleasing{1500};
 
 const Resource kLeases{"coordination.k8s.io", "v1", "leases"};
@@ -143,12 +143,11 @@ void LeaderElector::run() {
     std::unique_lock lock(mutex_);
     milliseconds wait = options_.retry_period;
     if (leading_ && !held) {  // soon again: time is running out
-      wait = std::min<milliseconds>(
-          milliseconds(500), std::chrono::ceil<milliseconds>(renewed_ + options_.renew_deadline - clock_.now()));
+      wait = std::min<milliseconds>(milliseconds(500),
+                                    std::chrono::ceil<milliseconds>(renewed_ + options_.renew_deadline - clock_.now()));
     }
-    wake_.wait_for(lock, std::max(wait, milliseconds(1)), [this] {
-      return stopping_ || (changed_ && !leading_ && view_.expired(clock_.now()));
-    });
+    wake_.wait_for(lock, std::max(wait, milliseconds(1)),
+                   [this] { return stopping_ || (changed_ && !leading_ && view_.expired(clock_.now())); });
     changed_ = false;
     if (stopping_) break;
   }

@@ -17,7 +17,8 @@ struct ObjectRef {
 
 Outcome<json::object> get(Client& client, const ObjectRef& ref, Canceller* canceller = nullptr);
 Outcome<json::object> create(Client& client, const ObjectRef& ref, const json::object& object,
-                             Canceller* canceller = nullptr, std::chrono::milliseconds timeout = std::chrono::seconds(30));
+                             Canceller* canceller = nullptr,
+                             std::chrono::milliseconds timeout = std::chrono::seconds(30));
 // PUT: with a resourceVersion in it, a conflict if it is not the newest any more.
 Outcome<json::object> replace(Client& client, const ObjectRef& ref, const json::object& object,
                               Canceller* canceller = nullptr,

@@ -64,9 +64,9 @@ std::int64_t token_expiry(std::string_view jwt) {
   std::replace(payload.begin(), payload.end(), '_', '/');
   while (payload.size() % 4 != 0) payload += '=';
   std::string decoded(payload.size() / 4 * 3, '\0');
-  const int size = EVP_DecodeBlock(reinterpret_cast<unsigned char*>(decoded.data()),
-                                   reinterpret_cast<const unsigned char*>(payload.data()),
-                                   static_cast<int>(payload.size()));
+  const int size =
+      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(decoded.data()),
+                      reinterpret_cast<const unsigned char*>(payload.data()), static_cast<int>(payload.size()));
   if (size < 0) return 0;
   decoded.resize(static_cast<std::size_t>(size));
   while (!decoded.empty() && decoded.back() == '\0') decoded.pop_back();
@@ -80,7 +80,8 @@ TokenReviewer::TokenReviewer(Client& client, ReviewOptions options, const Clock&
 
 bool TokenReviewer::admit() {
   const TimePoint now = clock_.now();
-  tokens_ = std::min(options_.burst, tokens_ + std::chrono::duration<double>(now - last_).count() * options_.per_second);
+  tokens_ =
+      std::min(options_.burst, tokens_ + std::chrono::duration<double>(now - last_).count() * options_.per_second);
   last_ = now;
   if (tokens_ < 1) return false;
   tokens_ -= 1;
@@ -165,11 +166,10 @@ Outcome<bool> may(Client& client, const Access& access) {
 
 Outcome<BoundToken> request_token(Client& client, const std::string& name_space, const std::string& service_account,
                                   const std::string& audience, std::chrono::seconds lifetime) {
-  const json::object body{
-      {"apiVersion", "authentication.k8s.io/v1"},
-      {"kind", "TokenRequest"},
-      {"spec",
-       json::object{{"audiences", json::array{json::string(audience)}}, {"expirationSeconds", lifetime.count()}}}};
+  const json::object body{{"apiVersion", "authentication.k8s.io/v1"},
+                          {"kind", "TokenRequest"},
+                          {"spec", json::object{{"audiences", json::array{json::string(audience)}},
+                                                {"expirationSeconds", lifetime.count()}}}};
   Request request = post({"", "v1", "serviceaccounts"}, body);
   request.target = path_of({"", "v1", "serviceaccounts"}, name_space, service_account, "token");
   Outcome<json::object> answer = client.send_json(request);

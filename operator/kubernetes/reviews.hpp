@@ -47,7 +47,7 @@ class TokenReviewer {
     TokenIdentity identity;
     TimePoint until;
   };
-  bool admit();                                     // with the lock
+  bool admit();                                  // with the lock
   void keep(const Digest& digest, Entry entry);  // with the lock
 
   Client& client_;

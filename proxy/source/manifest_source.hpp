@@ -1,11 +1,7 @@
 // ManifestSource: a directory of manifests in, versioned snapshots out, for as long as it runs.
 //
-// Watches the directory, asks the databases who they are, and calls back with the snapshots that changed; changes that
-// come within `coalesce` of each other go as one. A broken edit changes nothing: the last good manifests stay, the
-// errors are logged, counted and shown by `diagnostics`.
-//
-// The first call names every DBProxy. It waits (`first_wait` at most) until each database has been asked once, so that
-// an operator that restarts does not tell sidecars that healthy targets are unknown.
+// Watches the directory and tells an Assembler what is wanted, which calls back. A broken edit changes nothing: the
+// last good manifests stay, the errors are logged, counted and shown by `diagnostics`.
 //
 // Thread-safe. The callback runs on a thread of its own, one call at a time, and must not destroy the source.
 #pragma once
@@ -19,11 +15,10 @@
 #include <vector>
 
 #include "proxy/base/clock.hpp"
-#include "proxy/config/snapshot.hpp"
 #include "proxy/manifest/diagnostic.hpp"
 #include "proxy/manifest/directory_watcher.hpp"
 #include "proxy/metrics/registry.hpp"
-#include "proxy/topology/monitor.hpp"
+#include "proxy/source/assembler.hpp"
 
 namespace dbproxy::source {
 
@@ -36,8 +31,6 @@ struct Options {
   topology::Monitor::Options monitor;
   manifest::DirectoryWatcher::Timing watch;
 };
-
-using Snapshots = std::map<std::string, config::SnapshotPtr>;  // by "namespace/name"; none: the DBProxy is gone
 
 class ManifestSource {
  public:

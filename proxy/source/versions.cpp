@@ -1,5 +1,6 @@
 #include "proxy/source/versions.hpp"
 
+#include <algorithm>
 #include <sstream>
 
 #include "proxy/base/log.hpp"
@@ -24,7 +25,7 @@ std::string digest_of(const config::Snapshot& snapshot) {
 
 }  // namespace
 
-Versions::Versions(std::string path) : path_(std::move(path)) {
+Versions::Versions(std::string path, std::uint64_t first) : path_(std::move(path)), first_(first) {
   if (path_.empty()) return;
   const Result<std::string> content = pki::read_small_file(path_, kMaxFile);
   if (content.has_error()) return;
@@ -38,7 +39,7 @@ std::uint64_t Versions::assign(const config::Snapshot& snapshot) {
   Entry& entry = entries_[wire_control::proxy_name(snapshot)];
   std::string digest = digest_of(snapshot);
   if (entry.digest != digest) {
-    entry = {entry.version + 1, std::move(digest)};
+    entry = {std::max(entry.version, first_) + 1, std::move(digest)};
     changed_ = true;
   }
   return entry.version;

@@ -15,7 +15,8 @@ namespace dbproxy::source {
 class Versions {
  public:
   // Reads the file; one that is missing or damaged means that numbers start at 1. Empty path: nothing is kept.
-  explicit Versions(std::string path);
+  // Numbers are larger than `first`.
+  explicit Versions(std::string path, std::uint64_t first = 0);
 
   // The number of this content, which is the one before where nothing changed.
   std::uint64_t assign(const config::Snapshot& snapshot);
@@ -31,6 +32,7 @@ class Versions {
   };
 
   std::string path_;
+  std::uint64_t first_;
   std::map<std::string, Entry> entries_;  // by namespace/name; of DBProxies that are gone too
   bool changed_ = false;
 };

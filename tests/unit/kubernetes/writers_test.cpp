@@ -17,8 +17,9 @@ json::object parsed(const std::string& text) {
 }
 json::object lease(const std::string& holder, const std::string& version, int duration = 15) {
   return parsed(R"({"metadata":{"name":"l","uid":"u","resourceVersion":")" + version +
-                R"(","annotations":{"dbproxy.io/address":"10.0.0.1:9931","other":"kept"}},"spec":{"holderIdentity":")" + holder +
-                R"(","leaseDurationSeconds":)" + std::to_string(duration) + R"(,"renewTime":"1999-01-01T00:00:00.000000Z"}})");
+                R"(","annotations":{"dbproxy.io/address":"10.0.0.1:9931","other":"kept"}},"spec":{"holderIdentity":")" +
+                holder + R"(","leaseDurationSeconds":)" + std::to_string(duration) +
+                R"(,"renewTime":"1999-01-01T00:00:00.000000Z"}})");
 }
 
 TEST(Lease, ExpiresByOwnObservation) {
@@ -67,7 +68,8 @@ class LeaseServer {
     if (asked.has("watch=true") || (asked.method == "GET" && asked.has("?"))) {
       return peer.answer(500, R"({"kind":"Status","code":500})");  // the elector has to do without
     }
-    if (asked.method == "GET") return held_.empty() ? peer.answer(404, R"({"kind":"Status","code":404})") : answer(peer);
+    if (asked.method == "GET")
+      return held_.empty() ? peer.answer(404, R"({"kind":"Status","code":404})") : answer(peer);
     const json::object sent = parsed(asked.body);
     if (asked.method == "POST" ? !held_.empty() : resource_version_of(sent) != std::to_string(version_)) {
       return peer.answer(409, R"({"kind":"Status","reason":"Conflict","code":409})");
@@ -102,7 +104,8 @@ TEST(LeaderElector, OneLeadsAndAnotherFollows) {
     return out;
   };
   std::vector<bool> changes;
-  LeaderElector one(client, options("one"), [&](bool leading) { changes.push_back(leading); }, clock);
+  LeaderElector one(
+      client, options("one"), [&](bool leading) { changes.push_back(leading); }, clock);
   LeaderElector two(client, options("two"), nullptr, clock);
   one.start();
   ASSERT_TRUE(eventually([&] { return one.leading(); }));
@@ -156,7 +159,10 @@ TEST(EventRecorder, CreatesAndThenPatches) {
   Client client(server.config());
   const SystemClock clock;
   EventRecorder recorder(client, "dbproxy-operator", "pod-1", clock);
-  const EventNote note{{"dbproxy.io/v1alpha1", "DBProxy", "shop", "orders", "uid"}, true, "FailedOver", "Switch",
+  const EventNote note{{"dbproxy.io/v1alpha1", "DBProxy", "shop", "orders", "uid"},
+                       true,
+                       "FailedOver",
+                       "Switch",
                        std::string(2000, 'x')};
   recorder.post(note);
   recorder.post(note);

@@ -65,8 +65,7 @@ class TlsTest : public ::testing::Test {
 TEST_F(TlsTest, VerifyFullTakesOnlyTheNameThatWasAskedFor) {
   auto context = server(ours, {"db.example.com", "*.cluster.example.com"}, {"192.0.2.7", "2001:db8::7"});
   auto verify = client(TlsMode::kVerifyFull, ours.certificate_pem);
-  for (auto host :
-       {"db.example.com", "DB.example.com", "one.cluster.example.com", "192.0.2.7", "2001:db8::7"}) {
+  for (auto host : {"db.example.com", "DB.example.com", "one.cluster.example.com", "192.0.2.7", "2001:db8::7"}) {
     EXPECT_EQ(shake_hands(context, verify, TlsMode::kVerifyFull, host), "") << host;
   }
   for (auto host : {"other.example.com", "example.com", "a.b.cluster.example.com", "cluster.example.com"}) {

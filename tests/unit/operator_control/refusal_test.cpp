@@ -67,6 +67,25 @@ class RefusalTest : public ::testing::Test {
   std::shared_ptr<grpc::Channel> channel_;
 };
 
+TEST_F(RefusalTest, AReplicaThatDoesNotLeadNamesTheOneThatDoes) {
+  server_->publish({});
+  server_->lead(false);
+  EXPECT_EQ(talk("Bearer " + token_, {hello("one")}).error_code(), grpc::StatusCode::UNAVAILABLE);
+  server_->lead(false, [] { return std::string("10.0.0.7:9931"); });
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + 10s);
+  context.AddMetadata("authorization", "Bearer " + token_);
+  const auto stub = v1::Control::NewStub(channel_);
+  const auto stream = stub->Connect(&context);
+  stream->Write(hello("one"));
+  v1::OperatorMessage received;
+  ASSERT_TRUE(stream->Read(&received));
+  EXPECT_EQ(received.redirect().address(), "10.0.0.7:9931");
+  EXPECT_TRUE(context.GetServerInitialMetadata().contains("dbproxy-operator-version"));
+  EXPECT_FALSE(stream->Read(&received));
+  EXPECT_EQ(stream->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+}
+
 TEST_F(RefusalTest, ByCode) {
   server_->publish({});
   const std::string good = "Bearer " + token_;

@@ -92,6 +92,22 @@ TEST(Session, HeldDigestIsNotSentAndHeldOrphanIsRemoved) {
   EXPECT_EQ(session.next()->proxy, "a/b");
 }
 
+TEST(Session, LeavesAloneWhatNobodyKnowsNow) {
+  Session session;
+  v1::Hello hello;
+  v1::HeldConfig* held = hello.add_held();
+  held->set_proxy("a/b");
+  held->set_version(7);
+  held->set_digest("digest7");
+  session.begin(hello, {});
+  session.publish_all({{"a/b", std::make_shared<const Published>()}});
+  EXPECT_FALSE(session.next().has_value());
+  EXPECT_EQ(session.rows().at(0).state, SidecarState::kPending);
+  EXPECT_EQ(session.rows().at(0).version_in_force, 7u);
+  session.publish("a/b", content(8));
+  EXPECT_TRUE(session.next().has_value());
+}
+
 TEST(Session, OnlyWhatIsAskedForAndAllowed) {
   v1::Hello hello;
   hello.add_proxies("a/b");

@@ -1,0 +1,219 @@
+#include "proxy/source/assembler.hpp"
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "proxy/base/log.hpp"
+#include "proxy/source/versions.hpp"
+
+namespace dbproxy::source {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+}  // namespace
+
+struct Assembler::Impl {
+  Impl(AssemblerOptions o, topology::Prober p, Callback c, const Clock& t)
+      : options(std::move(o)),
+        prober(std::move(p)),
+        on_snapshots(std::move(c)),
+        clock(t),
+        versions(options.versions_file, options.first_version) {}
+
+  void observed(const std::string& proxy, const std::vector<topology::Observation>& seen);
+  void run();
+  bool settled() const;
+  Snapshots collect();
+  void mark(const std::string& proxy);
+  void watch();
+  config::Snapshot snapshot_of(const plan::DesiredProxy& proxy) const;
+
+  const AssemblerOptions options;
+  const topology::Prober prober;
+  const Callback on_snapshots;
+  const Clock& clock;
+
+  mutable std::mutex mutex;
+  std::condition_variable wake;
+  bool stopping = false;
+  std::optional<SteadyClock::time_point> dirty_since;
+  std::set<std::string> dirty;
+  bool clusters_changed = false;
+  std::map<std::string, plan::DesiredProxy> desired;
+  plan::Observations observations;
+  Snapshots published;
+  Versions versions;
+
+  std::unique_ptr<topology::Monitor> monitor;
+  std::thread thread;
+};
+
+// With the lock, as all that touches what is wanted.
+void Assembler::Impl::mark(const std::string& proxy) {
+  dirty.insert(proxy);
+  if (!dirty_since) dirty_since = SteadyClock::now();
+  wake.notify_all();
+}
+
+void Assembler::Impl::observed(const std::string& proxy, const std::vector<topology::Observation>& seen) {
+  const std::lock_guard lock(mutex);
+  if (!desired.contains(proxy)) return;  // it went while its database was being asked
+  observations[proxy] = seen;
+  mark(proxy);
+}
+
+config::Snapshot Assembler::Impl::snapshot_of(const plan::DesiredProxy& proxy) const {
+  static const std::vector<topology::Observation> kNothing;
+  const auto seen = observations.find(proxy.key);
+  return plan::make_snapshot(proxy, seen == observations.end() ? kNothing : seen->second);
+}
+
+// Every target that is wanted has been asked once, with whatever answer.
+bool Assembler::Impl::settled() const {
+  for (const auto& [key, proxy] : desired) {
+    if (!observations.contains(key)) return false;
+    for (const config::Target& target : snapshot_of(proxy).targets) {
+      if (target.health == config::TargetHealth::kRegistering) return false;
+    }
+  }
+  return true;
+}
+
+Snapshots Assembler::Impl::collect() {
+  Snapshots changed;
+  for (const std::string& key : dirty) {
+    const auto wanted = desired.find(key);
+    const auto before = published.find(key);
+    if (wanted == desired.end()) {
+      observations.erase(key);
+      if (before == published.end()) continue;
+      published.erase(before);
+      changed[key] = nullptr;
+      versions.gone(key);
+      continue;
+    }
+    config::Snapshot snapshot = snapshot_of(wanted->second);
+    if (before != published.end() && before->second->same_content(snapshot)) continue;
+    snapshot.version = versions.assign(snapshot);
+    published[key] = changed[key] = std::make_shared<const config::Snapshot>(std::move(snapshot));
+  }
+  dirty.clear();
+  return changed;
+}
+
+// Whom to ask, told without the lock: the monitor calls back with its own.
+void Assembler::Impl::watch() {
+  std::vector<topology::Cluster> clusters;
+  {
+    const std::lock_guard lock(mutex);
+    if (!std::exchange(clusters_changed, false)) return;
+    plan::Desired all;
+    for (const auto& [key, proxy] : desired) all.proxies.push_back(proxy);
+    clusters = plan::clusters(all);
+  }
+  monitor->set_clusters(std::move(clusters));
+}
+
+void Assembler::Impl::run() {
+  watch();
+  const auto first_until = SteadyClock::now() + options.first_wait;
+  bool first = true;
+  std::unique_lock lock(mutex);
+  while (!stopping) {
+    if (first) {
+      wake.wait_until(lock, first_until, [this] { return stopping || clusters_changed || settled(); });
+    } else {
+      wake.wait(lock, [this] { return stopping || dirty_since; });
+    }
+    if (stopping) return;
+    if (clusters_changed) {
+      lock.unlock();
+      watch();
+      lock.lock();
+      if (first) continue;
+    }
+    if (!first) wake.wait_until(lock, *dirty_since + options.coalesce, [this] { return stopping; });
+    if (stopping) return;
+    dirty_since.reset();
+    const Snapshots changed = collect();
+    if (changed.empty() && !first) continue;
+    first = false;
+    lock.unlock();
+    versions.save();  // only this thread uses them; before anyone hears of a number
+    for (const auto& [key, snapshot] : changed) {
+      log::info("source", snapshot ? "snapshot changed" : "DBProxy is gone",
+                {{"proxy", key}, {"version", snapshot ? snapshot->version : 0}});
+    }
+    on_snapshots(changed);
+    lock.lock();
+  }
+}
+
+Assembler::Assembler(AssemblerOptions options, topology::Prober prober, Callback on_snapshots, const Clock& clock)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(prober), std::move(on_snapshots), clock)) {}
+
+Assembler::~Assembler() {
+  stop();
+}
+
+void Assembler::set_all(const plan::Desired& desired) {
+  const std::lock_guard lock(impl_->mutex);
+  for (const auto& [key, proxy] : impl_->desired) impl_->mark(key);
+  impl_->desired.clear();
+  for (const plan::DesiredProxy& proxy : desired.proxies) {
+    impl_->desired[proxy.key] = proxy;
+    impl_->mark(proxy.key);
+  }
+  impl_->clusters_changed = true;
+  impl_->wake.notify_all();
+}
+
+void Assembler::set(plan::DesiredProxy desired) {
+  const std::lock_guard lock(impl_->mutex);
+  const std::string key = desired.key;
+  impl_->desired[key] = std::move(desired);
+  impl_->clusters_changed = true;
+  impl_->mark(key);
+}
+
+void Assembler::remove(const std::string& proxy) {
+  const std::lock_guard lock(impl_->mutex);
+  if (impl_->desired.erase(proxy) == 0) return;
+  impl_->clusters_changed = true;
+  impl_->mark(proxy);
+}
+
+void Assembler::start() {
+  Impl* const impl = impl_.get();
+  impl->monitor = std::make_unique<topology::Monitor>(
+      impl->prober,
+      [impl](const std::string& proxy, const std::vector<topology::Observation>& seen) { impl->observed(proxy, seen); },
+      impl->clock, impl->options.monitor);
+  impl->thread = std::thread([impl] { impl->run(); });
+}
+
+void Assembler::stop() {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->stopping = true;
+  }
+  impl_->wake.notify_all();
+  if (impl_->thread.joinable()) impl_->thread.join();  // it uses the monitor
+  impl_->monitor.reset();
+}
+
+void Assembler::poke(const std::string& proxy) {
+  if (impl_->monitor) impl_->monitor->poke(proxy);
+}
+
+Snapshots Assembler::snapshots() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->published;
+}
+
+}  // namespace dbproxy::source
