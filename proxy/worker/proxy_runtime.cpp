@@ -28,7 +28,9 @@ ProxyRuntime::ProxyRuntime(Context& context, metrics::Registry& registry, Prepar
       registry_(registry),
       prepared_(std::move(prepared)),
       observation_sink_(observation_sink),
-      stats_(registry, name()) {}
+      stats_(registry, name()) {
+  apply_tls();
+}
 
 ProxyRuntime::~ProxyRuntime() {
   while (!clients_.empty()) clients_.begin()->second->close();
@@ -48,7 +50,7 @@ void ProxyRuntime::accept(const std::shared_ptr<EndpointRuntime>& endpoint, int 
 
 postgres::LoginPolicy ProxyRuntime::login_policy(bool unix_socket) {
   postgres::LoginPolicy policy;
-  policy.tls_available = prepared_.listener_tls != nullptr;
+  policy.tls_available = offered_tls_ != nullptr;
   policy.require_tls = snapshot().require_tls;
   policy.unix_socket = unix_socket;
   policy.too_many_clients = clients_.size() >= snapshot().max_clients;

@@ -49,7 +49,9 @@ class ProxyRuntime {
 
   const config::Snapshot& snapshot() const { return *prepared_.snapshot; }
   std::string name() const { return snapshot().name_space + "/" + snapshot().name; }
-  const net::SslContext& listener_tls() const { return prepared_.listener_tls; }
+  // What clients are shown when they ask for TLS. Null: they get none, either because there is no certificate, or
+  // because the way on to the database would be plain: it is never less encrypted than theirs.
+  const net::SslContext& listener_tls() const { return offered_tls_; }
   const net::SslContext& server_tls() const { return prepared_.server_tls; }
   Stats& stats() { return stats_; }
   metrics::Registry& registry() { return registry_; }
@@ -103,11 +105,13 @@ class ProxyRuntime {
   std::vector<ClientConnection*> client_list() const;
   void retire_clients(std::string_view sqlstate, std::string_view message);
   void apply_debug_logging();
+  void apply_tls();
   void update_gauges();
 
   Context& context_;
   metrics::Registry& registry_;
   Prepared prepared_;
+  net::SslContext offered_tls_;
   std::function<void(const TargetObservation&)>& observation_sink_;
   Stats stats_;
   Endpoints endpoints_;

@@ -24,6 +24,7 @@ std::string ProxyRuntime::apply(Prepared prepared) {
   close_endpoints(opened);
   endpoints_ = std::move(opened);
 
+  apply_tls();
   apply_users(*before.snapshot);
   apply_targets();
   apply_debug_logging();
@@ -154,6 +155,21 @@ void ProxyRuntime::apply_targets() {
     if (better || std::find(gone.begin(), gone.end(), client->target()) != gone.end()) client->forget_target();
   }
   for (auto target : gone) target->shut_down({});
+}
+
+// A target on a Unix socket is as good as one behind TLS: what is said to it does not leave the machine.
+void ProxyRuntime::apply_tls() {
+  const auto& targets = snapshot().targets;
+  bool encrypted = snapshot().server_tls.mode != config::TlsMode::kDisable;
+  bool local = !targets.empty() && std::all_of(targets.begin(), targets.end(), [](const config::Target& target) {
+    return target.host.starts_with('/');
+  });
+  offered_tls_ = encrypted || local ? prepared_.listener_tls : nullptr;
+  if (encrypted || local) return;
+  for (auto client : client_list()) {
+    if (client->tls())
+      client->retire("57P01", "terminating connection: the way on to the database is not encrypted now");
+  }
 }
 
 void ProxyRuntime::apply_debug_logging() {

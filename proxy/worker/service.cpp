@@ -132,6 +132,9 @@ std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
   if (snapshot->engine != config::EngineFamily::kPostgresql) {
     return "engineFamily MYSQL is not served by this version: use POSTGRESQL";
   }
+  if (snapshot->require_tls && snapshot->server_tls.mode == config::TlsMode::kDisable) {
+    return "requireTLS: true needs a tls.mode other than disable: the way on to the database must be encrypted, too";
+  }
   Prepared prepared;
   prepared.snapshot = snapshot;
   std::string error;

@@ -1,8 +1,10 @@
 #include "tests/unit/worker/fake_server.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "proxy/wire/postgres/messages.hpp"
@@ -38,13 +40,34 @@ FakeServer::FakeServer() {
   if (::bind(listener_, reinterpret_cast<sockaddr*>(&at), size) != 0 || ::listen(listener_, 512) != 0) std::abort();
   getsockname(listener_, reinterpret_cast<sockaddr*>(&at), &size);
   port_ = ntohs(at.sin_port);
-  acceptor_ = std::thread([this] { accept_all(); });
+  acceptor_ = std::thread([this] { accept_all(listener_); });
+}
+
+std::string FakeServer::listen_unix() {
+  char made[] = "/tmp/dbproxy-test-XXXXXX";
+  if (mkdtemp(made) == nullptr) std::abort();
+  directory_ = made;
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  auto path = directory_ + "/.s.PGSQL." + std::to_string(port_);
+  std::copy(path.begin(), path.end(), at.sun_path);
+  unix_listener_ = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (::bind(unix_listener_, reinterpret_cast<sockaddr*>(&at), sizeof at) != 0 || ::listen(unix_listener_, 512) != 0)
+    std::abort();
+  unix_acceptor_ = std::thread([this] { accept_all(unix_listener_); });
+  return directory_;
 }
 
 FakeServer::~FakeServer() {
   stopping_ = true;
   ::shutdown(listener_, SHUT_RDWR);
   acceptor_.join();
+  if (unix_acceptor_.joinable()) {
+    ::shutdown(unix_listener_, SHUT_RDWR);
+    unix_acceptor_.join();
+    ::close(unix_listener_);
+    std::filesystem::remove_all(directory_);
+  }
   drop_all();
   for (auto& connection : connections_) connection.thread.join();
   ::close(listener_);
@@ -55,9 +78,9 @@ void FakeServer::on_login(Login login) {
   login_ = std::move(login);
 }
 
-void FakeServer::accept_all() {
+void FakeServer::accept_all(int listener) {
   while (true) {
-    int fd = ::accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+    int fd = ::accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
     if (fd < 0 || stopping_) {
       if (fd >= 0) ::close(fd);
       return;

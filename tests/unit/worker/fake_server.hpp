@@ -33,6 +33,7 @@ class FakeServer {
   ~FakeServer();
 
   std::uint16_t port() const { return port_; }
+  std::string listen_unix();  // also on a Unix socket: its directory
   void script() { scripted_ = true; }
   void echo() { scripted_ = false; }
   void on_login(Login login);
@@ -61,13 +62,14 @@ class FakeServer {
     std::thread thread;
     std::atomic<bool> over{false};
   };
-  void accept_all();
+  void accept_all(int listener);
   void serve(Connection& connection);
   void echo_loop(Wire& wire, std::uint32_t process_id);
   bool answer(Wire& wire, std::uint32_t process_id, const std::string& text, char& status);
   bool copy_in(Wire& wire, char& status);
 
-  int listener_ = -1;
+  int listener_ = -1, unix_listener_ = -1;
+  std::string directory_;
   std::uint16_t port_ = 0;
   std::atomic<bool> scripted_{false};
   std::atomic<bool> stopping_{false};
@@ -85,7 +87,7 @@ class FakeServer {
   std::uint64_t releases_ = 0;
   std::uint64_t drops_ = 0;
   bool keep_cancels_open_ = false;
-  std::thread acceptor_;
+  std::thread acceptor_, unix_acceptor_;
 };
 
 }  // namespace dbproxy::worker::testing

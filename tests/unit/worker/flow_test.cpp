@@ -107,8 +107,7 @@ TEST_F(Flow, AClientThatLeavesWhileItsServerDoesNotRead) {
 
 // COPY into a table that somebody has locked, for example.
 TEST_F(Flow, AServerMayReadNothingForLong) {
-  service_ = std::make_unique<Service>(ServiceOptions{.read_catalog = false, .server_silence = std::chrono::seconds(1)},
-                                       registry_, clock_);
+  notice_silence_after(std::chrono::seconds(1));
   pool_of(1);
   server_.script();
   auto c = client();
@@ -309,6 +308,7 @@ class FlowTls : public Flow {
     tls_.key_pem = identity->key_pem;
     std::string error;
     context_ = net::make_client_context({.mode = config::TlsMode::kRequire, .ca_pem = ""}, error);
+    snapshot_.targets[0].host = server_.listen_unix();  // local, and so as good as encrypted
   }
   Client tls_client(bool drip) {
     Client c;
@@ -348,6 +348,32 @@ TEST_F(FlowTls, LastWordsArrive) {
   auto c = tls_client(false);
   service_->drain(std::chrono::milliseconds(1));
   EXPECT_EQ(first_error(c.wire.read_until('Z')), "57P01");
+}
+
+TEST_F(FlowTls, IsNotOfferedWhereTheWayOnIsPlain) {
+  snapshot_.targets[0].host = "127.0.0.1";
+  pool_of(1);
+  auto wire = Wire::connect(port_);
+  std::string ask;
+  wire::postgres::ssl_request(ask);
+  wire.send(ask);
+  EXPECT_EQ(wire.read_byte(), 'N');
+  snapshot_.require_tls = true;
+  EXPECT_NE(apply().find("tls.mode"), std::string::npos);
+}
+
+TEST_F(FlowTls, EndsBetweenTransactionsWhenTheWayOnBecomesPlain) {
+  pool_of(1);
+  auto idle = tls_client(false);
+  auto busy = tls_client(false);
+  auto plain = client();
+  busy.ask("BEGIN");
+  snapshot_.targets[0].host = "127.0.0.1";
+  ASSERT_EQ(apply(), "");
+  EXPECT_EQ(first_error(idle.wire.read_until('Z')), "57P01");
+  EXPECT_EQ(types(busy.ask("COMMIT")), "CZ");
+  EXPECT_EQ(first_error(busy.wire.read_until('Z')), "57P01");
+  EXPECT_EQ(types(plain.ask("SELECT 1")), "TDCZ");
 }
 
 TEST_F(FlowTls, TheCertificateGoesBeforeItIsAskedFor) {
