@@ -2,12 +2,12 @@
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
-#include <map>
 #include <string>
 #include <unistd.h>
 
 #include "operator/manifest_mode/operator.hpp"
 #include "proxy/base/log.hpp"
+#include "proxy/base/log_flags.hpp"
 #include "proxy/base/process.hpp"
 #include "proxy/metrics/build_info.hpp"
 #include "proxy/source/database_prober.hpp"
@@ -26,19 +26,12 @@ struct Flags {
   std::string http = "127.0.0.1:9932";
   std::string state_dir = manifest_mode::default_state_dir();
   std::vector<std::string> sidecars, server_names;
-  log::Format log_format = log::Format::kKeyValue;
-  log::Level log_level = log::Level::kInfo;
+  log::Flags log;
   std::string identity;              // of the token command
   std::vector<std::string> proxies;  // likewise
 };
 
 void describe(CLI::App& app, Flags& flags) {
-  static const std::map<std::string, log::Format> kFormats{{"text", log::Format::kKeyValue},
-                                                           {"json", log::Format::kJson}};
-  static const std::map<std::string, log::Level> kLevels{{"debug", log::Level::kDebug},
-                                                         {"info", log::Level::kInfo},
-                                                         {"warn", log::Level::kWarn},
-                                                         {"error", log::Level::kError}};
   app.set_version_flag("--version", std::string(metrics::build_version()));
   app.add_option("--manifests", flags.manifests,
                  "Directory of DBProxy, DBProxyEndpoint, Secret and ConfigMap manifests (*.yaml); it is watched");
@@ -58,12 +51,7 @@ void describe(CLI::App& app, Flags& flags) {
                  "Further name or address that sidecars reach this operator by, for its certificate; repeatable")
       ->type_name("NAME")
       ->allow_extra_args(false);
-  app.add_option("--log-format", flags.log_format, "How log lines look; text unless told otherwise")
-      ->transform(CLI::CheckedTransformer(kFormats, CLI::ignore_case))
-      ->option_text("text|json");
-  app.add_option("--log-level", flags.log_level, "The least that is logged; info unless told otherwise")
-      ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
-      ->option_text("debug|info|warn|error");
+  log::add_flags(app, flags.log);
   CLI::App* token = app.add_subcommand("token", "Make a sidecar's token and print its file; needs no running operator");
   token->fallthrough();
   token->add_option("--identity", flags.identity, "Whom it is for")->type_name("NAME")->required();
@@ -105,7 +93,7 @@ int run(const Flags& flags) {
     if (operator_control::valid_identity(identity)) continue;
     return fail("--sidecar: \"" + identity + "\" is not NAME or NAMESPACE/NAME", kBadInput);
   }
-  log::configure(flags.log_format, flags.log_level);
+  log::configure(flags.log.format, flags.log.level);
   process::protect_memory();
   const sigset_t signals = process::block_signals();
 

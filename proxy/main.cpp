@@ -1,13 +1,14 @@
 // dbproxy, the sidecar: flags → configuration source → data plane → signal → drain.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
-#include <map>
 #include <string>
 #include <thread>
 
 #include "proxy/admin/admin.hpp"
 #include "proxy/base/log.hpp"
+#include "proxy/base/log_flags.hpp"
 #include "proxy/base/process.hpp"
 #include "proxy/control/client.hpp"
 #include "proxy/metrics/build_info.hpp"
@@ -30,17 +31,10 @@ struct Flags {
   std::string admin = "127.0.0.1:9930";
   std::string socket_dir;
   int drain_timeout_seconds = 25;
-  log::Format log_format = log::Format::kKeyValue;
-  log::Level log_level = log::Level::kInfo;
+  log::Flags log;
 };
 
 void describe(CLI::App& app, Flags& flags) {
-  static const std::map<std::string, log::Format> kFormats{{"text", log::Format::kKeyValue},
-                                                           {"json", log::Format::kJson}};
-  static const std::map<std::string, log::Level> kLevels{{"debug", log::Level::kDebug},
-                                                         {"info", log::Level::kInfo},
-                                                         {"warn", log::Level::kWarn},
-                                                         {"error", log::Level::kError}};
   app.set_version_flag("--version", std::string(metrics::build_version()));
   auto from_operator = app.add_option("--operator", flags.operator_address, "Take the configuration from this operator")
                            ->type_name("HOST:PORT");
@@ -74,12 +68,7 @@ void describe(CLI::App& app, Flags& flags) {
       ->type_name("SECONDS")
       ->check(CLI::Range(0, 86400))
       ->capture_default_str();
-  app.add_option("--log-format", flags.log_format, "text or json")
-      ->transform(CLI::CheckedTransformer(kFormats, CLI::ignore_case))
-      ->type_name("FORMAT");
-  app.add_option("--log-level", flags.log_level, "debug, info, warn or error")
-      ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
-      ->type_name("LEVEL");
+  log::add_flags(app, flags.log);
   app.footer("Exit codes: 0 stopped by a signal, 1 could not run, 2 flags or manifests with errors (all are printed).");
 }
 
@@ -109,7 +98,7 @@ control::ClientOptions client_options(const Flags& flags) {
 int run(const Flags& flags) {
   const auto admin_address = http::parse_address(flags.admin);
   if (!admin_address) return fail("--admin: \"" + flags.admin + "\" is not ADDRESS:PORT", kBadInput);
-  log::configure(flags.log_format, flags.log_level);
+  log::configure(flags.log.format, flags.log.level);
   process::protect_memory();
   process::raise_file_limit();
   const sigset_t signals = process::block_signals();
@@ -121,6 +110,10 @@ int run(const Flags& flags) {
   service_options.socket_dir = flags.socket_dir;
   service_options.server_label = flags.identity;
   if (!flags.identity.empty()) service_options.default_application_name = "dbproxy/" + flags.identity;
+  // For tests only: how old what is known of a database's catalogue may be, which is a minute.
+  if (const char* age = std::getenv("DBPROXY_TEST_CATALOG_AGE_MS"); age != nullptr && std::atoi(age) > 0) {
+    service_options.catalog_age = std::chrono::milliseconds(std::atoi(age));
+  }
   worker::Service service(service_options, registry, clock);
 
   const auto own = pki::self_signed_listener_identity(clock);

@@ -1,46 +1,23 @@
 #include "proxy/admin/json.hpp"
 
-#include <algorithm>
 #include <boost/json.hpp>
 
-#include "proxy/http/text.hpp"
+#include "proxy/http/json_rows.hpp"
 #include "proxy/metrics/build_info.hpp"
 
 namespace dbproxy::admin {
 namespace {
 
 namespace json = boost::json;
-
-json::string text(const std::string& value) {
-  return json::string(http::valid_utf8(value));
-}
+using http::json_text;
 
 template <class Rows, class Make>
 std::string list(const Rows& rows, Make make) {
-  json::array items;
-  items.reserve(std::min(rows.size(), kMaxItems));
-  for (const auto& row : rows) {
-    if (items.size() == kMaxItems) break;
-    items.emplace_back(make(row));
-  }
-  json::object out;
-  out["source"] = "sidecar";
-  if (rows.size() > kMaxItems) out["truncated"] = true;
-  out["items"] = std::move(items);
-  return json::serialize(out) + "\n";
+  return http::json_page("sidecar", rows, make, kMaxItems);
 }
 
-json::array endpoints(const worker::ProxyRow& row) {
-  json::array out;
-  for (const config::Endpoint& endpoint : row.endpoints) {
-    json::object printed;
-    printed["name"] = text(endpoint.name);
-    printed["address"] = "127.0.0.1";
-    printed["port"] = endpoint.port;
-    printed["targetRole"] = json::string(config::to_string(endpoint.role));
-    out.emplace_back(std::move(printed));
-  }
-  return out;
+json::object endpoint(const config::Endpoint& row) {
+  return http::json_endpoint(row.name, "127.0.0.1", row.port, config::to_string(row.role));
 }
 
 json::object targets_summary(const std::string& proxy, const std::vector<worker::TargetRow>& targets,
@@ -54,19 +31,15 @@ json::object targets_summary(const std::string& proxy, const std::vector<worker:
     if (target.health == "AVAILABLE") ++available;
     if (target.role == "READ_WRITE") writer = target.id;
   }
-  json::object out;
-  out["available"] = available;
-  out["total"] = total;
-  out["writer"] = text(writer);
-  return out;
+  return http::json_targets_summary(available, total, writer);
 }
 
 json::object proxy(const worker::ProxyRow& row, const std::vector<worker::TargetRow>& targets,
                    const Snapshots& snapshots, const SidecarState& state) {
   json::object out;
   const std::size_t slash = row.proxy.find('/');
-  out["namespace"] = slash == std::string::npos ? json::string() : text(row.proxy.substr(0, slash));
-  out["name"] = text(slash == std::string::npos ? row.proxy : row.proxy.substr(slash + 1));
+  out["namespace"] = slash == std::string::npos ? json::string() : json_text(row.proxy.substr(0, slash));
+  out["name"] = json_text(slash == std::string::npos ? row.proxy : row.proxy.substr(slash + 1));
   const auto snapshot = snapshots.find(row.proxy);
   out["engine"] = snapshot == snapshots.end() ? json::string() : json::string(to_string(snapshot->second->engine));
   out["ready"] = state.configured && !row.draining;
@@ -85,10 +58,10 @@ json::object proxy(const worker::ProxyRow& row, const std::vector<worker::Target
   clients["active"] = row.clients_active;
   clients["waiting"] = row.clients_waiting;
   out["clients"] = std::move(clients);
-  out["endpoints"] = endpoints(row);
+  out["endpoints"] = http::json_array(row.endpoints, endpoint);
   json::object tags;
   if (snapshot != snapshots.end()) {
-    for (const auto& [name, value] : snapshot->second->tags) tags[http::valid_utf8(name)] = text(value);
+    for (const auto& [name, value] : snapshot->second->tags) tags[http::valid_utf8(name)] = json_text(value);
   }
   out["tags"] = std::move(tags);
   return out;
@@ -103,19 +76,8 @@ std::string proxies_json(const std::vector<worker::ProxyRow>& rows, const std::v
 
 std::string targets_json(const std::vector<worker::TargetRow>& rows) {
   return list(rows, [](const worker::TargetRow& row) {
-    json::object out;
-    out["proxy"] = text(row.proxy);
-    out["id"] = text(row.id);
-    out["host"] = text(row.host);
-    out["port"] = row.port;
-    out["role"] = text(row.role);
-    out["health"] = text(row.health);
-    out["reason"] = text(row.reason);
-    out["maxConnections"] = row.max_connections;
-    out["limit"] = row.limit;
-    out["servers"] = row.servers;
+    auto out = http::json_target(row);
     out["serversInUse"] = row.servers_in_use;
-    out["lagSeconds"] = row.lag_seconds;
     return out;
   });
 }
@@ -123,11 +85,11 @@ std::string targets_json(const std::vector<worker::TargetRow>& rows) {
 std::string pools_json(const std::vector<worker::PoolRow>& rows) {
   return list(rows, [](const worker::PoolRow& row) {
     json::object out;
-    out["proxy"] = text(row.proxy);
-    out["target"] = text(row.target);
-    out["role"] = text(row.role);
-    out["user"] = text(row.user);
-    out["database"] = text(row.database);
+    out["proxy"] = json_text(row.proxy);
+    out["target"] = json_text(row.target);
+    out["role"] = json_text(row.role);
+    out["user"] = json_text(row.user);
+    out["database"] = json_text(row.database);
     out["clientsActive"] = row.clients_active;
     out["clientsWaiting"] = row.clients_waiting;
     out["serversIdle"] = row.servers_idle;
@@ -142,17 +104,17 @@ std::string pools_json(const std::vector<worker::PoolRow>& rows) {
 std::string pins_json(const std::vector<worker::PinRow>& rows) {
   return list(rows, [](const worker::PinRow& row) {
     json::object out;
-    out["proxy"] = text(row.proxy);
-    out["endpoint"] = text(row.endpoint);
-    out["client"] = text(row.client);
-    out["user"] = text(row.user);
-    out["database"] = text(row.database);
-    out["target"] = text(row.target);
-    out["applicationName"] = text(row.application_name);
+    out["proxy"] = json_text(row.proxy);
+    out["endpoint"] = json_text(row.endpoint);
+    out["client"] = json_text(row.client);
+    out["user"] = json_text(row.user);
+    out["database"] = json_text(row.database);
+    out["target"] = json_text(row.target);
+    out["applicationName"] = json_text(row.application_name);
     json::array reasons;
-    for (const std::string& reason : row.reasons) reasons.emplace_back(text(reason));
+    for (const std::string& reason : row.reasons) reasons.emplace_back(json_text(reason));
     out["reasons"] = std::move(reasons);
-    out["statementDigest"] = text(row.statement_digest);
+    out["statementDigest"] = json_text(row.statement_digest);
     out["pinnedSeconds"] = row.pinned_seconds;
     return out;
   });
@@ -161,19 +123,15 @@ std::string pins_json(const std::vector<worker::PinRow>& rows) {
 std::string sidecars_json(const std::vector<worker::ProxyRow>& rows, const SidecarState& state) {
   return list(rows, [&](const worker::ProxyRow& row) {
     json::object out;
-    out["identity"] = text(state.identity);
-    out["proxy"] = text(row.proxy);
+    out["identity"] = json_text(state.identity);
+    out["proxy"] = json_text(row.proxy);
     out["peer"] = "";
     out["softwareVersion"] = json::string(metrics::build_version());
     out["connected"] = state.connected;
     out["version"] = row.version;
     out["updated"] = true;
     out["error"] = "";
-    out["clients"] = row.clients;
-    out["clientsWaiting"] = row.clients_waiting;
-    out["servers"] = row.servers;
-    out["serversInUse"] = row.servers_in_use;
-    out["pinned"] = row.pinned;
+    http::add_json_use(out, row);
     return out;
   });
 }

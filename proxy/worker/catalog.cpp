@@ -18,15 +18,16 @@ std::uint64_t next_number() {
 
 }  // namespace
 
-Catalog::Catalog(std::string where, std::string database)
+Catalog::Catalog(std::string where, std::string database, Duration age)
     : where_(std::move(where)),
       database_(std::move(database)),
+      age_(age),
       domain_(static_cast<std::uint32_t>(next_number())),
       generation_(next_number()) {}
 
 std::string Catalog::begin(TimePoint now, bool writer) {
   if (writer) from_writer_ = true;
-  next_ = now + kCatalogAge;
+  next_ = now + age_;
   return session::postgres::catalog_scan_sql(fingerprint_);
 }
 
@@ -42,7 +43,7 @@ bool Catalog::finish(const session::postgres::ServerSession::Rows& rows, TimePoi
     everything->set_everything();
     put_in_force(std::move(everything));
     fingerprint_.clear();
-    next_ = now + kCatalogAge;
+    next_ = now + age_;
     return true;
   }
   if (rows.failed || !scan.add_messages(rows.messages) || !scan.complete()) {
@@ -56,7 +57,7 @@ bool Catalog::finish(const session::postgres::ServerSession::Rows& rows, TimePoi
   warned_ = false;
   known_ = true;
   from_writer_ = writer;
-  next_ = now + kCatalogAge;
+  next_ = now + age_;
   if (scan.fingerprint() == fingerprint_) return true;
   auto result = scan.finish();
   fingerprint_ = scan.fingerprint();

@@ -1,8 +1,8 @@
 // Catalog: what is known of one database's catalogue: which names in a statement may change session state.
 //
 // Read over whichever server connection of that database is at hand: while it is opened, before it goes back to the
-// pool, or idle; at most kCatalogAge old, unless nobody is connected. A change of the catalogue through this sidecar is
-// read before its client hears that it is done. A change made elsewhere may go unseen for kCatalogAge. One thread.
+// pool, or idle; at most a minute old, unless nobody is connected. A change of the catalogue through this sidecar is
+// read before its client hears that it is done. A change made elsewhere may go unseen for that minute. One thread.
 #pragma once
 
 #include <memory>
@@ -14,12 +14,10 @@
 
 namespace dbproxy::worker {
 
-inline constexpr Duration kCatalogAge = std::chrono::seconds(60);
-
 class Catalog {
  public:
-  // `where` is for log lines.
-  Catalog(std::string where, std::string database);
+  // `where` is for log lines; `age`: how old it may be.
+  Catalog(std::string where, std::string database, Duration age);
 
   void describe(session::postgres::ClassifyOptions& options) const {
     options.hazards = hazards_.get();
@@ -30,7 +28,7 @@ class Catalog {
   bool known() const { return known_; }
   // `writer`: replicas are behind, so that they are asked only when no writer has been for twice as long.
   bool due(TimePoint now, bool writer) const {
-    return now >= (writer ? next_ : next_ + kCatalogAge) || (writer && !from_writer_);
+    return now >= (writer ? next_ : next_ + age_) || (writer && !from_writer_);
   }
   // Ask again at the next opportunity.
   void expire() { next_ = {}; }
@@ -44,6 +42,7 @@ class Catalog {
   void put_in_force(std::shared_ptr<const session::postgres::HazardSet> hazards);
 
   std::string where_, database_;
+  Duration age_;
   std::uint32_t domain_;
   std::uint64_t generation_;
   std::shared_ptr<const session::postgres::HazardSet> hazards_;  // null: no hazards

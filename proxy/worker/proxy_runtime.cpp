@@ -119,7 +119,7 @@ const std::shared_ptr<const PoolKey>& ProxyRuntime::pool_key(const std::string& 
 
 const std::shared_ptr<Catalog>& ProxyRuntime::catalog(const std::string& database) {
   auto& slot = catalogs_[database];
-  if (!slot) slot = std::make_shared<Catalog>(name(), database);
+  if (!slot) slot = std::make_shared<Catalog>(name(), database, context_.options.catalog_age);
   return slot;
 }
 

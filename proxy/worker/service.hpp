@@ -20,11 +20,12 @@
 namespace dbproxy::worker {
 
 struct ServiceOptions {
-  std::string bind_address = "127.0.0.1";  // where application endpoints listen
-  std::string socket_dir;                  // where Unix sockets are made; empty: none
-  std::string default_application_name;    // for clients that set none; empty: nothing is added
-  bool read_catalog = true;                // of each database, for functions that change session state
-  std::string server_label;                // "namespace/pod" or the identity, for log lines
+  std::string bind_address = "127.0.0.1";           // where application endpoints listen
+  std::string socket_dir;                           // where Unix sockets are made; empty: none
+  std::string default_application_name;             // for clients that set none; empty: nothing is added
+  bool read_catalog = true;                         // of each database, for functions that change session state
+  std::string server_label;                         // "namespace/pod" or the identity, for log lines
+  Duration catalog_age = std::chrono::seconds(60);  // of what is known of a catalogue, at most. Only tests have another
   // After which a server that acknowledges nothing counts as vanished. Only tests have another.
   std::chrono::milliseconds server_silence{15'000};
 };

@@ -11,6 +11,7 @@ from table import MODULES  # noqa: E402
 
 MOST_LINES = 200  # of architecture.md
 PROGRAMS = {"dbproxy": "proxy/main.cpp", "dbproxy-operator": "operator/main.cpp", "dbproxyctl": "operator/ctl/main.cpp"}
+LOG_FLAGS = "proxy/base/log_flags.hpp"
 PREFIXES = ("dbproxy", "dbproxy_operator")  # of ManifestSource's metrics: in the sidecar and in the operator
 OF_CLI11 = {"--help"}
 METRIC = r"(?:dbproxy|process)_[a-z0-9_]*[a-z0-9]"
@@ -105,16 +106,21 @@ def check_metrics(reference: str):
             fail("docs/reference.md", f"{name} is not a {kind}")
 
 
+def flags_source(program: str) -> str:
+    text = (ROOT / PROGRAMS[program]).read_text()
+    return text + (ROOT / LOG_FLAGS).read_text() if f'"{LOG_FLAGS}"' in text else text
+
+
 def check_flags(reference: str):
-    for program, path in PROGRAMS.items():
-        source = (ROOT / path).read_text()
+    for program in PROGRAMS:
+        source = flags_source(program)
         real = {name for names in re.findall(r'(?:add_option|add_flag|set_version_flag)\("(-[^"]*)"', source)
                 for name in names.split(",") if name.startswith("--")}
         written = {word for cell in first_cells(section(reference, program, 3)) for word in re.findall(r"--[a-z-]+", cell)}
         both_ways(f"{program}'s flag", written - OF_CLI11, real)
     for page in sorted((ROOT / "docs").glob("*.md")):
         for program in PROGRAMS:
-            real = set(re.findall(r'"(?:-\w,)?(--[a-z-]+)"', (ROOT / PROGRAMS[program]).read_text())) | OF_CLI11
+            real = set(re.findall(r'"(?:-\w,)?(--[a-z-]+)"', flags_source(program))) | OF_CLI11
             for line in re.findall(rf"(?:^|[ `/]){re.escape(program)} ([^\n|`]*)", page.read_text()):
                 for flag in re.findall(r"(?:^| )(--[a-z-]+)", line):
                     if flag not in real:

@@ -173,14 +173,13 @@ TEST_F(Apply, ATargetIsReplaced) {
 
 // A server that is gone without a word: its kernel drops all that comes, so nothing is acknowledged.
 TEST_F(Apply, AServerOfAReplacedTargetThatVanishesIsNoticed) {
-  service_ = std::make_unique<Service>(ServiceOptions{.read_catalog = false, .server_silence = std::chrono::seconds(1)},
-                                       registry_, clock_);
+  notice_silence_after(std::chrono::seconds(1));
   ASSERT_EQ(apply(), "");
-  auto busy = client();
   server_.script();
-  busy.wire.send(query("BEGIN"));
+  auto busy = client();
   auto server = server_.next();
   ASSERT_TRUE(server);
+  busy.wire.send(query("BEGIN"));
   ASSERT_TRUE(server->read());
   server->send(complete("BEGIN") + ready('T'));
   EXPECT_EQ(types(busy.wire.read_until('Z')), "CZ");

@@ -87,10 +87,22 @@ Bench::Bench() : port_(free_port()) {
                         .port = server_.port(),
                         .health = config::TargetHealth::kAvailable,
                         .max_connections = 100}};
-  service_ = std::make_unique<Service>(ServiceOptions{.read_catalog = false}, registry_, clock_);
+  service_ = std::make_unique<Service>(options(), registry_, clock_);
 }
 
 Bench::~Bench() = default;
+
+ServiceOptions Bench::options() {
+  ServiceOptions out;
+  out.read_catalog = false;
+  return out;
+}
+
+void Bench::notice_silence_after(std::chrono::milliseconds time) {
+  auto with = options();
+  with.server_silence = time;
+  service_ = std::make_unique<Service>(with, registry_, clock_);
+}
 
 std::string Bench::apply() {
   ++snapshot_.version;
