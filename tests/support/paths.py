@@ -8,6 +8,7 @@ BUILD = ROOT / "build"
 TESTBED = BUILD / "testbed"
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
 POSTGRES_18 = TESTBED / "postgresql-18"
+KUBE_BIN = TESTBED / "kube" / "bin"
 
 
 def binary(name: str) -> Path:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from support import paths, postgres  # noqa: E402
+from support import kube_apiserver, paths, postgres  # noqa: E402
 
 SETUP = "run cmake/setup.sh test"
 COMPONENTS = {
@@ -20,6 +20,9 @@ COMPONENTS = {
     "sidecar": (lambda: paths.binary("dbproxy").exists(), "run cmake --preset dev && ninja -C build/dev"),
     "operator": (lambda: paths.binary("dbproxy-operator").exists(), "run cmake --preset dev && ninja -C build/dev"),
     "release": (lambda: paths.release_binary("dbproxy").exists(), "run make build"),
+    "kube-apiserver": (kube_apiserver.available, SETUP),
+    "etcd-3.4": (lambda: kube_apiserver.available("3.4"), SETUP),
+    "helm": (lambda: (paths.KUBE_BIN / "helm").exists(), SETUP),
     "node": (lambda: shutil.which("node") and (paths.TESTBED / "node/node_modules/pg").exists(), SETUP),
     "java": (lambda: shutil.which("java") and list((paths.TESTBED / "jars").glob("postgresql-*.jar")), SETUP),
     "go": (lambda: shutil.which("go"), SETUP),
