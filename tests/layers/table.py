@@ -28,6 +28,7 @@ MODULES = [
     ("operator/kubernetes", 3),
     ("operator/control", 4),
     ("operator/admin", 4),
+    ("operator/webhook", 4),
     ("operator/manifest_mode", 5),
     ("operator/ctl", 5),
     ("operator", 6),  # main.cpp

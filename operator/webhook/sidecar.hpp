@@ -1,0 +1,26 @@
+// The sidecar's container and volumes, as JSON for a pod. Pure.
+#pragma once
+
+#include "operator/webhook/injection.hpp"
+#include "operator/webhook/pod.hpp"
+
+namespace dbproxy::webhook {
+
+// Volumes that belong to the sidecar; the last one is shared with the application.
+inline constexpr std::string_view kIdentityVolume = "dbproxy-identity";
+inline constexpr std::string_view kStateVolume = "dbproxy-state";
+inline constexpr std::string_view kSocketVolume = "dbproxy-sockets";
+inline constexpr std::string_view kSocketDirectory = "/var/run/dbproxy";
+
+json::array sidecar_volumes(const Settings& settings);
+json::object socket_mount(bool read_only);
+
+// `resources` as resources_of gives them; the pod says how long it may drain.
+json::object sidecar_container(const json::object& pod, const std::string& name_space, const Settings& settings,
+                               const std::vector<BoundProxy>& proxies, json::object resources);
+
+// Requests and limits: from the pod's annotations, else such that a Guaranteed pod stays one, and with a limit of
+// each kind that every other container has (quotas want that). `error` says which annotation is no quantity.
+json::object resources_of(const json::object& pod, const Settings& settings, std::string& error);
+
+}  // namespace dbproxy::webhook
