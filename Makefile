@@ -27,7 +27,7 @@ demo: ## Shows what it does, on a real PostgreSQL with a replica; KEEP=1 leaves 
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) tests/demo/demo.py $(if $(KEEP),--keep)
 
-test: test-build ## Everything: unit, layers, integration, drivers, demo, fuzz, lint (FILTER=name or LABEL=label for some)
+test: test-build ## Everything: unit, layers, integration, kubernetes, drivers, demo, fuzz, lint (FILTER=name or LABEL=label for some)
 	@ctest --test-dir build/dev --output-on-failure -j$(JOBS) $(if $(FILTER),-R '$(FILTER)') $(if $(LABEL),-L '$(LABEL)')
 
 test-build:

@@ -1,0 +1,33 @@
+"""One kube-apiserver for all tests of a file."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from support import paths  # noqa: E402
+from support.kube_apiserver import KubeApiserver  # noqa: E402
+from support.testbed import Testbed  # noqa: E402
+from support.waiting import wait_for  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def testbed():
+    with Testbed("kube") as testbed:
+        yield testbed
+
+
+@pytest.fixture(scope="module")
+def api(testbed):
+    with KubeApiserver(testbed.subdirectory("api")) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def crds(api):
+    """The API server with both resources served, and the namespace `shop`."""
+    api.apply(*sorted((paths.ROOT / "crds").glob("*.yaml")))
+    wait_for(lambda: len(api.get("/apis/dbproxy.io/v1alpha1")["resources"]) >= 4, 30, "the resources are served")
+    api.namespace("shop")
+    return api
