@@ -1,9 +1,9 @@
 // Assembler: what is wanted and what databases say of themselves in, versioned snapshots out, for as long as it runs.
 //
-// Asks every database who it is, joins that with what is wanted, and calls back with the snapshots that changed; changes
-// that come within `coalesce` of each other go as one. The first call names every DBProxy. It waits (`first_wait` at
-// most) until each database has been asked once, so that an operator that restarts does not tell sidecars that healthy
-// targets are unknown.
+// Asks every database who it is, joins that with what is wanted, and calls back with the snapshots that changed;
+// changes that come within `coalesce` of each other go as one. The first call names every DBProxy. It waits
+// (`first_wait` at most) until each database has been asked once, so that an operator that restarts does not tell
+// sidecars that healthy targets are unknown.
 //
 // Thread-safe. The callback runs on a thread of its own, one call at a time, and must not destroy the assembler.
 #pragma once
@@ -27,7 +27,7 @@ using Snapshots = std::map<std::string, config::SnapshotPtr>;  // by "namespace/
 struct AssemblerOptions {
   std::chrono::milliseconds coalesce{100};
   std::chrono::milliseconds first_wait{3000};  // 0: what is known goes out at once
-  std::string versions_file;       // where version numbers survive a restart; empty: they start at the next line's
+  std::string versions_file;        // where version numbers survive a restart; empty: they start at the next line's
   std::uint64_t first_version = 0;  // numbers are larger than this
   topology::Monitor::Options monitor;
 };

@@ -67,7 +67,7 @@ void ClientConnection::pump() {
         auto server = server_;
         server_ = nullptr;
         fresh_ = false;
-        auto settings = server->session().settings();
+        auto settings = server->start_settings();
         server->detach();
         return greet(std::move(settings));
       }

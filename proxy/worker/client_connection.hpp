@@ -115,7 +115,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   std::uint32_t pins_seen_ = 0;
   TimePoint accepted_at_, active_at_, query_started_{}, pinned_since_{};
   std::string retire_error_;
-  std::string application_name_;  // of the start-up packet: what RESET goes back to
+  std::string application_name_;  // at the start: what RESET goes back to
   net::Timer timer_;
 };
 

@@ -77,7 +77,7 @@ void ClientConnection::step_login(postgres::ClientLogin::Want want, std::string&
 
 void ClientConnection::authenticated() {
   wire::postgres::Parameters parameters = login_->parameters();
-  application_name_ = context_.options.default_application_name;
+  application_name_.clear();
   std::erase_if(parameters, [this](const auto& item) {
     if (item.first != "application_name") return false;
     application_name_ = item.second;
@@ -102,6 +102,10 @@ void ClientConnection::want_greeting() {
 }
 
 void ClientConnection::greet(postgres::SettingsPtr settings) {
+  // What `options` or the role says counts where the packet does not; the default only where nobody says anything.
+  auto told = settings->find("application_name");
+  if (application_name_.empty() && told != nullptr) application_name_ = *told;
+  if (application_name_.empty()) application_name_ = clean_application_name(context_.options.default_application_name);
   settings = context_.settings.with(settings, "application_name", application_name_);
   session_.emplace(context_.statements, settings);
   session_->keep_text = proxy_.debug_logging();

@@ -63,6 +63,8 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void close();
 
   session::postgres::ServerSession& session() { return *session_; }
+  // As they were before any client had it.
+  const session::postgres::SettingsPtr& start_settings() const { return start_settings_; }
   ClientConnection* client() const { return client_; }
   Target& target() { return target_; }
   const std::shared_ptr<const PoolKey>& pool_key() const { return key_; }
@@ -108,6 +110,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   std::string in_;
   std::unique_ptr<backend::Login> login_;
   std::optional<session::postgres::ServerSession> session_;
+  session::postgres::SettingsPtr start_settings_;
   ClientConnection* client_ = nullptr;
   std::uint32_t process_id_ = 0;
   std::string cancel_key_;

@@ -233,7 +233,8 @@ void ServerConnection::initialised() {
 void ServerConnection::finished() {
   deadline_.disarm();
   state_ = State::kReady;
-  proxy_.learn_greeting(*key_, target_.description().role, session_->settings());
+  start_settings_ = session_->settings();
+  proxy_.learn_greeting(*key_, target_.description().role, start_settings_);
   log::debug("pool", "server connection opened",
              {{"proxy", proxy_.name()},
               {"target", target_.description().id},

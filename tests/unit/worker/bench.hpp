@@ -47,7 +47,7 @@ class Bench : public ::testing::Test {
 
   static ServiceOptions options();
   void notice_silence_after(std::chrono::milliseconds time);  // a new service, without what the old one had in force
-  std::string apply();  // the snapshot as it stands now, as the next version
+  std::string apply();                                        // the snapshot as it stands now, as the next version
   Client client(const LoginAs& as = {}, int receive_buffer = 0);
   void cancel(std::uint32_t process_id, const std::string& key);
   // Asks the service until it holds.

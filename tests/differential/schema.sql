@@ -1,0 +1,61 @@
+-- What scripts work on: functions, triggers, views and policies that make or read session state, and places to write to.
+GRANT CREATE ON SCHEMA public TO app;
+CREATE SCHEMA one; CREATE SCHEMA two;
+GRANT USAGE ON SCHEMA one, two TO app, differ_other;
+CREATE TABLE one.here AS SELECT 'one' AS tag;
+CREATE TABLE two.here AS SELECT 2 AS tag;
+CREATE TABLE public.here AS SELECT 'public' AS tag;
+CREATE FUNCTION one.which() RETURNS text LANGUAGE sql AS $$ SELECT 'one' $$;
+CREATE FUNCTION two.which() RETURNS text LANGUAGE sql AS $$ SELECT 'two' $$;
+CREATE FUNCTION public.which() RETURNS text LANGUAGE sql AS $$ SELECT 'public' $$;
+CREATE TABLE public.rows (id int PRIMARY KEY, value text);
+CREATE SEQUENCE public.numbers;
+CREATE TYPE public.mood AS ENUM ('sad', 'ok', 'happy');
+
+-- State that is made where no statement shows it.
+CREATE FUNCTION public.sets(name text, value text, is_local boolean) RETURNS text LANGUAGE plpgsql AS
+  $$ BEGIN RETURN set_config(name, value, is_local); END $$;
+CREATE FUNCTION public.sets_by_sql(value text) RETURNS text LANGUAGE sql AS
+  $$ SELECT set_config('app.tenant', value, false) $$;
+CREATE FUNCTION public.sets_inside() RETURNS text LANGUAGE plpgsql SET work_mem = '7MB' AS
+  $$ BEGIN RETURN current_setting('work_mem'); END $$;
+CREATE FUNCTION public.becomes(role text) RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN EXECUTE format('SET ROLE %I', role); END $$;
+CREATE FUNCTION public.makes_temporary() RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN CREATE TEMP TABLE IF NOT EXISTS made (n int); END $$;
+CREATE FUNCTION public.locks(key bigint) RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM pg_advisory_lock(key); END $$;
+CREATE FUNCTION public.listens(channel text) RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN EXECUTE format('LISTEN %I', channel); END $$;
+CREATE FUNCTION public.harmless(n int) RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN n + 1; END $$;
+CREATE FUNCTION public.tells(words text) RETURNS void LANGUAGE plpgsql AS
+  $$ BEGIN RAISE NOTICE '%', words; END $$;
+CREATE FUNCTION public.fails() RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE 'as asked'; END $$;
+CREATE PROCEDURE public.proceeds(value text) LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config('app.tenant', value, false); COMMIT; END $$;
+CREATE TABLE public.triggered (value text);
+CREATE FUNCTION public.on_insert() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config('app.tenant', NEW.value, false); RETURN NEW; END $$;
+CREATE TRIGGER triggered BEFORE INSERT ON public.triggered FOR EACH ROW EXECUTE FUNCTION public.on_insert();
+CREATE VIEW public.tenant AS SELECT nullif(current_setting('app.tenant', true), '') AS tenant;
+CREATE TABLE public.guarded AS SELECT n AS id, chr(96 + n) AS tenant FROM generate_series(1, 3) n;
+ALTER TABLE public.guarded ENABLE ROW LEVEL SECURITY;
+CREATE POLICY own ON public.guarded USING (tenant = current_setting('app.tenant', true));
+
+GRANT SELECT ON ALL TABLES IN SCHEMA public, one, two TO app, differ_other;
+GRANT INSERT, UPDATE, DELETE ON public.rows, public.triggered TO app;
+GRANT USAGE ON SEQUENCE public.numbers TO app;
+
+-- As before the first script.
+CREATE FUNCTION public.clean() RETURNS void LANGUAGE plpgsql AS $$
+DECLARE made record;
+BEGIN
+  FOR made IN SELECT oid::regclass AS name FROM pg_class
+              WHERE relowner = 'app'::regrole AND relkind = 'r' AND relpersistence <> 't' LOOP
+    EXECUTE format('DROP TABLE %s CASCADE', made.name);
+  END LOOP;
+  TRUNCATE public.rows, public.triggered;
+  INSERT INTO public.rows SELECT n, 'row ' || n FROM generate_series(1, 9) n;
+  ALTER SEQUENCE public.numbers RESTART;
+  PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
+END $$;
