@@ -54,12 +54,14 @@ class Patch {
   void annotate(const json::object& pod, const std::vector<std::pair<std::string, std::string>>& annotations) {
     if (annotations.empty()) return;
     if (kubernetes::object_at(pod, {"metadata", "annotations"}) != nullptr) {
-      for (const auto& [key, value] : annotations) add("/metadata/annotations/" + pointer_token(key), json::string(value));
+      for (const auto& [key, value] : annotations)
+        add("/metadata/annotations/" + pointer_token(key), json::string(value));
       return;
     }
     json::object all;
     for (const auto& [key, value] : annotations) all[key] = std::string_view(value);
-    if (kubernetes::object_at(pod, {"metadata"}) == nullptr) return add("/metadata", json::object{{"annotations", all}});
+    if (kubernetes::object_at(pod, {"metadata"}) == nullptr)
+      return add("/metadata", json::object{{"annotations", all}});
     add("/metadata/annotations", all);
   }
 
@@ -88,7 +90,8 @@ void add_to_application(const json::object& pod, const Settings& settings, const
     if (container.init && !settings.native) continue;
     json::array missing;
     for (const auto& [name, value] : variables) {
-      if (!has_env(*container.object, name)) missing.push_back(json::object{{"name", std::string_view(name)}, {"value", std::string_view(value)}});
+      if (!has_env(*container.object, name))
+        missing.push_back(json::object{{"name", std::string_view(name)}, {"value", std::string_view(value)}});
     }
     patch.append(*container.object, "env", container.path + "/env", missing);
   }
@@ -203,8 +206,9 @@ Decision inject(const json::object& pod, const std::string& name_space, const Se
 
   const json::object* sidecar = present_sidecar(pod);
   if (sidecar != nullptr && !bound_to_all(*sidecar, name_space, proxies)) {
-    return decided(Kind::kRefuse, "the pod has a sidecar that is bound to other DBProxies than its label names: remove " +
-                                      std::string("the container \"dbproxy\", and it is injected anew"));
+    return decided(Kind::kRefuse,
+                   "the pod has a sidecar that is bound to other DBProxies than its label names: remove " +
+                       std::string("the container \"dbproxy\", and it is injected anew"));
   }
 
   Decision out;

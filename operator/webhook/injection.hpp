@@ -47,9 +47,9 @@ std::optional<BoundProxy> find_in(const manifest::Manifests& manifests, const st
 
 struct Settings {
   std::string image = "dbproxy:latest";
-  std::string image_pull_policy;                                   // empty: Kubernetes' default
+  std::string image_pull_policy;                                       // empty: Kubernetes' default
   std::string operator_address = "dbproxy-operator.dbproxy.svc:9931";  // HOST:PORT
-  std::string ca_config_map = "dbproxy-operator-ca";               // in the pod's namespace, key ca.pem
+  std::string ca_config_map = "dbproxy-operator-ca";                   // in the pod's namespace, key ca.pem
   bool native = true;  // false: an ordinary container, for clusters before native sidecars
   std::string cpu_request = "20m", memory_request = "48Mi", memory_limit = "256Mi";
   std::string guaranteed_cpu = "250m", guaranteed_memory = "256Mi";  // in pods of the class Guaranteed

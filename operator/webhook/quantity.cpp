@@ -37,8 +37,8 @@ std::optional<double> parse_quantity(std::string_view text) {
   const std::string_view number = text.substr(0, digits);
   std::string_view suffix = digits == std::string_view::npos ? std::string_view() : text.substr(digits);
   double value = 0;
-  const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), value,
-                                            std::chars_format::fixed);
+  const auto [end, error] =
+      std::from_chars(number.data(), number.data() + number.size(), value, std::chars_format::fixed);
   if (error != std::errc() || end != number.data() + number.size()) return std::nullopt;
   for (const auto& [name, factor] : kSuffixes) {
     if (suffix == name) return value * factor;

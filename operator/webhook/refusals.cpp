@@ -62,8 +62,9 @@ std::vector<std::string> wanted_proxies(const json::object& pod, std::string& er
   if (label == "true") {
     names = split_list(annotation);
     if (names.empty()) {
-      error = "label dbproxy.io/inject is \"true\", and annotation dbproxy.io/proxies names no DBProxy: write the names "
-              "there, or one name into the label";
+      error =
+          "label dbproxy.io/inject is \"true\", and annotation dbproxy.io/proxies names no DBProxy: write the names "
+          "there, or one name into the label";
     }
   } else {
     names.push_back(label);
@@ -80,7 +81,8 @@ std::vector<std::string> wanted_proxies(const json::object& pod, std::string& er
   for (const std::string& name : names) {
     if (!error.empty()) break;
     if (!is_dns_label(name)) {
-      error = in_quotes(name) + " is not the name of a DBProxy; it is looked for in the pod's own namespace, so write " +
+      error = in_quotes(name) +
+              " is not the name of a DBProxy; it is looked for in the pod's own namespace, so write " +
               "the name alone";
     } else if (!seen.insert(name).second) {
       error = "annotation dbproxy.io/proxies names " + in_quotes(name) + " twice: remove one";
@@ -103,7 +105,8 @@ const json::object* present_sidecar(const json::object& pod) {
 
 std::string refuse_pod(const json::object& pod, const Settings& settings) {
   if (is_windows(pod)) {
-    return "the pod is for Windows, and the sidecar runs on Linux only: remove the label dbproxy.io/inject, and connect "
+    return "the pod is for Windows, and the sidecar runs on Linux only: remove the label dbproxy.io/inject, and "
+           "connect "
            "to a sidecar that is served by another pod or to the database";
   }
   for (const Container& container : containers_of(pod)) {
@@ -127,7 +130,8 @@ std::string refuse_proxies(const json::object& pod, const std::vector<BoundProxy
       return "DBProxy " + in_quotes(proxy.name) + " does not admit this pod: its podSelector wants other labels";
     }
     if (proxy.pod_identity && flag_at(pod, {"spec", "hostNetwork"})) {
-      return "DBProxy " + in_quotes(proxy.name) + " has clientAuth: PodIdentity, and the pod is on the host's network, " +
+      return "DBProxy " + in_quotes(proxy.name) +
+             " has clientAuth: PodIdentity, and the pod is on the host's network, " +
              "where it has no identity of its own: remove hostNetwork, or use clientAuth: Password";
     }
     for (const BoundEndpoint& endpoint : proxy.endpoints) {

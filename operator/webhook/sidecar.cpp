@@ -104,11 +104,10 @@ json::array sidecar_volumes(const Settings& settings) {
       {"serviceAccountToken",
        {{"audience", "dbproxy-operator"}, {"expirationSeconds", kTokenSeconds}, {"path", "token"}}}};
   // Optional: the operator makes it when it first sees the namespace, and a pod must not wait for that.
-  const json::object bundle{
-      {"configMap",
-       {{"name", settings.ca_config_map},
-        {"items", json::array{json::object{{"key", "ca.pem"}, {"path", "ca.pem"}}}},
-        {"optional", true}}}};
+  const json::object bundle{{"configMap",
+                             {{"name", settings.ca_config_map},
+                              {"items", json::array{json::object{{"key", "ca.pem"}, {"path", "ca.pem"}}}},
+                              {"optional", true}}}};
   return {json::object{{"name", kIdentityVolume}, {"projected", {{"sources", json::array{token, bundle}}}}},
           memory(kStateVolume, "16Mi"), memory(kSocketVolume, "1Mi")};
 }

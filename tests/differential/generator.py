@@ -43,6 +43,7 @@ TRANSACTIONS = ["BEGIN", "BEGIN", "COMMIT", "COMMIT", "ROLLBACK", "ROLLBACK", "S
 class Generator:
     def __init__(self, seed: int):
         self.random = random.Random(seed)
+        self._lives: dict[str, int] = {}
 
     def script(self) -> list[Step]:
         choose = self.random
@@ -56,8 +57,14 @@ class Generator:
                       Step(client, ":", LOOKS[2])]
         return steps
 
+    def _key(self, client: str) -> int:
+        """Of advisory locks: another for each connection, since one that was cut off may live on for a moment."""
+        return ord(client) * 1000 + self._lives.get(client, 0)
+
     def _steps(self, client: str) -> list[Step]:
         roll = self.random.random()
+        if roll < 0.08:
+            self._lives[client] = self._lives.get(client, 0) + 1
         if roll < 0.03:
             return [Step(client, "!", self.random.choice(["", "", "SELECT pg_sleep(9)"]))]
         if roll < 0.05:
@@ -145,7 +152,7 @@ class Generator:
             "DECLARE kept CURSOR WITH HOLD FOR SELECT generate_series(1, 9)", "FETCH 2 FROM kept", "CLOSE kept"])
 
     def _lock(self, client: str) -> str:
-        key = ord(client)
+        key = self._key(client)
         return self.random.choice([
             f"SELECT pg_advisory_lock({key})", f"SELECT pg_advisory_lock({key})", f"SELECT pg_advisory_unlock({key})",
             f"SELECT pg_advisory_unlock({key})", "SELECT pg_advisory_unlock_all()", f"SELECT pg_try_advisory_lock({key})",

@@ -14,6 +14,7 @@ from support.manifests import Manifests  # noqa: E402
 from support.ports import free_port  # noqa: E402
 from support.postgres import PASSWORDS, Cluster  # noqa: E402
 from support.sidecar import Sidecar  # noqa: E402
+from support.waiting import wait_for  # noqa: E402
 
 from script import Step  # noqa: E402
 from session import Session  # noqa: E402
@@ -93,5 +94,9 @@ class Player:
         return sessions[name]
 
     def _clean(self):
+        locks = ("SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database "
+                 "WHERE l.locktype = 'advisory' AND d.datname = current_database()")
         for admin in self._admins:
+            # Those of sessions that the last script has left.
+            wait_for(lambda: admin.query(locks) == [["0"]], 20, "no lock of the last script is left", 0.002)
             admin.query("SELECT clean()")

@@ -255,13 +255,20 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
     return refuse("54000", "too many prepared statements in this session", "Close the ones that are no longer needed.");
   }
   auto named = slot(name);
+  bool failed = server.transaction_status_ == 'E' && server.requests_.empty();
+  if (named->current && failed) {
+    // The server looks at the transaction before it looks at the name.
+    server.requests_.push(RequestKind::kParse);
+    server.unnamed_.reset();
+    wire::parse(step.to_server.own(), "", text, types);
+    return ClientVerdict::kMore;
+  }
   if (named->current) {
     force_error(server, step.to_server, ErrorText::kStatementExists, named);
     return ClientVerdict::kMore;
   }
   auto known = server.prepared_.find(statement->id);
   bool prepared = known != server.prepared_.end() && !known->second.stale;
-  bool failed = server.transaction_status_ == 'E' && server.requests_.empty();
   if (prepared && !failed) {
     known->second.used = ++server.use_counter_;
     named->current = statement;
@@ -312,6 +319,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
   ++queries_;
 
   StatementPtr target;
+  NamedStatement* named = nullptr;
   if (name.empty()) {
     if (!use_unnamed(step)) {
       force_error(server, step.to_server, ErrorText::kNoUnnamedStatement, nullptr);
@@ -321,6 +329,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     target = unnamed_.current;
   } else if (auto it = names_.find(name); it != names_.end() && it->second.current) {
     target = it->second.current;
+    named = &it->second;
     prepare_on(server, target, step.to_server);
   }
   if (target) {
@@ -334,7 +343,9 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     execute_sets_ = execute_sets_ || target->verdict.sets;
     if (keep_text) last_text = target->text();
   }
-  server.requests_.push(RequestKind::kBind).statement = target;
+  auto& entry = server.requests_.push(RequestKind::kBind);
+  entry.statement = target;
+  refer_to(entry, named);
   if (!target || name.empty()) {
     pass(&step.to_server, available, whole_size, used);
     return ClientVerdict::kMore;
@@ -363,16 +374,22 @@ ClientVerdict ClientSession::describe(Step& step, std::string_view whole) {
   auto& server = *step.server;
   server.sync_pending_ = true;
   StatementPtr target;
+  NamedStatement* named = nullptr;
   if (kind == 'S' && name.empty()) {
     if (!use_unnamed(step)) {
       force_error(server, step.to_server, ErrorText::kNoUnnamedStatement, nullptr);
       return ClientVerdict::kMore;
     }
   } else if (kind == 'S') {
-    if (auto it = names_.find(name); it != names_.end()) target = it->second.current;
+    if (auto it = names_.find(name); it != names_.end() && it->second.current) {
+      target = it->second.current;
+      named = &it->second;
+    }
   }
   if (target) prepare_on(server, target, step.to_server);
-  server.requests_.push(RequestKind::kDescribe).statement = target;
+  auto& entry = server.requests_.push(RequestKind::kDescribe);
+  entry.statement = target;
+  refer_to(entry, named);
   if (target) {
     wire::MessageWriter(step.to_server.own(), 'D').u8('S').cstring(target->name);
   } else {

@@ -8,6 +8,20 @@ namespace dbproxy::session::postgres {
 
 namespace wire = dbproxy::wire::postgres;
 
+namespace {
+
+// The message with another name for a statement wherever its text has ours.
+void rename(std::string_view whole, std::string_view ours, std::string_view theirs, std::string& out) {
+  auto begin = out.size();
+  out += whole;
+  for (auto at = out.find(ours, begin); at != std::string::npos; at = out.find(ours, at + theirs.size())) {
+    out.replace(at, ours.size(), theirs);
+  }
+  wire::store_u32(out.data() + begin + 1, static_cast<std::uint32_t>(out.size() - begin - 1));
+}
+
+}  // namespace
+
 ServerVerdict ServerSession::feed(std::string_view bytes, std::size_t& consumed, ClientSession* client, Output& out) {
   consumed = 0;
   bool ready = false;
@@ -231,6 +245,12 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
   }
   // Extended query: everything up to the next Sync was skipped.
   forward = front.error_text == ErrorText::kAsIs;
+  bool ours = forward && !front.hidden && client != nullptr && front.statement && front.slot != nullptr &&
+              front.slot->name != nullptr && fields.message.find(front.statement->name) != std::string_view::npos;
+  if (ours) {
+    forward = false;
+    rename(whole, front.statement->name, *front.slot->name, out.own());
+  }
   if (front.error_text == ErrorText::kStatementExists || front.error_text == ErrorText::kNoUnnamedStatement) {
     bool named = front.slot != nullptr && front.slot->name != nullptr;
     auto text = front.error_text == ErrorText::kNoUnnamedStatement

@@ -58,14 +58,15 @@ TEST(Admission, TakesNothingElse) {
 }
 
 TEST(Admission, SurvivesPodsOfAnyShape) {
-  for (const char* text :
-       {R"({"metadata": {"labels": {"dbproxy.io/inject": "orders", "app": "shop"}}})",
-        R"({"metadata": {"labels": {"dbproxy.io/inject": "orders", "app": "shop"}}, "spec": {"containers": 7}})",
-        R"({"metadata": {"labels": {"dbproxy.io/inject": "orders", "app": "shop"}}, "spec": {"containers": [7, null, {}],
+  for (
+      const char* text :
+      {R"({"metadata": {"labels": {"dbproxy.io/inject": "orders", "app": "shop"}}})",
+       R"({"metadata": {"labels": {"dbproxy.io/inject": "orders", "app": "shop"}}, "spec": {"containers": 7}})",
+       R"({"metadata": {"labels": {"dbproxy.io/inject": "orders", "app": "shop"}}, "spec": {"containers": [7, null, {}],
             "volumes": [1], "initContainers": {"a": 1}}})",
-        R"({"metadata": {"labels": {"dbproxy.io/inject": "orders", "app": "shop"}}, "spec": {"containers":
+       R"({"metadata": {"labels": {"dbproxy.io/inject": "orders", "app": "shop"}}, "spec": {"containers":
             [{"name": 3, "env": [1, {"name": 2}], "volumeMounts": ["x"], "ports": [0]}]}})",
-        R"({"metadata": {"labels": 5}, "spec": []})"}) {
+       R"({"metadata": {"labels": 5}, "spec": []})"}) {
     EXPECT_EQ(answer(request_for(pod_of(text))).status, 200u) << text;
   }
 }

@@ -20,13 +20,13 @@ TEST(Injection, PutsANativeSidecarInFront) {
 
 TEST(Injection, BindsThePodByItsArguments) {
   const json::object pod = injected(plain_pod());
-  EXPECT_THAT(args_of(sidecar_in(pod)),
-              ElementsAre("--operator=dbproxy-operator.dbproxy.svc:9931",
-                          "--operator-ca=/var/run/secrets/dbproxy/ca.pem", "--token-file=/var/run/secrets/dbproxy/token",
-                          "--identity=$(POD_NAMESPACE)/$(POD_NAME)", "--proxy=shop/orders", "--port=5432",
-                          "--port=5433", "--state-dir=/var/lib/dbproxy/state", "--socket-dir=/var/run/dbproxy",
-                          "--admin=[$(POD_IP)]:9930", "--admin-socket=/var/lib/dbproxy/admin.sock",
-                          "--drain-timeout=25", "--log-format=json"));
+  EXPECT_THAT(
+      args_of(sidecar_in(pod)),
+      ElementsAre("--operator=dbproxy-operator.dbproxy.svc:9931", "--operator-ca=/var/run/secrets/dbproxy/ca.pem",
+                  "--token-file=/var/run/secrets/dbproxy/token", "--identity=$(POD_NAMESPACE)/$(POD_NAME)",
+                  "--proxy=shop/orders", "--port=5432", "--port=5433", "--state-dir=/var/lib/dbproxy/state",
+                  "--socket-dir=/var/run/dbproxy", "--admin=[$(POD_IP)]:9930",
+                  "--admin-socket=/var/lib/dbproxy/admin.sock", "--drain-timeout=25", "--log-format=json"));
 }
 
 TEST(Injection, DrainsForLessThanTheGracePeriod) {
@@ -190,9 +190,10 @@ TEST(Refusals, SayWhatToDo) {
 TEST(Refusals, OfOnePortTwice) {
   json::object pod = plain_pod("true");
   pod.at("metadata").as_object()["annotations"] = json::object{{"dbproxy.io/proxies", "orders,billing"}};
-  EXPECT_EQ(refusal(pod),
-            "DBProxy \"billing\" has the port 5432, which is the port of DBProxy \"orders\" too: give one of them another "
-            "port: one sidecar listens on all of them");
+  EXPECT_EQ(
+      refusal(pod),
+      "DBProxy \"billing\" has the port 5432, which is the port of DBProxy \"orders\" too: give one of them another "
+      "port: one sidecar listens on all of them");
 }
 
 TEST(Refusals, OfASidecarThatIsBoundElsewhere) {
@@ -203,8 +204,12 @@ TEST(Refusals, OfASidecarThatIsBoundElsewhere) {
 
 TEST(Refusals, OfTheSidecarsSecretsForOthersAfterInjection) {
   json::object pod = injected(plain_pod());
-  pod.at("spec").at("containers").at(0).at("volumeMounts").as_array().push_back(
-      json::object{{"name", "dbproxy-state"}, {"mountPath", "/x"}});
+  pod.at("spec")
+      .at("containers")
+      .at(0)
+      .at("volumeMounts")
+      .as_array()
+      .push_back(json::object{{"name", "dbproxy-state"}, {"mountPath", "/x"}});
   EXPECT_THAT(refusal(pod), HasSubstr("sidecar's own"));
 }
 

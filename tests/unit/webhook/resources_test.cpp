@@ -1,5 +1,6 @@
-#include "operator/webhook/quantity.hpp"
 #include "support.hpp"
+
+#include "operator/webhook/quantity.hpp"
 
 namespace dbproxy::webhook {
 namespace {
@@ -23,8 +24,9 @@ TEST(Resources, AreSmallByDefault) {
 }
 
 TEST(Resources, KeepAGuaranteedPodGuaranteed) {
-  for (const char* text : {R"({"limits": {"cpu": "1", "memory": "1Gi"}})",
-                           R"({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1024Mi"}})"}) {
+  for (const char* text :
+       {R"({"limits": {"cpu": "1", "memory": "1Gi"}})",
+        R"({"limits": {"cpu": "1", "memory": "1Gi"}, "requests": {"cpu": "1000m", "memory": "1024Mi"}})"}) {
     const json::value out = resources(with_resources(text));
     EXPECT_EQ(out.at("requests"), out.at("limits")) << text;
     EXPECT_EQ(out.at("limits").at("cpu"), "250m");
@@ -35,8 +37,7 @@ TEST(Resources, KeepAGuaranteedPodGuaranteed) {
 }
 
 TEST(Resources, HaveTheLimitsThatAQuotaWantsOfEveryContainer) {
-  const json::value out =
-      resources(with_resources(R"({"limits": {"cpu": "1"}, "requests": {"cpu": "100m"}})"));
+  const json::value out = resources(with_resources(R"({"limits": {"cpu": "1"}, "requests": {"cpu": "100m"}})"));
   EXPECT_EQ(out.at("limits").at("cpu"), "250m");
   EXPECT_EQ(out.at("requests").at("cpu"), "20m");
 }
