@@ -23,6 +23,7 @@ class Catalog {
     options.hazards = hazards_.get();
     options.hazards_generation = generation_;
     options.hazards_domain = domain_;
+    options.catalog_known = !fingerprint_.empty();
   }
 
   bool known() const { return known_; }

@@ -38,6 +38,9 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void refused(std::string error);
   // Everything that was asked is answered; the server may be released.
   void server_ready();
+  // What the server said of that which pins this client.
+  void probed(const session::postgres::ServerSession::Rows& rows);
+  TimePoint active_at() const { return active_at_; }
   // The server connection is gone. `forwarded`: the client has seen the server's own last words.
   void server_lost(std::string_view why, bool forwarded);
   // The same, because the server does not take this client's settings: `error` is an ErrorResponse.

@@ -111,7 +111,7 @@ void ClientConnection::greet(postgres::SettingsPtr settings) {
   session_->keep_text = proxy_.debug_logging();
   // With such a search_path every CREATE TABLE makes a temporary one, which no statement's text shows.
   if (key_->text.find("pg_temp") != std::string::npos) {
-    session_->pin(postgres::bit(postgres::PinReason::kTemporaryObject));
+    session_->pin(postgres::bit(postgres::PinReason::kTemporaryObject), postgres::bit(postgres::PinReason::kOpaque));
   }
   process_id_ = context_.new_process_id(*this);
   std::uint8_t key[4];

@@ -193,7 +193,13 @@ void ClientConnection::server_ready() {
   if (fresh_ || state_ != State::kRunning) return;
   if (session_->pins() != pins_seen_) count_pins();
   active_at_ = context_.loop.now();
-  if (!server_->cancelling() && session_->can_release(server_->session())) release_server();
+  if (!server_->cancelling()) {
+    if (session_->can_release(server_->session())) {
+      release_server();
+    } else if (session_->wants_probe(server_->session(), false)) {
+      server_->probe();
+    }
+  }
   if (state_ != State::kClosed && (!in_.empty() || channel_.stream().readable())) context_.loop.defer(*this);
 }
 
@@ -231,16 +237,42 @@ void ClientConnection::settings_refused(const std::string& error) {
 void ClientConnection::count_pins() {
   auto pins = session_->pins();
   auto added = pins & ~pins_seen_;
+  auto ended = pins_seen_ & ~pins;
   for (int i = 0; i < postgres::kPinReasonCount; ++i) {
     if ((added >> i) & 1) proxy_.stats().pins[static_cast<std::size_t>(i)]->add();
+    if ((ended >> i) & 1) proxy_.stats().unpins[static_cast<std::size_t>(i)]->add();
   }
+  auto now = context_.loop.now();
   if (pins_seen_ == 0) {
-    pinned_since_ = context_.loop.now();
-    log::info(
-        "session", "pinned",
-        {{"proxy", proxy_.name()}, {"client", peer_}, {"user", key_->user}, {"statement", session_->pin_statement()}});
+    pinned_since_ = now;
+    log::info("session", "pinned",
+              {{"proxy", proxy_.name()},
+               {"client", peer_},
+               {"user", key_->user},
+               {"reasons", postgres::pin_names(pins)},
+               {"statement", session_->pin_statement()}});
+  } else if (pins == 0) {
+    log::info("session", "unpinned",
+              {{"proxy", proxy_.name()},
+               {"client", peer_},
+               {"user", key_->user},
+               {"reasons", postgres::pin_names(ended)},
+               {"pinned_ms", std::chrono::duration_cast<std::chrono::milliseconds>(now - pinned_since_).count()}});
   }
   pins_seen_ = pins;
+}
+
+void ClientConnection::probed(const postgres::ServerSession::Rows& rows) {
+  bool told = session_->probed(rows);
+  proxy_.stats().probes[!told ? 2 : session_->pins() != 0 ? 1 : 0]->add();
+  if (session_->keep_text) {
+    log::info("session", "probed",
+              {{"proxy", proxy_.name()},
+               {"client", peer_},
+               {"left", postgres::pin_names(session_->pins())},
+               {"error", told ? "" : rows.error}});
+  }
+  if (session_->pins() != pins_seen_) count_pins();
 }
 
 }  // namespace dbproxy::worker

@@ -96,6 +96,23 @@ void ServerConnection::read_catalog() {
   channel_.send(context_.to_server);  // when that fails, reading says so
 }
 
+void ServerConnection::check_pins() {
+  constexpr Duration kRested = std::chrono::seconds(1);
+  if (state_ != State::kReady || client_ == nullptr || client_->session() == nullptr || cancelling()) return;
+  if (!client_->session()->wants_probe(*session_, true) || context_.loop.now() - client_->active_at() < kRested) return;
+  probe();
+}
+
+void ServerConnection::probe() {
+  client_->session()->probe(*session_, context_.to_server);
+  channel_.send(context_.to_server);  // when that fails, reading says so
+}
+
+void ServerConnection::probe_read() {
+  auto rows = session_->take_rows();
+  if (client_ != nullptr && client_->session() != nullptr) client_->probed(rows);
+}
+
 // A client waits to hear that its change of the catalogue is done.
 void ServerConnection::catalog_or_ready() {
   if (session_->catalog_changed()) return read_catalog();
@@ -244,6 +261,7 @@ void ServerConnection::after_ready() {
   }
   if (client_ != nullptr && client_->session() != nullptr && client_->session()->held()) client_->resume();
   if (events.rows_ready) catalog_read();
+  if (events.probe_ready) probe_read();
   if (session_->owes_ready() && !session_->reading_rows()) catalog_or_ready();
   if (state_ == State::kCleaning) {
     pins_to_discard_ |= events.pins;  // of a client that had left when the server told of them

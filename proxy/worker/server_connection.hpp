@@ -72,6 +72,9 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   const Catalog& catalog() const { return *catalog_; }
   // It is idle: time for the catalogue, if that is due.
   void check_catalog();
+  // Its client is pinned and rests: time to see whether that is still needed.
+  void check_pins();
+  void probe();
   std::uint32_t process_id() const { return process_id_; }
   Channel& channel() { return channel_; }
 
@@ -95,6 +98,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void read_catalog();
   void catalog_read();
   void catalog_or_ready();
+  void probe_read();
   void clean();
   void replay_failed();
   void fail(config::HealthReason reason, std::string words, std::string error = {});

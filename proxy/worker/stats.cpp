@@ -33,6 +33,14 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy) {
   for (std::size_t i = 0; i < pins.size(); ++i) {
     pins[i] = &registry.counter("dbproxy_pins_total", "Sessions pinned to a server connection, by reason.",
                                 with("reason", to_string(pin_reason(static_cast<int>(i)))));
+    unpins[i] =
+        &registry.counter("dbproxy_unpins_total", "Reasons to be pinned that were over before their client was.",
+                          with("reason", to_string(pin_reason(static_cast<int>(i)))));
+  }
+  static constexpr const char* kProbes[] = {"released", "kept", "failed"};
+  for (std::size_t i = 0; i < probes.size(); ++i) {
+    probes[i] = &registry.counter("dbproxy_pin_probes_total", "Times that a server was asked whether a pin is over.",
+                                  with("result", kProbes[i]));
   }
   longest_wait =
       &registry.seconds_gauge("dbproxy_longest_wait_seconds", "How long the first waiting client has waited.", base);

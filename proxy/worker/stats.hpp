@@ -15,7 +15,8 @@ struct Stats {
 
   // Indexed by session::postgres::LoginResult; kNone counts clients that left before they were done.
   std::array<metrics::Cell*, 8> logins{};
-  std::array<metrics::Cell*, session::postgres::kPinReasonCount> pins{};
+  std::array<metrics::Cell*, session::postgres::kPinReasonCount> pins{}, unpins{};
+  std::array<metrics::Cell*, 3> probes{};  // released, kept, failed
   metrics::Cell *clients_idle, *clients_active, *clients_waiting, *clients_login;
   metrics::Cell *clients_accepted, *clients_closed, *clients_tls, *clients_pinned;
   metrics::Cell *longest_wait, *transactions, *queries;

@@ -200,6 +200,7 @@ void Target::tick() {
     it = failures_.erase(it);
   }
   for (const auto& [server, owner] : servers_) server->check_catalog();
+  for (const auto& [server, owner] : servers_) server->check_pins();
   pool_.sweep(now, actions);
   perform(actions);
   forget_unused_keys();

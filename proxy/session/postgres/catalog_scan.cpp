@@ -127,10 +127,14 @@ CatalogScan::Result CatalogScan::finish() const {
       if (contains_folded(item.body, name)) note(name);
   }
 
-  std::unordered_map<std::string, bool> hazardous;
+  // What each may leave: grows until nothing changes any more.
+  std::unordered_map<std::string, std::uint32_t> hazardous;
   std::vector<std::string> open;
-  const auto mark = [&](const std::string& id) {
-    if (hazardous.emplace(id, true).second) open.push_back(id);
+  const auto mark = [&](const std::string& id, std::uint32_t leaves) {
+    auto& known = hazardous[id];
+    if ((known | leaves) == known) return;
+    known |= leaves;
+    open.push_back(id);
   };
   const auto follow = [&] {
     while (!open.empty()) {
@@ -138,37 +142,40 @@ CatalogScan::Result CatalogScan::finish() const {
       open.pop_back();
       const auto found = nodes_.find(id);
       if (found == nodes_.end()) continue;
-      for (const auto& dependent : found->second.dependents) mark(dependent);
+      const auto leaves = hazardous[id];
+      for (const auto& dependent : found->second.dependents) mark(dependent, leaves);
       if (!found->second.named) continue;
       // All that bear the name: a mention does not tell overloads and schemas apart.
       const auto users = mentioned_by.find(folded(found->second.name));
       if (users == mentioned_by.end()) continue;
-      for (const auto& user : users->second) mark(user);
+      for (const auto& user : users->second) mark(user, leaves);
     }
   };
-  mark("b");
-  for (const auto& [id, item] : nodes_)
-    if (item.hazardous || body_is_hazardous(item.body)) mark(id);
+  constexpr std::uint32_t kUnknown = bit(PinReason::kOpaque);
+  mark("b", kUnknown);
+  for (const auto& [id, item] : nodes_) mark(id, item.hazardous ? kUnknown : body_hazards(item.body));
   follow();
 
   Result result;
   const auto find_reach = [&](bool ddl) {
-    for (const auto& reach : reaches_)
-      if (reach.ddl == ddl && hazardous.contains(reach.function)) return reach.description;
+    for (const auto& reach : reaches_) {
+      const auto found = hazardous.find(reach.function);
+      if (reach.ddl == ddl && found != hazardous.end() && found->second != 0) return reach.description;
+    }
     return std::string();
   };
   result.ddl = find_reach(true);
   if (!result.ddl.empty()) {
     for (const auto& [id, item] : nodes_)
-      if (changes_schema(item.body)) mark(id);
+      if (changes_schema(item.body)) mark(id, kUnknown);
     follow();
   }
   result.everything = find_reach(false);
 
   auto set = std::make_shared<HazardSet>();
-  for (const auto& [id, unused] : hazardous) {
+  for (const auto& [id, leaves] : hazardous) {
     const auto found = nodes_.find(id);
-    if (found != nodes_.end() && found->second.named) set->insert(found->second.name);
+    if (found != nodes_.end() && found->second.named) set->insert(found->second.name, leaves);
   }
   if (!result.everything.empty()) set->set_everything();
   if (!result.ddl.empty()) set->set_ddl();

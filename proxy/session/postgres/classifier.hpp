@@ -40,6 +40,12 @@ class Classifier {
   }
   Word before(int tokens = 1) const { return static_cast<Word>((history_ >> (8 * (tokens - 1))) & 0xff); }
   void pin(PinReason reason) { verdict_.pins |= bit(reason); }
+  // Something that is not in the text runs, and may leave this.
+  void opaque(std::uint32_t leaves = bit(PinReason::kOpaque)) {
+    if (leaves == 0) return;
+    pin(PinReason::kOpaque);
+    verdict_.leaves |= leaves;
+  }
 
   void observe();
   void observe_name(std::string_view name);
@@ -47,6 +53,8 @@ class Classifier {
 
   void statement();
   void unnamed_hazards();
+  void block();
+  std::uint32_t block_hazards(std::string_view body) const;
   void explain();
   void create();
   void alter_or_drop();

@@ -8,8 +8,7 @@ namespace {
 
 // Session-level advisory locks: everything that is called so, but for what ends with the transaction or only unlocks.
 bool takes_advisory_lock(std::string_view name) {
-  return contains_folded(name, "advisory") && !contains_folded(name, "advisory_xact") &&
-         !contains_folded(name, "advisory_unlock");
+  return !contains_folded(name, "advisory_xact") && !contains_folded(name, "advisory_unlock");
 }
 
 }  // namespace
@@ -53,14 +52,14 @@ void Classifier::observe() {
       break;
     }
     case TokenKind::kUnicodeIdentifier:
-      pin(PinReason::kOpaque);  // its escapes can spell anything
+      opaque();  // its escapes can spell anything
       break;
     case TokenKind::kString:
       if (token_.traits & Token::kBackslash) verdict_.quoting_matters = true;
       break;
     case TokenKind::kEscapeString:
       if (token_.text.front() == '\'' && (token_.traits & Token::kBackslash)) verdict_.quoting_matters = true;
-      if (options_.backslash_in_characters && (token_.traits & Token::kHighBeforeBackslash)) pin(PinReason::kOpaque);
+      if (options_.backslash_in_characters && (token_.traits & Token::kHighBeforeBackslash)) opaque();
       break;
     default:
       break;
@@ -75,14 +74,17 @@ void Classifier::observe_name(std::string_view name) {
   }
   // kHasV is not kept for quoted names.
   if (name.size() >= 8 && (token_.kind != TokenKind::kWord || (token_.traits & Token::kHasV)) &&
-      takes_advisory_lock(name)) {
-    if (starts_folded(name, "pg_"))
-      pin(PinReason::kAdvisoryLock);
-    else
-      maybe_advisory_ = true;
+      contains_folded(name, "advisory")) {
+    if (contains_folded(name, "unlock") || contains_folded(name, "try")) verdict_.may_end = true;
+    if (takes_advisory_lock(name)) {
+      if (starts_folded(name, "pg_"))
+        pin(PinReason::kAdvisoryLock);
+      else
+        maybe_advisory_ = true;
+    }
   }
-  if (in_opaque_family(name)) pin(PinReason::kOpaque);
-  if (options_.hazards && options_.hazards->contains(name)) pin(PinReason::kOpaque);
+  if (in_opaque_family(name)) opaque();
+  if (options_.hazards) opaque(options_.hazards->leaves(name));
 }
 
 void Classifier::observe_word() {
@@ -104,7 +106,7 @@ void Classifier::observe_word() {
       update_ = true;
       break;
     case Word::kInto:
-      if (maybe_into_ && before() != Word::kInsert && before() != Word::kMerge) pin(PinReason::kOpaque);
+      if (maybe_into_ && before() != Word::kInsert && before() != Word::kMerge) opaque();
       break;
     case Word::kPgSettings:
       pg_settings_ = true;
@@ -120,7 +122,7 @@ void Classifier::observe_word() {
       pin(PinReason::kSetVariable);
       break;
     case Word::kRunsText:
-      pin(PinReason::kOpaque);
+      opaque();
       break;
     case Word::kReplicationSlot:
       pin(PinReason::kReplicationSlot);
@@ -160,11 +162,12 @@ void Classifier::statement() {
       pin(PinReason::kLoad);
       break;
     case Word::kDo:
-      pin(PinReason::kOpaque);
-      verdict_.may_report_catalog_change = true;
+      block();
       break;
     case Word::kCall:
-      pin(PinReason::kOpaque);
+      // The procedure's name is looked up as any other is.
+      if (!options_.catalog_known) opaque();
+      verdict_.runs_block = true;
       break;
     case Word::kPrepare:
       prepare();
@@ -221,14 +224,18 @@ void Classifier::unnamed_hazards() {
       return;
     }
   }
-  pin(PinReason::kOpaque);
+  opaque();
 }
 
 Verdict Classifier::run() {
   while (!text_ended_) statement();
   if (verdict_.statement_count != 1) verdict_.begin_only = false;
   // `SET search_path = 'pg_temp'` makes every CREATE TABLE a temporary one.
-  if (search_path_ && contains_folded(sql_, "pg_temp")) pin(PinReason::kTemporaryObject);
+  // No probe tells what such a path will lead to.
+  if (search_path_ && contains_folded(sql_, "pg_temp")) {
+    pin(PinReason::kTemporaryObject);
+    verdict_.leaves |= bit(PinReason::kOpaque);
+  }
   return verdict_;
 }
 

@@ -12,36 +12,11 @@
 #include <string_view>
 
 #include "proxy/session/postgres/hazard_set.hpp"
+#include "proxy/session/postgres/pin_reason.hpp"
 
 namespace dbproxy::session::postgres {
 
-// Why a client keeps its server connection. Bits of Verdict::pins; to_string gives the names that metrics and pages
-// show, which never change.
-enum class PinReason : std::uint32_t {
-  kSetVariable = 1u << 0,           // a setting that PostgreSQL does not report by ParameterStatus
-  kSessionAuthorization = 1u << 1,  // SET ROLE, SET SESSION AUTHORIZATION
-  kListen = 1u << 2,
-  kSqlPrepare = 1u << 3,  // PREPARE in SQL
-  kTemporaryObject = 1u << 4,
-  kAdvisoryLock = 1u << 5,
-  kHoldableCursor = 1u << 6,
-  kLoad = 1u << 7,
-  kOpaque = 1u << 8,  // DO, CALL, functions that run SQL which is not in the text, U&"…", names in the HazardSet
-  kReplicationSlot = 1u << 9,
-  kStatementTooLarge = 1u << 10,  // over kMaxStatement: not read
-  kProtocol = 1u << 11,           // never set here: for what messages do, not statements
-  kSequence = 1u << 12,           // never set here: sequencePinning: On and Verdict::sequence_use
-};
-inline constexpr int kPinReasonCount = 13;
 inline constexpr std::size_t kMaxStatement = std::size_t{64} << 20;
-
-constexpr std::uint32_t bit(PinReason reason) {
-  return static_cast<std::uint32_t>(reason);
-}
-std::string_view to_string(PinReason reason);  // "set_variable", …
-constexpr PinReason pin_reason(int index) {
-  return static_cast<PinReason>(1u << index);
-}
 
 struct ClassifyOptions {
   bool standard_conforming_strings = true;
@@ -54,6 +29,8 @@ struct ClassifyOptions {
   // Of the HazardSet: statements that were classified with another are classified again. One database has one domain.
   std::uint64_t hazards_generation = 0;
   std::uint32_t hazards_domain = 0;
+  // The catalogue has been read: what is not in the HazardSet is known to be none, procedures and blocks included.
+  bool catalog_known = false;
   // The catalogue changed since the HazardSet was read: whatever computes something pins.
   bool everything = false;
 };
@@ -61,6 +38,7 @@ struct ClassifyOptions {
 // Of all statements of the text together. The two views point into the text.
 struct Verdict {
   std::uint32_t pins = 0;             // PinReason bits
+  std::uint32_t leaves = 0;           // with kOpaque: what it may leave, PinReason bits; kOpaque: nobody can tell
   std::uint32_t statement_count = 0;  // empty ones not counted; too high for functions with BEGIN ATOMIC and for rules
   bool reported_setting : 1 = false;  // SET, RESET, set_config of a setting that comes back as ParameterStatus
   bool sets : 1 = false;              // any SET at all, also SET LOCAL and SET TRANSACTION: the tag SET is no surprise
@@ -76,6 +54,8 @@ struct Verdict {
       false;                      // functions, triggers, views, … may have changed: read the HazardSet again
   bool sequence_use : 1 = false;  // nextval, currval, lastval, setval
   bool copy : 1 = false;
+  bool runs_block : 1 = false;  // a DO or CALL that was looked into: its tag is no surprise
+  bool may_end : 1 = false;     // may end state that pins, or may have left none: an unlock, a lock that was only tried
   bool quoting_matters : 1 =
       false;  // a plain string has a backslash: another standard_conforming_strings, another verdict
   std::string_view prepared_name;  // token of PREPARE's or DEALLOCATE's name: see identifier_name
@@ -91,9 +71,12 @@ inline Verdict classify(std::string_view sql, bool standard_conforming_strings) 
   return classify(sql, options);
 }
 
-// True when a function's source, in whatever language, mentions what may change the session's state: in code, in
-// strings or in comments. For filling a HazardSet out of pg_proc.
-bool body_is_hazardous(std::string_view function_body);
+// What a function's source, in whatever language, may leave in the session by what it mentions in code, in strings or
+// in comments: PinReason bits; kOpaque when nobody can tell, 0 for nothing. For filling a HazardSet out of pg_proc.
+std::uint32_t body_hazards(std::string_view function_body);
+inline bool body_is_hazardous(std::string_view function_body) {
+  return body_hazards(function_body) != 0;
+}
 
 // For people: literals become ?, comments go, white space is one blank, at most 200 bytes. Holds no value that was
 // in quotes, so that it may be logged.

@@ -2,6 +2,48 @@
 
 namespace dbproxy::session::postgres {
 
+// DO [LANGUAGE name] '…' [LANGUAGE name]: its body stands in the text and is read as a function's is.
+void Classifier::block() {
+  verdict_.runs_block = true;
+  Token body;
+  int bodies = 0;
+  bool plpgsql = true, language = false;
+  while (next().kind != TokenKind::kEnd) {
+    if (token_.is_literal()) {
+      body = token_;
+      ++bodies;
+    } else if (language) {
+      plpgsql = plpgsql && equals_folded(without_quotes(token_), "plpgsql");
+      language = false;
+    } else {
+      language = token_.kind == TokenKind::kWord && equals_folded(token_.text, "language");
+    }
+  }
+  const bool readable = bodies == 1 && plpgsql && !(body.traits & (Token::kUnterminated | Token::kBackslash)) &&
+                        (body.kind == TokenKind::kDollarString || body.kind == TokenKind::kString);
+  const auto leaves = readable && options_.catalog_known ? block_hazards(body.text) : bit(PinReason::kOpaque);
+  opaque(leaves);
+  if ((leaves & bit(PinReason::kOpaque)) || contains_folded(body.text, "create") ||
+      contains_folded(body.text, "alter") || contains_folded(body.text, "drop"))
+    verdict_.may_report_catalog_change = true;
+}
+
+// `body` with its quotes. Names inside of its strings are run by EXECUTE only, and that is a hazard by itself; so what
+// is a string must be beyond doubt.
+std::uint32_t Classifier::block_hazards(std::string_view body) const {
+  std::uint32_t leaves = body_hazards(body);
+  if (leaves & bit(PinReason::kOpaque)) return leaves;
+  const bool dollar = body.front() == '$';
+  const std::size_t quotes = dollar ? body.find('$', 1) + 1 : 1;
+  body = body.substr(quotes, body.size() - 2 * quotes);
+  if (body.find(dollar ? '\\' : '\'') != std::string_view::npos) return bit(PinReason::kOpaque);
+  if (!options_.hazards) return leaves;
+  Tokenizer tokens(body, true);
+  for (Token token = tokens.next(); token.kind != TokenKind::kEnd; token = tokens.next())
+    if (is_name(token)) leaves |= options_.hazards->leaves(without_quotes(token));
+  return leaves;
+}
+
 // EXPLAIN [ANALYZE] [VERBOSE] …, EXPLAIN (options) …: leaves the explained statement's first word as the token.
 void Classifier::explain() {
   next();

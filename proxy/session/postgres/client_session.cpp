@@ -149,6 +149,7 @@ ClientVerdict ClientSession::whole_message(Step& step, char type, std::string_vi
     case 'E': {
       auto& entry = server->requests_.push(RequestKind::kExecute);
       entry.settings_expected = execute_sets_;
+      entry.block_expected = execute_runs_;
       server->sync_pending_ = true;
       step.to_server.ref(whole);
       return ClientVerdict::kMore;
@@ -213,7 +214,10 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   if (hold(step, text)) return ClientVerdict::kWait;
   auto verdict = classify(text, classify_options(step));
   // What the text's first statement makes, its second may use: no HazardSet knows it.
-  if (verdict.may_report_catalog_change && verdict.statement_count > 1) verdict.pins |= bit(PinReason::kOpaque);
+  if (verdict.may_report_catalog_change && verdict.statement_count > 1) {
+    verdict.pins |= bit(PinReason::kOpaque);
+    verdict.leaves |= bit(PinReason::kOpaque);
+  }
   note(verdict, text, step);
   shadow_names(step, verdict, true);
   auto& server = *step.server;
@@ -221,6 +225,7 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   server.unnamed_.reset();
   auto& entry = server.requests_.push(RequestKind::kQuery);
   entry.settings_expected = verdict.sets;
+  entry.block_expected = verdict.runs_block;
   server.sync_pending_ = false;
   step.to_server.ref(whole);
   wait_for_quiet_ = verdict.discard_all || verdict.deallocate_all;
@@ -341,6 +346,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     }
     shadow_names(step, target->verdict, false);
     execute_sets_ = execute_sets_ || target->verdict.sets;
+    execute_runs_ = execute_runs_ || target->verdict.runs_block;
     if (keep_text) last_text = target->text();
   }
   auto& entry = server.requests_.push(RequestKind::kBind);
@@ -422,6 +428,7 @@ ClientVerdict ClientSession::close(Step& step, std::string_view whole) {
     wire::empty_message(step.to_client.own(), '3');  // no portal outlives its transaction
     return ClientVerdict::kMore;
   }
+  if (kind == 'P' && pins_ != 0) probe_due_ = true;  // it may be a cursor WITH HOLD
   step.server->sync_pending_ = true;
   step.server->requests_.push(RequestKind::kClose);
   step.to_server.ref(whole);
@@ -444,6 +451,7 @@ void ClientSession::answer(Step& step, char type, NamedStatement* changed, State
 
 void ClientSession::attached(ServerSession& server, Output& to_server, Output& to_client) {
   execute_sets_ = false;
+  execute_runs_ = false;
   if (server.settings_ == settings_) return;
   for (const auto& [name, value] : server.settings_->values()) {
     if (is_settable(name)) continue;
@@ -466,15 +474,6 @@ void ClientSession::restore(SettingsInterner& interner, std::string_view name, s
   auto before = settings_;
   settings_ = interner.with(settings_, name, value);
   if (settings_ != before) wire::parameter_status(to_client.own(), name, value);
-}
-
-void ClientSession::note(const Verdict& verdict, std::string_view text, const Step& step) {
-  auto reasons = verdict.pins;
-  if (verdict.may_report_catalog_change) ++step.server->changes_;
-  if (step.options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
-  if (reasons == 0) return;
-  if (pins_ == 0) pin_statement_ = digest(text);
-  pins_ |= reasons;
 }
 
 ClientVerdict ClientSession::refuse(std::string_view sqlstate, std::string_view message, std::string_view hint) {

@@ -64,7 +64,15 @@ class ClientSession {
   bool held() const { return held_; }
 
   std::uint32_t pins() const { return pins_; }
-  void pin(std::uint32_t reasons) { pins_ |= reasons; }
+  // `leaves`: as Verdict has it.
+  void pin(std::uint32_t reasons, std::uint32_t leaves = 0);
+  // Unpinning: whether to ask the server now what is left of that which pins. When something has ended that may have
+  // been all of it; `anything`: when anything at all was done since the last time.
+  bool wants_probe(const ServerSession& server, bool anything) const;
+  // Sends the probe, hidden; what the client sends meanwhile comes behind it.
+  void probe(ServerSession& server, Output& to_server);
+  // Its answer: pins that have no reason any more are gone. False: it could not be asked, and nothing has changed.
+  bool probed(const ServerSession::Rows& rows);
   const std::string& pin_statement() const { return pin_statement_; }  // digest of what pinned it first
   std::size_t needed() const { return needed_; }
   const std::string& error() const { return error_; }
@@ -117,6 +125,8 @@ class ClientSession {
   // What may end a transaction waits for the replay before it.
   bool hold(const Step& step, std::string_view text);
   void note(const Verdict& verdict, std::string_view text, const Step& step);
+  void command_done(std::string_view tag);
+  void command_failed() { probe_due_ = probe_due_ || unsettled_; }
   ClassifyOptions classify_options(const Step& step) const;
   void prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server);
   void make_room(ServerSession& server, Output& to_server);
@@ -137,10 +147,17 @@ class ClientSession {
   Names names_;
   NamedStatement unnamed_;
   std::uint32_t pins_ = 0;
+  std::uint32_t leaves_ = 0;  // of kOpaque
+  // Of what was done since the last probe was sent.
+  std::uint32_t pins_since_ = 0, leaves_since_ = 0;
+  bool probe_due_ = false;
+  bool unsettled_ = false;  // pinned: the end of the transaction, or an error, may undo it
+  bool done_since_ = false;
   std::string pin_statement_;
   std::size_t body_left_ = 0;
   bool body_forward_ = false;
   bool execute_sets_ = false;    // a bound statement sets what is tracked
+  bool execute_runs_ = false;    // a bound statement is a DO or CALL
   bool held_ = false;            // until a replay of settings is answered
   bool wait_for_quiet_ = false;  // nothing more is used until the server has answered everything
   enum class Rejecting : std::uint8_t { kNo, kNext, kUntilSync } rejecting_ = Rejecting::kNo;

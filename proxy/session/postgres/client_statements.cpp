@@ -8,7 +8,9 @@ namespace dbproxy::session::postgres {
 namespace wire = dbproxy::wire::postgres;
 
 void ClientSession::discarded_all() {
-  pins_ = 0;
+  pins_ = leaves_ = 0;
+  pins_since_ = leaves_since_ = 0;
+  probe_due_ = unsettled_ = false;
   pin_statement_.clear();
   unnamed_.current.reset();
   forget_names();

@@ -35,32 +35,79 @@ bool is_local(std::string_view after_set) {
   return !equals_folded(after_set.substr(begin, at - begin), "to");
 }
 
-bool is_hazardous(std::string_view word) {
-  static constexpr std::string_view kWords[] = {"reset",   "set_config", "execute",   "listen",      "load",
-                                                "prepare", "deallocate", "discard",   "temp",        "temporary",
-                                                "hold",    "setseed",    "set_limit", "pg_settings", "authorization"};
-  for (const std::string_view hazard : kWords)
-    if (equals_folded(word, hazard)) return true;
+// What the word may leave behind, wherever it stands.
+std::uint32_t word_hazards(std::string_view word) {
+  static constexpr std::uint32_t kUnknown = bit(PinReason::kOpaque);
+  struct Known {
+    std::string_view word;
+    std::uint32_t leaves;
+  };
+  static constexpr Known kWords[] = {{"reset", kUnknown},
+                                     {"execute", kUnknown},
+                                     {"listen", bit(PinReason::kListen)},
+                                     {"load", kUnknown},
+                                     {"prepare", kUnknown},
+                                     {"deallocate", kUnknown},
+                                     {"discard", kUnknown},
+                                     {"temp", bit(PinReason::kTemporaryObject)},
+                                     {"temporary", bit(PinReason::kTemporaryObject)},
+                                     {"hold", bit(PinReason::kHoldableCursor)},
+                                     {"setseed", kUnknown},
+                                     {"set_limit", kUnknown},
+                                     {"pg_settings", kUnknown},
+                                     {"authorization", kUnknown}};
+  for (const auto& known : kWords)
+    if (equals_folded(word, known.word)) return known.leaves;
   const Word known = find_word(word);
-  if (known == Word::kRunsText || known == Word::kReplicationSlot || known == Word::kSetsVariable) return true;
-  if (in_opaque_family(word)) return true;
-  if (starts_folded(word, "pg_temp") || starts_folded(word, "_shared")) return true;  // PL/Perl's %_SHARED
-  return contains_folded(word, "advisory") && !contains_folded(word, "advisory_xact") &&
-         !contains_folded(word, "advisory_unlock");
+  if (known == Word::kReplicationSlot) return bit(PinReason::kReplicationSlot);
+  if (known == Word::kRunsText || known == Word::kSetsVariable) return kUnknown;
+  if (in_opaque_family(word) || starts_folded(word, "_shared")) return kUnknown;  // PL/Perl's %_SHARED
+  if (starts_folded(word, "pg_temp")) return bit(PinReason::kTemporaryObject);
+  const bool lock = contains_folded(word, "advisory") && !contains_folded(word, "advisory_xact") &&
+                    !contains_folded(word, "advisory_unlock");
+  return lock ? bit(PinReason::kAdvisoryLock) : 0;
+}
+
+// `rest` follows the word set_config: whether it is a call whose third argument is the word true alone, so that the
+// setting ends with the transaction. Strings that two readings could end differently are none.
+bool is_local_call(std::string_view rest) {
+  constexpr int kLookAhead = 64;
+  Tokenizer tokens(rest, true);
+  Token token = tokens.next();
+  if (!token.is('(')) return false;
+  bool third_is_true = false;
+  for (int i = 0, depth = 0, argument = 1, in_argument = 0; i < kLookAhead; ++i) {
+    tokens.next(token);
+    if (token.kind == TokenKind::kEnd || token.is(';')) return false;
+    if (token.traits & (Token::kUnterminated | Token::kBackslash)) return false;
+    if (depth == 0 && token.is(',')) {
+      ++argument;
+      in_argument = 0;
+      continue;
+    }
+    if (depth == 0 && token.is(')')) return argument == 3 && in_argument == 1 && third_is_true;
+    if (token.is('(') || token.is('[')) ++depth;
+    if (token.is(')') || token.is(']')) --depth;
+    ++in_argument;
+    if (argument == 3) third_is_true = token.kind == TokenKind::kWord && equals_folded(token.text, "true");
+  }
+  return false;
 }
 
 }  // namespace
 
 // Words are looked at wherever they stand, so that no quoting of any language has to be understood. The one word that
 // every other function has in code, UPDATE's SET, is told apart by what stands between the two.
-bool body_is_hazardous(std::string_view body) {
+std::uint32_t body_hazards(std::string_view body) {
+  constexpr std::uint32_t kUnknown = bit(PinReason::kOpaque);
+  std::uint32_t leaves = 0;
   bool in_update = false;
   for (std::size_t at = 0; at < body.size();) {
     if (!is_word_byte(body[at])) {
       if (!may_stand_in_update(body[at])) in_update = false;
       // U&"…" can spell any of the words.
       if (body[at] == '&' && at > 0 && (body[at - 1] | 0x20) == 'u' && at + 1 < body.size() && body[at + 1] == '"')
-        return true;
+        return kUnknown;
       ++at;
       continue;
     }
@@ -70,16 +117,19 @@ bool body_is_hazardous(std::string_view body) {
     if (equals_folded(word, "update")) {
       in_update = true;
     } else if (equals_folded(word, "set")) {
-      if (!in_update && !is_local(body.substr(at))) return true;
+      if (!in_update && !is_local(body.substr(at))) return kUnknown;
       in_update = false;
     } else if (equals_folded(word, "then") || equals_folded(word, "begin") || equals_folded(word, "else") ||
                equals_folded(word, "loop")) {
       in_update = false;
-    } else if (is_hazardous(word)) {
-      return true;
+    } else if (equals_folded(word, "set_config")) {
+      if (!is_local_call(body.substr(at))) return kUnknown;
+    } else {
+      leaves |= word_hazards(word);
+      if (leaves & kUnknown) return kUnknown;
     }
   }
-  return false;
+  return leaves;
 }
 
 }  // namespace dbproxy::session::postgres

@@ -13,48 +13,57 @@ std::size_t hash(std::string_view name) {
   return value ^ (value >> 32);
 }
 
-void place(std::vector<std::string>& table, std::string name) {
-  std::size_t slot = hash(name) & (table.size() - 1);
-  while (!table[slot].empty()) slot = (slot + 1) & (table.size() - 1);
-  table[slot] = std::move(name);
-}
-
 }  // namespace
+
+void HazardSet::place(std::vector<Entry>& table, Entry entry) {
+  std::size_t slot = hash(entry.name) & (table.size() - 1);
+  while (!table[slot].name.empty()) slot = (slot + 1) & (table.size() - 1);
+  table[slot] = std::move(entry);
+}
 
 // Bytes ≥ 0x80 depend on the client's encoding, a quote is doubled in a statement: neither can be compared bytewise.
 bool HazardSet::needs_care(std::string_view name) {
   return std::any_of(name.begin(), name.end(), [](char c) { return (c & 0x80) || c == '"'; });
 }
 
-void HazardSet::insert(std::string_view name) {
-  if (name.empty() || find(name)) return;
+void HazardSet::insert(std::string_view name, std::uint32_t leaves) {
+  if (name.empty() || leaves == 0) return;
+  if (const Entry* known = find(name)) {
+    const_cast<Entry*>(known)->leaves |= leaves;
+    return;
+  }
   if ((size_ + 1) * 2 > table_.size()) {
-    std::vector<std::string> larger(std::max<std::size_t>(16, table_.size() * 2));
-    for (std::string& old : table_)
-      if (!old.empty()) place(larger, std::move(old));
+    std::vector<Entry> larger(std::max<std::size_t>(16, table_.size() * 2));
+    for (Entry& old : table_)
+      if (!old.name.empty()) place(larger, std::move(old));
     table_ = std::move(larger);
   }
-  place(table_, std::string(name));
+  place(table_, {std::string(name), leaves});
   ++size_;
   always_ |= needs_care(name);
   const std::size_t slot = filter_slot(name);
   filter_[slot / 64] |= std::uint64_t{1} << (slot % 64);
 }
 
-bool HazardSet::contains_slow(std::string_view name) const {
-  if (always_ && needs_care(name)) return true;
-  if (name.size() <= kMaxName) return find(name);
+std::uint32_t HazardSet::leaves_slow(std::string_view name) const {
+  if (always_ && needs_care(name)) return bit(PinReason::kOpaque);
+  const auto of = [this](std::string_view spelling) {
+    const Entry* found = find(spelling);
+    return found ? found->leaves : 0;
+  };
+  if (name.size() <= kMaxName) return of(name);
+  std::uint32_t leaves = 0;
   for (std::size_t cut = kMaxName; cut >= kMaxName - 3; --cut)  // cut in front of a multi-byte character
-    if (find(name.substr(0, cut))) return true;
-  return false;
+    leaves |= of(name.substr(0, cut));
+  return leaves;
 }
 
-bool HazardSet::find(std::string_view name) const {
-  if (table_.empty()) return false;
-  for (std::size_t slot = hash(name) & (table_.size() - 1); !table_[slot].empty();
+const HazardSet::Entry* HazardSet::find(std::string_view name) const {
+  if (table_.empty()) return nullptr;
+  for (std::size_t slot = hash(name) & (table_.size() - 1); !table_[slot].name.empty();
        slot = (slot + 1) & (table_.size() - 1))
-    if (equals_folded(table_[slot], name)) return true;
-  return false;
+    if (equals_folded(table_[slot].name, name)) return &table_[slot];
+  return nullptr;
 }
 
 }  // namespace dbproxy::session::postgres

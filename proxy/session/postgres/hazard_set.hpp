@@ -11,11 +11,14 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/session/postgres/pin_reason.hpp"
+
 namespace dbproxy::session::postgres {
 
 class HazardSet {
  public:
-  void insert(std::string_view name);
+  // `leaves`: what using it may leave in the session, PinReason bits; kOpaque when nobody can tell.
+  void insert(std::string_view name, std::uint32_t leaves = bit(PinReason::kOpaque));
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0 && !everything_ && !ddl_; }
 
@@ -26,14 +29,16 @@ class HazardSet {
   bool everything() const { return everything_; }
   bool ddl() const { return ddl_; }
 
-  // `name` as it stands in a statement, without its quotes; longer ones are cut as PostgreSQL cuts them.
-  bool contains(std::string_view name) const {
-    if (name.empty()) return false;
+  // What was said of `name`; 0 when it is no hazard. As it stands in a statement, without its quotes; longer ones are
+  // cut as PostgreSQL cuts them.
+  std::uint32_t leaves(std::string_view name) const {
+    if (name.empty()) return 0;
     const std::size_t slot = filter_slot(name);
     if (!((filter_[slot / 64] >> (slot % 64)) & 1) && name.size() <= kMaxName && !(always_ && needs_care(name)))
-      return false;
-    return contains_slow(name);
+      return 0;
+    return leaves_slow(name);
   }
+  bool contains(std::string_view name) const { return leaves(name) != 0; }
 
  private:
   static constexpr std::size_t kMaxName = 63;
@@ -43,11 +48,16 @@ class HazardSet {
     return (first * 31 + last * 7 + name.size() * 131) % 4096;
   }
   static bool needs_care(std::string_view name);
-  bool contains_slow(std::string_view name) const;
-  bool find(std::string_view name) const;
+  struct Entry {
+    std::string name;  // "" is free
+    std::uint32_t leaves = 0;
+  };
+  static void place(std::vector<Entry>& table, Entry entry);
+  std::uint32_t leaves_slow(std::string_view name) const;
+  const Entry* find(std::string_view name) const;
 
   std::array<std::uint64_t, 64> filter_{};
-  std::vector<std::string> table_;  // open addressing, a power of two; "" is free
+  std::vector<Entry> table_;  // open addressing, a power of two
   std::size_t size_ = 0;
   bool everything_ = false;
   bool ddl_ = false;

@@ -1,4 +1,4 @@
-#include "proxy/session/postgres/classify.hpp"
+#include "proxy/session/postgres/pin_reason.hpp"
 
 namespace dbproxy::session::postgres {
 
@@ -32,6 +32,16 @@ std::string_view to_string(PinReason reason) {
       return "sequence";
   }
   return "unknown";
+}
+
+std::string pin_names(std::uint32_t reasons) {
+  std::string names;
+  for (int i = 0; i < kPinReasonCount; ++i) {
+    if (!((reasons >> i) & 1)) continue;
+    if (!names.empty()) names += ',';
+    names += to_string(pin_reason(i));
+  }
+  return names;
 }
 
 }  // namespace dbproxy::session::postgres

@@ -35,6 +35,7 @@ struct Request {
   bool replays = false;            // hidden, and the settings of the client whose requests follow
   bool keeps_rows = false;         // hidden, and its rows are for the proxy
   bool settings_expected = false;  // the text was seen to hold a SET, so that the tag tells nothing new
+  bool block_expected = false;     // the same of a DO or CALL
   char answer = 0;                 // kLocal
   ErrorText error_text = ErrorText::kAsIs;
   StatementPtr statement;          // kParse: what is being prepared; kBind: what is bound

@@ -118,7 +118,7 @@ bool ServerSession::message(char type, std::string_view whole, ClientSession* cl
       return true;
     }
     case 'A':
-      forward = client != nullptr && (client->pins() & bit(PinReason::kListen)) != 0;
+      forward = client != nullptr && (client->pins() & (bit(PinReason::kListen) | bit(PinReason::kOpaque))) != 0;
       return true;
     case 'N':
       return true;
@@ -139,7 +139,7 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool&
   transaction_status_ = body[0];
   copy_in_ = false;
   if (kept_rows) {
-    events_.rows_ready = true;
+    (std::exchange(probing_, false) ? events_.probe_ready : events_.rows_ready) = true;
     reading_rows_ = false;
     // The client went on without waiting: its answers follow.
     forward = owes_ready_ && !requests_.empty();
@@ -184,7 +184,7 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
       if (tag == "PREPARE") events_.pins |= bit(PinReason::kSqlPrepare);
       break;
     case 'D':
-      if (tag == "DO") events_.pins |= bit(PinReason::kOpaque);
+      if (tag == "DO" && !front.block_expected) events_.pins |= bit(PinReason::kOpaque);
       if (tag == "DISCARD ALL" || tag == "DEALLOCATE ALL") {
         prepared_.clear();
         unnamed_.reset();
@@ -196,7 +196,7 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
       }
       break;
     case 'C':
-      if (tag == "CALL") events_.pins |= bit(PinReason::kOpaque);
+      if (tag == "CALL" && !front.block_expected) events_.pins |= bit(PinReason::kOpaque);
       break;
     default:
       break;
@@ -204,8 +204,9 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
   if (front.hidden) {
     events_.pins = 0;
     events_.lost_init = false;
-  } else if (client != nullptr && events_.pins != 0) {
-    client->pin(events_.pins);
+  } else if (client != nullptr) {
+    if (events_.pins != 0) client->pin(events_.pins, events_.pins & bit(PinReason::kOpaque));
+    client->command_done(tag);
   }
   if (by_execute) {
     settle(front, client);
@@ -227,6 +228,7 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
   copy_in_ = false;
   if (requests_.empty()) return true;  // FATAL out of the blue
   auto& front = requests_.front();
+  if (client != nullptr && !front.hidden) client->command_failed();
   if (front.kind == RequestKind::kQuery || front.kind == RequestKind::kFunctionCall) {
     if (front.replays) {
       wire::error_response(replay_error_,
@@ -358,6 +360,13 @@ void ServerSession::query_rows(std::string_view sql, Output& to_server) {
   requests_.back().keeps_rows = true;
   reading_rows_ = true;
   changes_read_ = changes_;
+  rows_ = {};
+}
+
+void ServerSession::probe(std::string_view sql, Output& to_server) {
+  query(sql, to_server);
+  requests_.back().keeps_rows = true;
+  reading_rows_ = probing_ = true;
   rows_ = {};
 }
 

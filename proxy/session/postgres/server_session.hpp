@@ -37,6 +37,7 @@ struct ServerEvents {
   bool fatal = false;                   // the server said FATAL or PANIC: it will close
   std::uint32_t pins = 0;
   bool rows_ready = false;     // query_rows() is done: see take_rows()
+  bool probe_ready = false;    // the same of probe()
   bool lost_init = false;      // RESET or DISCARD ALL ran: initQuery is to be run again
   std::string fatal_sqlstate;  // of the last FATAL, or of an error that says "not the writer any more"
   std::string fatal_message;
@@ -62,6 +63,8 @@ class ServerSession {
   // The same as query(), and its rows are kept. One at a time. That it failed is told by take_rows(), not by
   // hidden_query_failed().
   void query_rows(std::string_view sql, Output& to_server);
+  // The same for what is left of an attached client's session; it is no reading of the catalogue.
+  void probe(std::string_view sql, Output& to_server);
   struct Rows {
     std::string messages;  // DataRow messages, whole
     bool failed = false;
@@ -138,6 +141,7 @@ class ServerSession {
   std::string replay_error_;
   bool body_keep_ = false;
   bool reading_rows_ = false;
+  bool probing_ = false;
   std::uint64_t changes_ = 0, changes_read_ = 0, changes_known_ = 0;  // of the catalogue
   bool may_hold_ = false;
   bool owes_ready_ = false;

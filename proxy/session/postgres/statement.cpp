@@ -30,6 +30,7 @@ ClassifyOptions Statement::read_as() const {
 void Statement::classify_again(const ClassifyOptions& now) {
   auto options = read_as();
   options.hazards = now.hazards;
+  options.catalog_known = now.catalog_known;
   verdict = classify(text(), options);
   generation = now.hazards_generation;
 }

@@ -298,6 +298,39 @@ TEST(Classify, EveryCutOfAStatementIsRead) {
   }
 }
 
+TEST(Classify, BlocksAndProceduresAreLookedInto) {
+  HazardSet hazards;
+  hazards.insert("become");
+  hazards.insert("Odd name");
+  hazards.insert("locked", bit(PinReason::kAdvisoryLock));
+  ClassifyOptions known;
+  known.hazards = &hazards;
+  known.catalog_known = true;
+  const auto leaves = [&](std::string_view sql) {
+    const Verdict verdict = classify(sql, known);
+    EXPECT_EQ(verdict.leaves != 0, verdict.pinned_by(PinReason::kOpaque)) << sql;
+    return pin_names(verdict.leaves);
+  };
+  EXPECT_EQ(leaves("DO $$ BEGIN UPDATE t SET a = 1; PERFORM f(2); END $$"), "");
+  EXPECT_EQ(leaves("DO LANGUAGE plpgsql 'BEGIN NULL; END'"), "");
+  EXPECT_EQ(leaves("DO $x$ BEGIN PERFORM set_config('a.b', 'c, )', true); END $x$"), "");
+  EXPECT_EQ(leaves("CALL p(1, 'become')"), "");
+  EXPECT_EQ(leaves("CALL locked()"), "advisory_lock");
+  EXPECT_EQ(leaves("DO $$ BEGIN PERFORM locked(); CREATE TEMP TABLE t (); END $$"), "temporary_object,advisory_lock");
+  EXPECT_EQ(leaves("DO $$ BEGIN PERFORM pg_advisory_lock(1); PERFORM pg_advisory_unlock(1); END $$"), "advisory_lock");
+  for (auto sql :
+       {"DO $$ BEGIN PERFORM become(); END $$", "DO $$ BEGIN PERFORM \"Odd name\"(); END $$", "CALL become()",
+        "DO $$ BEGIN SET a.b = 1; END $$", "DO $$ BEGIN EXECUTE 'x'; END $$", "DO 'BEGIN PERFORM f(''a''); END'",
+        "DO $$ BEGIN PERFORM set_config('a.b', 'c', false); END $$", "DO LANGUAGE plperl $$ 1; $$",
+        "DO $$ BEGIN PERFORM set_config('a.b', 'c', true OR x); END $$", "DO E'BEGIN END'",
+        "DO $$ BEGIN PERFORM '\\'; END $$", "DO $$ BEGIN PERFORM set_config('a.b', ',', x); END $$",
+        "DO LANGUAGE plperl $$ 1; $$ LANGUAGE plpgsql", "DO $$ BEGIN END"})
+    EXPECT_EQ(leaves(sql), "opaque") << sql;
+  known.catalog_known = false;
+  EXPECT_EQ(leaves("CALL p()"), "opaque");
+  EXPECT_EQ(leaves("DO $$ BEGIN END $$"), "opaque");
+}
+
 TEST(PinReason, NamesAreStable) {
   std::string names;
   for (int i = 0; i < kPinReasonCount; ++i) names += std::string(to_string(pin_reason(i))) + " ";

@@ -1,0 +1,60 @@
+// The part of ClientSession that knows why its client keeps its server connection, and finds out when that is over.
+#include "proxy/session/postgres/client_session.hpp"
+#include "proxy/session/postgres/probe.hpp"
+
+namespace dbproxy::session::postgres {
+
+void ClientSession::note(const Verdict& verdict, std::string_view text, const Step& step) {
+  auto reasons = verdict.pins;
+  done_since_ = true;
+  if (verdict.may_report_catalog_change) ++step.server->changes_;
+  if (step.options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
+  if (verdict.may_end) probe_due_ = true;
+  if (reasons == 0) return;
+  if (pins_ == 0) pin_statement_ = digest(text);
+  pin(reasons, verdict.leaves);
+}
+
+void ClientSession::pin(std::uint32_t reasons, std::uint32_t leaves) {
+  pins_ |= reasons;
+  pins_since_ |= reasons;
+  leaves_ |= leaves;
+  leaves_since_ |= leaves;
+  if (reasons & bit(PinReason::kOpaque)) probe_due_ = true;
+  unsettled_ = true;
+}
+
+// A tag of the client's own commands: some end what pins.
+void ClientSession::command_done(std::string_view tag) {
+  if (pins_ == 0) return;
+  if (tag == "COMMIT" || tag == "ROLLBACK") {
+    probe_due_ = probe_due_ || unsettled_;
+  } else if (tag.starts_with("DROP ") || tag == "DISCARD TEMP" || tag.starts_with("CLOSE CURSOR") ||
+             tag == "UNLISTEN") {
+    probe_due_ = true;
+  }
+}
+
+bool ClientSession::wants_probe(const ServerSession& server, bool anything) const {
+  if (pins_ == 0 || !(probe_due_ || (anything && done_since_))) return false;
+  if (!probe_can_tell(pins_, leaves_)) return false;
+  return server.idle() && !in_mid_message() && !held_;
+}
+
+void ClientSession::probe(ServerSession& server, Output& to_server) {
+  server.probe(probe_sql(pins_ | leaves_), to_server);
+  pins_since_ = leaves_since_ = 0;
+  probe_due_ = unsettled_ = done_since_ = false;
+}
+
+bool ClientSession::probed(const ServerSession::Rows& rows) {
+  const auto left = rows.failed || rows.too_long ? std::nullopt : read_probe(rows.messages);
+  if (!left) return false;
+  // What was opaque is known now.
+  pins_ = *left | pins_since_;
+  leaves_ = leaves_since_;
+  if (pins_ == 0) pin_statement_.clear();
+  return true;
+}
+
+}  // namespace dbproxy::session::postgres

@@ -1,0 +1,88 @@
+#include "proxy/session/postgres/probe.hpp"
+
+#include "proxy/wire/postgres/reader.hpp"
+
+namespace dbproxy::session::postgres {
+namespace {
+
+namespace wire = dbproxy::wire::postgres;
+
+constexpr std::string_view kProbed = "probed";
+
+struct Question {
+  PinReason reason;
+  std::string_view condition;
+};
+
+// Session-level locks: those of a transaction ended with it. pg_depend has whatever stands in a schema, except for
+// schemas that came with the server's installation, which PostgreSQL before 14 does not note there.
+constexpr Question kQuestions[] = {
+    {PinReason::kAdvisoryLock,
+     "EXISTS (SELECT FROM pg_catalog.pg_locks AS l WHERE l.locktype OPERATOR(pg_catalog.=) 'advisory'"
+     " AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())"},
+    {PinReason::kTemporaryObject,
+     "CASE WHEN pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN false"
+     " WHEN EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.refclassid OPERATOR(pg_catalog.=) 2615::pg_catalog.oid"
+     " AND d.refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) THEN true"
+     " WHEN pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid THEN false"
+     " ELSE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.relnamespace OPERATOR(pg_catalog.=)"
+     " pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_type AS t WHERE t.typnamespace"
+     " OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_proc AS p"
+     " WHERE p.pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) END"},
+    {PinReason::kHoldableCursor, "EXISTS (SELECT FROM pg_catalog.pg_cursors AS c WHERE c.is_holdable)"},
+    {PinReason::kListen, "EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"},
+    {PinReason::kReplicationSlot,
+     "EXISTS (SELECT FROM pg_catalog.pg_replication_slots AS s WHERE s.temporary"
+     " AND s.active_pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())"},
+};
+
+constexpr std::uint32_t kAnswerable = [] {
+  std::uint32_t all = 0;
+  for (const auto& question : kQuestions) all |= bit(question.reason);
+  return all;
+}();
+
+}  // namespace
+
+bool probe_can_tell(std::uint32_t pins, std::uint32_t leaves) {
+  return (pins & ~(kAnswerable | bit(PinReason::kOpaque))) == 0 && (leaves & ~kAnswerable) == 0 &&
+         (!(pins & bit(PinReason::kOpaque)) || leaves != 0);
+}
+
+std::string probe_sql(std::uint32_t reasons) {
+  std::string sql = "SELECT '" + std::string(kProbed) + "'";
+  for (const auto& question : kQuestions) {
+    if (!(reasons & bit(question.reason))) continue;
+    sql += " UNION ALL SELECT '";
+    sql += to_string(question.reason);
+    sql += "' WHERE ";
+    sql += question.condition;
+  }
+  return sql;
+}
+
+std::optional<std::uint32_t> read_probe(std::string_view messages) {
+  std::uint32_t left = 0;
+  bool probed = false;
+  while (!messages.empty()) {
+    const auto frame = wire::scan_frame(messages);
+    if (frame.scan != wire::Scan::kMessage || frame.type != 'D' || frame.size > messages.size()) return std::nullopt;
+    wire::Reader reader(messages.substr(wire::kHeaderSize, frame.size - wire::kHeaderSize));
+    const auto columns = reader.u16();
+    const auto size = reader.u32();
+    const auto name = reader.bytes(size);
+    if (!reader.ok() || columns != 1 || !reader.rest().empty()) return std::nullopt;
+    bool known = name == kProbed;
+    probed = probed || known;
+    for (const auto& question : kQuestions) {
+      if (name != to_string(question.reason)) continue;
+      left |= bit(question.reason);
+      known = true;
+    }
+    if (!known) return std::nullopt;
+    messages.remove_prefix(frame.size);
+  }
+  return probed ? std::optional(left) : std::nullopt;
+}
+
+}  // namespace dbproxy::session::postgres
