@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and benchmarking need on Debian 12: packages by apt, drivers into build/testbed.
-#   cmake/setup.sh [build|demo|kube|test|bench|all]   default: build; each includes the ones before it where it needs them
+#   cmake/setup.sh [build|demo|kube|cluster|test|bench|all]   default: build; each includes the ones before it where it needs them
 # Safe to run again and again: says nothing and takes a moment when nothing is missing. Works as root or through sudo.
 set -euo pipefail
 
@@ -22,6 +22,8 @@ demo_packages=(postgresql-15 postgresql-contrib openssl procps)
 test_packages=(clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 prometheus strace iproute2 python3-venv
   shellcheck xz-utils unzip)
 kube_packages=(etcd-server openssl)
+cluster_packages=(containerd runc containernetworking-plugins conntrack iptables nftables iproute2 util-linux kmod
+  postgresql-15 gcc libc6-dev)
 bench_packages=(pgbouncer haproxy)
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
@@ -127,6 +129,18 @@ etcd_program() {
     -o "$testbed/kube/bin/" ./etcd)
 }
 
+dns_program() {
+  say "CoreDNS → build/testbed/kube"
+  (cd tests/support/kube/coredns && CGO_ENABLED=0 GOTOOLCHAIN=local go build -trimpath -buildvcs=false -ldflags '-s -w' \
+    -o "$testbed/kube/bin/" .)
+}
+
+# What holds a pod's namespaces: its source comes with Kubernetes.
+pause_program() {
+  (cd tests/support/kube && cc -Os -static -s -o "$testbed/kube/bin/pause" \
+    "$(GOTOOLCHAIN=local go list -m -f '{{.Dir}}' k8s.io/kubernetes)/build/pause/linux/pause.c")
+}
+
 helm_program() {
   say "Helm $helm → build/testbed/kube"
   CGO_ENABLED=0 GOTOOLCHAIN=local GOBIN=$testbed/kube/bin go install -trimpath -ldflags '-s -w' "helm.sh/helm/v3/cmd/helm@$helm"
@@ -146,6 +160,17 @@ setup_kube() {
   once helm "$helm" helm_program
 }
 
+# A node: what tests/cluster starts.
+setup_cluster() {
+  setup_kube
+  apt_install "${cluster_packages[@]}"
+  local sums
+  sums=$(cat tests/support/kube/go.mod tests/support/kube/go.sum | sha256sum)
+  once kube-node "$sums" kube_programs kube-controller-manager kube-scheduler kube-proxy kubelet
+  once coredns "$(sha256sum tests/support/kube/coredns/*)" dns_program
+  once pause "$sums" pause_program
+}
+
 setup_test() {
   local packages=("${build_packages[@]}" "${demo_packages[@]}" "${test_packages[@]}")
   # Runtimes that a machine may have from elsewhere: Debian's only where there is none.
@@ -159,16 +184,16 @@ setup_test() {
   once pgjdbc "$pgjdbc" java_drivers
   once node "$(cat tests/drivers/node/package-lock.json)" node_drivers
   once go "$(cat tests/drivers/pgx/go.sum)" go_drivers
-  setup_kube
+  setup_cluster
 }
 
 setup_bench() { apt_install "${build_packages[@]}" "${demo_packages[@]}" "${bench_packages[@]}"; }
 
 case $what in
-  build | demo | kube | test | bench) "setup_$what" ;;
+  build | demo | kube | cluster | test | bench) "setup_$what" ;;
   all) setup_test && setup_bench ;;
   *)
-    echo "usage: cmake/setup.sh [build|demo|kube|test|bench|all]" >&2
+    echo "usage: cmake/setup.sh [build|demo|kube|cluster|test|bench|all]" >&2
     exit 2
     ;;
 esac
