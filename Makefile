@@ -9,10 +9,10 @@ export FUZZ_SECONDS
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help setup build demo test lint bench fuzz clean test-build
+.PHONY: help setup build demo test lint bench fuzz clean test-build cluster cluster-stop images
 
 help: ## Lists these targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Installs everything that is ever needed (Debian 12; root or sudo)
 	@cmake/setup.sh all
@@ -37,6 +37,17 @@ test-build:
 	@ninja -C build/dev -j$(JOBS)
 	@mkdir -p build && cmake --preset fuzz >build/fuzz-configure.log 2>&1 || { cat build/fuzz-configure.log; exit 1; }
 	@ninja -C build/fuzz -j$(JOBS) fuzzers
+
+cluster: ## A single-node Kubernetes of its own, in seconds; cluster-stop ends it (root)
+	@cmake/setup.sh cluster
+	@$(PYTHON) -B tests/cluster/run.py start
+
+cluster-stop: ## Ends what make cluster started
+	@$(PYTHON) -B tests/cluster/run.py stop
+
+images: build ## Container images without a registry: build/images/*.tar
+	@cmake/setup.sh cluster
+	@$(PYTHON) -B tests/cluster/images.py
 
 lint: ## clang-format, clang-tidy, shellcheck, Python's own compiler
 	@cmake/setup.sh test

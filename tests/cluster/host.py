@@ -26,6 +26,12 @@ class Cluster:
         self._pid_file = self.state / "pid"
         self._process = Process("node", self.state / "node.log")
 
+    @staticmethod
+    def available() -> bool:
+        return os.geteuid() == 0 and all(shutil.which(str(program)) for program in (
+            paths.KUBE_BIN / "kubelet", paths.KUBE_BIN / "coredns", paths.KUBE_BIN / "pause", "containerd", "runc",
+            "nft", "/usr/lib/cni/bridge"))
+
     def __enter__(self):
         try:
             return self.start()
@@ -47,11 +53,16 @@ class Cluster:
         except (OSError, ValueError):
             return False
 
+    @staticmethod
+    def taken() -> bool:
+        """Whether this machine has a cluster, this one or another: the addresses are the same."""
+        return Path(f"/sys/class/net/{configuration.INTERFACE}").exists()
+
     def start(self, detached: bool = False, timeout: float = 120):
         if os.geteuid() != 0:
-            raise SystemExit("needs root: namespaces, mounts and routes are made")
-        if Path(f"/sys/class/net/{configuration.INTERFACE}").exists():
-            raise SystemExit("a cluster runs on this machine already: make cluster-stop ends it")
+            raise RuntimeError("needs root: namespaces, mounts and routes are made")
+        if self.taken():
+            raise RuntimeError("a cluster runs on this machine already: make cluster-stop ends it")
         shutil.rmtree(self.state, ignore_errors=True)
         self.state.mkdir(parents=True)
         self.state.chmod(0o700)
@@ -64,8 +75,9 @@ class Cluster:
         for each in configuration.ADDONS:
             self.apply(each)
         self.load(images.pause(self.state / "pause.tar"))
-        self.kubectl("wait", "--for=condition=Ready", f"node/{configuration.NODE}", f"--timeout={timeout}s",
-                     timeout=timeout + 5)
+        ready = "jsonpath={.status.conditions[?(@.type=='Ready')].status}"
+        wait_for(lambda: self.kubectl("get", "node", configuration.NODE, "-o", ready).stdout == "True", timeout,
+                 "the node is ready", interval=0.1)
         wait_for(lambda: self.kubectl("get", "serviceaccount", "default", "-n", "default"), 30, "service accounts")
         return self
 
@@ -104,7 +116,7 @@ class Cluster:
                 wait_for(lambda: not self.running(), 20, f"process {pid} is gone")
         self._process.stop()
         self._pid_file.unlink(missing_ok=True)
-        wait_for(lambda: not Path(f"/sys/class/net/{configuration.INTERFACE}").exists(), 20, "the network is gone",
+        wait_for(lambda: not self.taken(), 20, "the network is gone",
                  interval=0.05)
         wait_for(self._remove_cgroups, 20, "the control groups are empty", interval=0.05)
 

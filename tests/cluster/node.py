@@ -22,6 +22,7 @@ from cluster import configuration  # noqa: E402
 PRIVATE = ["/var/lib/cni", "/var/lib/kubelet", "/var/log"]
 TICK = 0.05  # seconds between two looks at children and at STATE/hold
 RESTART_AFTER = 0.5  # seconds
+INSIST_AFTER = 1.0  # seconds from SIGTERM to SIGKILL
 
 
 def command(*argv):
@@ -75,12 +76,21 @@ class Supervisor:
         names = list(self.programs)
         self.first = names[:names.index("kube-apiserver") + 1]
         self.pids: dict[str, int] = {}
+        self.ending: dict[str, float] = {}
         self.not_before = dict.fromkeys(names, 0.0)
 
     def start(self, name: str):
         with open(self.state / "logs" / f"{name}.log", "ab") as log:
             self.pids[name] = subprocess.Popen(self.programs[name], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                                start_new_session=True).pid
+
+    def end(self, name: str):
+        """Asks once, and insists after a moment: kube-apiserver would wait a minute for its watches."""
+        if name not in self.ending:
+            self.ending[name] = time.monotonic() + INSIST_AFTER
+            os.kill(self.pids[name], signal.SIGTERM)
+        elif time.monotonic() >= self.ending[name]:
+            os.kill(self.pids[name], signal.SIGKILL)
 
     def reap(self):
         while True:
@@ -93,14 +103,15 @@ class Supervisor:
             for name, running in list(self.pids.items()):
                 if running == pid:
                     del self.pids[name]
+                    self.ending.pop(name, None)
                     self.not_before[name] = time.monotonic() + RESTART_AFTER
 
     def step(self, names: list[str]):
         self.reap()
         for name in names:
             held = (self.state / "hold" / name).exists()
-            if held and name in self.pids:
-                os.kill(self.pids[name], signal.SIGTERM)
+            if name in self.pids and (held or name in self.ending):
+                self.end(name)
             elif not held and name not in self.pids and time.monotonic() >= self.not_before[name]:
                 self.start(name)
         time.sleep(TICK)

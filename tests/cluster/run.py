@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A real single-node Kubernetes, without Docker, in namespaces of its own:
 
-    run.py start        starts it, and leaves it running; prints what to type next
+    run.py start          starts it, and leaves it running; prints what to type next
     run.py run            the same in the foreground, until Ctrl-C
     run.py stop           ends it; nothing is left but build/cluster (logs)
     run.py load TAR…      brings images into it (from `make images`)
@@ -51,6 +51,8 @@ def main() -> int:
     parser.add_argument("argument", nargs="*")
     options = parser.parse_args()
     cluster, started = Cluster(), time.monotonic()
+    if options.action in ("start", "run") and cluster.taken():
+        raise SystemExit("a cluster runs on this machine already: make cluster-stop ends it")
     if options.action == "start":
         try:
             say_next(cluster.start(detached=True), started)

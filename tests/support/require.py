@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from cluster.host import Cluster  # noqa: E402
 from support import kube_apiserver, paths, postgres  # noqa: E402
 
 SETUP = "run cmake/setup.sh test"
@@ -22,6 +23,7 @@ COMPONENTS = {
     "release": (lambda: paths.release_binary("dbproxy").exists(), "run make build"),
     "kube-apiserver": (kube_apiserver.available, SETUP),
     "etcd-3.4": (lambda: kube_apiserver.available("3.4"), SETUP),
+    "cluster": (Cluster.available, "as root, " + SETUP),
     "helm": (lambda: (paths.KUBE_BIN / "helm").exists(), SETUP),
     "node": (lambda: shutil.which("node") and (paths.TESTBED / "node/node_modules/pg").exists(), SETUP),
     "java": (lambda: shutil.which("java") and list((paths.TESTBED / "jars").glob("postgresql-*.jar")), SETUP),
