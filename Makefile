@@ -9,7 +9,7 @@ export FUZZ_SECONDS
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help setup build demo test lint bench fuzz clean test-build cluster cluster-stop images
+.PHONY: help setup build demo test lint bench fuzz clean test-build cluster cluster-stop images e2e
 
 help: ## Lists these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ cluster: ## A single-node Kubernetes of its own, in seconds; cluster-stop ends i
 
 cluster-stop: ## Ends what make cluster started
 	@$(PYTHON) -B tests/cluster/run.py stop
+
+e2e: build ## The whole system on make cluster's kind of cluster; or on another, see tests/e2e/world.py
+	@cmake/setup.sh test
+	@build/testbed/venv/bin/python -B -m pytest -q -p no:cacheprovider --tb=short tests/e2e
 
 images: build ## Container images without a registry: build/images/*.tar
 	@cmake/setup.sh cluster

@@ -68,7 +68,7 @@ def db_proxy(cluster: Cluster, port: int, name: str = "orders", namespace: str =
             "targetGroups": [{
                 "name": "default",
                 "dbCluster": {
-                    "endpoint": "127.0.0.1", "port": cluster.writer.port,
+                    "endpoint": cluster.writer.host, "port": cluster.writer.port,
                     "instances": [{"id": server.name, "endpoint": server.host, "port": server.port}
                                   for server in cluster.members],
                     "tls": tls_spec},

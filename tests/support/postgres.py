@@ -29,7 +29,7 @@ _SETTINGS = {
 }
 _ACCESS = """\
 local all all trust
-hostssl replication replicator 127.0.0.1/32 scram-sha-256
+hostssl replication replicator samehost scram-sha-256
 host all legacy all md5
 host all all all scram-sha-256
 """
@@ -64,12 +64,12 @@ class Postgres:
         self.cluster, self.name, self.role = cluster, name, role
         self.directory = cluster.directory / name
         self.data = self.directory / "data"
-        self.host, self.port = "127.0.0.1", free_port("127.0.0.1")
+        self.host, self.port = cluster.address, free_port(cluster.address)
         self.process = Process(name, cluster.directory / f"{name}.log", quick_death=signal.SIGQUIT)
 
     def start(self, wait: bool = True):
         self.process.start([self.cluster.bin / "postgres", "-D", self.data, "-p", self.port, "-k", self.directory,
-                            "-c", "listen_addresses=127.0.0.1"], user=self.cluster.user, cwd="/",
+                            "-c", f"listen_addresses={self.host}"], user=self.cluster.user, cwd="/",
                            env=self.cluster.environment)
         if wait:
             self.wait_ready()
@@ -133,10 +133,11 @@ class Cluster:
     """A writer and its replicas. Use as a context manager; the directory is the caller's to remove."""
 
     def __init__(self, directory: Path, version: int = 15, replicas: int = 0, authority: Authority | None = None,
-                 settings: dict | None = None, schema: str = ""):
+                 settings: dict | None = None, schema: str = "", address: str = "127.0.0.1"):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.version = version
+        self.address = address  # of this machine: where all members listen
         self.user = server_user()
         # libpq inside a replica must not look into the home directory of whoever started us.
         self.environment = {"LC_ALL": "C.UTF-8", "HOME": str(self.directory)}
@@ -168,7 +169,7 @@ class Cluster:
             self._private_directory(replica.directory)
             self._as_server(["cp", "-a", self.writer.data, replica.data])
             self._configure(replica, {"primary_conninfo": (
-                f"'host=127.0.0.1 port={self.writer.port} user=replicator password=replicator-secret "
+                f"'host={self.writer.host} port={self.writer.port} user=replicator password=replicator-secret "
                 f"sslmode=require application_name={replica.name}'")})
             self._write(replica.data / "standby.signal", "")
         self.writer.start()
@@ -199,7 +200,8 @@ class Cluster:
         self._as_server([self.bin / "initdb", "-D", self.writer.data, "-U", "postgres", "--auth=trust", "-N",
                          "--encoding=UTF8", "--locale=C.UTF-8"])
         self._write(self.writer.data / "pg_hba.conf", _ACCESS)
-        certificate, key = self.authority.issue("server")
+        certificate, key = self.authority.issue(
+            "server", f"DNS:localhost,IP:127.0.0.1,IP:::1,IP:{self.address}")
         self._write(self.writer.data / "server.crt", certificate.read_text())
         self._write(self.writer.data / "server.key", key.read_text())
         self._configure(self.writer, self._settings)
