@@ -1,5 +1,6 @@
 // dbproxy, the sidecar: flags → configuration source → data plane → signal → drain.
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -26,9 +27,11 @@ constexpr int kBadInput = 2;  // flags or manifests
 struct Flags {
   std::string operator_address, operator_ca, token_file, identity, state_dir;
   std::vector<std::string> proxies;
+  std::vector<std::uint16_t> ports;
   std::string manifests;
   std::string bind = "127.0.0.1";
   std::string admin = "127.0.0.1:9930";
+  std::string admin_socket;
   std::string socket_dir;
   int drain_timeout_seconds = 25;
   log::Flags log;
@@ -62,6 +65,13 @@ void describe(CLI::App& app, Flags& flags) {
   app.add_option("--admin", flags.admin, "Where /metrics, probes and dbproxyctl are answered")
       ->type_name("ADDRESS:PORT")
       ->capture_default_str();
+  app.add_option("--admin-socket", flags.admin_socket, "Also answers there, drain and pages included; mode 0600")
+      ->type_name("PATH");
+  app.add_option("--port", flags.ports, "Listen here before there is a configuration, so that clients wait; repeatable")
+      ->type_name("PORT")
+      ->check(CLI::Range(1, 65535))
+      ->allow_extra_args(false)
+      ->needs(from_operator);
   app.add_option("--socket-dir", flags.socket_dir, "Also listen on Unix sockets in this directory (.s.PGSQL.PORT)")
       ->type_name("DIR");
   app.add_option("--drain-timeout", flags.drain_timeout_seconds, "After SIGTERM, how long clients are served on")
@@ -116,6 +126,9 @@ int run(const Flags& flags) {
   }
   worker::Service service(service_options, registry, clock);
 
+  if (const std::string error = service.listen_early(flags.ports); !error.empty()) {
+    return fail("--port: " + error, kFailed);
+  }
   const auto own = pki::self_signed_listener_identity(clock);
   if (own.has_error()) return fail("cannot make a certificate: " + own.error().message(), kFailed);
   const worker::ListenerTls own_tls{own->certificate_pem, own->key_pem};
@@ -130,6 +143,7 @@ int run(const Flags& flags) {
   Configuration configuration;
   admin::AdminOptions admin_options;
   admin_options.http.listen = *admin_address;
+  admin_options.http.unix_path = flags.admin_socket;
   admin_options.identity = flags.identity;
   admin_options.drain_timeout = std::chrono::seconds(flags.drain_timeout_seconds);
   auto pages = admin::source_of(service);

@@ -32,7 +32,7 @@ inline Source source_of(worker::Service& service) {
   source.pools = [&service] { return service.pools(); };
   source.pins = [&service] { return service.pins(); };
   source.configured = [&service] { return service.configured(); };
-  source.listening = [&service] { return service.configured(); };
+  source.listening = [&service] { return service.listening(); };
   source.draining = [&service] { return service.draining(); };
   source.drained = [&service] { return service.drained(); };
   source.drain = [&service](std::chrono::milliseconds timeout) { service.drain(timeout); };

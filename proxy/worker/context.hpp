@@ -13,6 +13,7 @@
 #include "proxy/session/postgres/output.hpp"
 #include "proxy/session/postgres/settings.hpp"
 #include "proxy/session/postgres/statement.hpp"
+#include "proxy/worker/early_ports.hpp"
 #include "proxy/worker/service.hpp"
 
 namespace dbproxy::worker {
@@ -29,6 +30,7 @@ struct Context {
   net::Offload offload;  // key derivation: CPU only, so that nothing there waits for somebody else's machine
   net::Resolver resolver;
   ServiceOptions options;
+  EarlyPorts early_ports;
   auth::RandomBytes random;
   std::string process_secret;  // for the mock keys of users that do not exist
   session::postgres::StatementCache statements;

@@ -77,7 +77,8 @@ std::string ProxyRuntime::open_endpoint(const std::shared_ptr<EndpointRuntime>& 
   };
   std::string error;
   auto listen = [&](const net::Address& address, const std::string& shown, std::string unix_path) {
-    int fd = net::listen_on(address, shown, error);
+    int fd = context_.early_ports.take(shown);
+    if (fd < 0) fd = net::listen_on(address, shown, error);
     if (fd < 0) return false;
     bool unix_socket = !unix_path.empty();
     runtime->listeners.push_back(

@@ -59,6 +59,7 @@ struct Service::Impl {
 
   void on_tick() {
     for (auto& [name, proxy] : proxies) proxy->tick();
+    context.early_ports.refuse_late(context.loop.clock().now());
     for (auto& proxy : removed) proxy->tick();
     std::erase_if(removed, [](const auto& proxy) { return proxy->empty(); });
     if (draining && !drained) {
@@ -117,6 +118,7 @@ struct Service::Impl {
   net::Timer drain_timer;
   std::atomic<bool> draining{false};
   std::atomic<bool> drained{false};
+  std::atomic<bool> listening{false};
   std::atomic<bool> configured{false};
   std::mutex keys_mutex;
   std::map<std::string, KnownKeys> known_keys;  // guarded by keys_mutex
@@ -174,6 +176,20 @@ void Service::remove(const std::string& proxy) {
     impl_->removed.push_back(std::move(it->second));
     impl_->proxies.erase(it);
   });
+}
+
+std::string Service::listen_early(const std::vector<std::uint16_t>& ports) {
+  return impl_->call([&] {
+    auto& context = impl_->context;
+    const auto& options = context.options;
+    auto error = context.early_ports.open(options.bind_address, options.socket_dir, ports, context.loop.clock().now());
+    impl_->listening = error.empty() && !ports.empty();
+    return error;
+  });
+}
+
+bool Service::listening() const {
+  return impl_->listening || impl_->configured;
 }
 
 bool Service::configured() const {

@@ -84,6 +84,10 @@ class Service {
   // The DBProxy is gone: its listeners close, clients are told so and ended between transactions.
   void remove(const std::string& proxy);
 
+  // Listens on these ports at once; clients wait there until a snapshot has an endpoint with that port. "" or why not.
+  std::string listen_early(const std::vector<std::uint16_t>& ports);
+  bool listening() const;  // on these ports, or on those of a snapshot
+
   bool configured() const;  // at least one snapshot is in force and its listeners are up
 
   std::vector<ProxyRow> proxies();

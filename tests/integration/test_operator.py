@@ -1,5 +1,6 @@
 """Manifests → operator → gRPC → sidecar: pushes, edits, refusals, and life while the operator is away."""
 
+import concurrent.futures
 import json
 import signal
 import time
@@ -9,6 +10,7 @@ import pytest
 
 from support import paths
 from support.manifests import endpoint
+from support.pages import request
 from support.process import run
 from support.waiting import wait_for
 
@@ -208,3 +210,25 @@ def test_two_sidecars(bed):
         assert bed.connect(host=f"127.0.0.{number}").execute("SELECT 1").fetchone() == (1,)
     wait_for(lambda: sorted(row["identity"] for row in operator.json("sidecars")) ==
              ["shop/orders-1", "shop/orders-2"], what="both are shown")
+
+
+def test_clients_wait_for_a_configuration_that_is_late(bed):
+    """As in a pod: the ports are known before the operator is reached, and nobody is refused meanwhile."""
+    bed.write()
+    operator = bed.operator()
+    operator.kill()
+    socket_path = bed.directory / "admin.sock"
+    sidecar = bed.sidecar_of(operator, wait=False, extra=["--port", bed.port, "--admin-socket", socket_path])
+    wait_for(lambda: request(sidecar.admin, "/startupz")[0] == 200, 10, "listeners are up")
+    assert request(sidecar.admin, "/readyz")[0] == 503
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        waiting = [pool.submit(psycopg.connect, bed.dsn()), pool.submit(psycopg.connect, bed.dsn(host="::1")),
+                   pool.submit(psycopg.connect, bed.dsn(host=str(sidecar.socket_dir)))]
+        done, _ = concurrent.futures.wait(waiting, timeout=0.5)
+        assert not done
+        operator.start()
+        for each in waiting:
+            with each.result(30) as client:
+                assert client.execute("SELECT 1").fetchone() == (1,)
+    assert socket_path.stat().st_mode & 0o777 == 0o600
+    assert "orders" in ctl("--socket", socket_path, "get").stdout
