@@ -1,5 +1,6 @@
 #include "operator/webhook/admission.hpp"
 
+#include "operator/webhook/base64.hpp"
 #include "operator/webhook/pod.hpp"
 
 namespace dbproxy::webhook {
@@ -12,19 +13,6 @@ Review malformed(std::string sentence) {
   Review out;
   out.status = 400;
   out.body = std::move(sentence) + "\n";
-  return out;
-}
-
-std::string base64(std::string_view text) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); i += 3) {
-    std::uint32_t bits = 0;
-    for (std::size_t k = 0; k < 3; ++k) {
-      bits = bits << 8 | (i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0U);
-    }
-    for (std::size_t k = 0; k < 4; ++k) out += i + k > text.size() ? '=' : kDigits[bits >> (18 - 6 * k) & 63];
-  }
   return out;
 }
 
@@ -58,7 +46,7 @@ Review review(std::string_view body, const Settings& settings, const FindProxy& 
   }
   if (out.decision.kind == Decision::Kind::kPatch) {
     response["patchType"] = "JSONPatch";
-    response["patch"] = base64(json::serialize(out.decision.patch));
+    response["patch"] = encode_base64(json::serialize(out.decision.patch));
   }
   if (!out.decision.warnings.empty()) {
     json::array warnings;

@@ -193,7 +193,10 @@ Decision inject(const json::object& pod, const std::string& name_space, const Se
   if (!error.empty()) return decided(Kind::kRefuse, error);
   std::vector<BoundProxy> proxies;
   for (const std::string& name : names) {
-    std::optional<BoundProxy> proxy = find_proxy(name_space, name);
+    std::optional<BoundProxy> proxy = find_proxy(name_space, name, error);
+    if (!error.empty()) {
+      return decided(Kind::kRefuse, "DBProxy " + in_quotes(name) + " cannot be looked up just now: " + error);
+    }
     if (!proxy) {
       return decided(Kind::kRefuse, "there is no DBProxy " + in_quotes(name) + " in namespace " + name_space +
                                         ": make it first, or correct the label dbproxy.io/inject");

@@ -40,8 +40,9 @@ struct BoundProxy {
   std::vector<std::uint16_t> database_ports;  // outbound, for service meshes
 };
 
-// The DBProxy of that namespace and name, or none. For the webhook: live from the API server where a cache has none.
-using FindProxy = std::function<std::optional<BoundProxy>(const std::string& name_space, const std::string& name)>;
+// The DBProxy of that namespace and name, or none; then `error` says why nobody can know, and "" that there is none.
+using FindProxy = std::function<std::optional<BoundProxy>(const std::string& name_space, const std::string& name,
+                                                          std::string& error)>;
 std::optional<BoundProxy> find_in(const manifest::Manifests& manifests, const std::string& name_space,
                                   const std::string& name);
 

@@ -40,8 +40,8 @@ DATA_PLANE = ["proxy/pool", "proxy/session/postgres", "proxy/worker", "proxy/con
 # (what, prefixes of included paths, directories that may include them)
 LIBRARIES = [
     ("Asio and Beast", ("boost/asio", "boost/beast"),
-     ["proxy/net", "proxy/http", "proxy/control", "proxy", "operator/kubernetes", "operator/control", "operator/ctl",
-      "operator"]),
+     ["proxy/net", "proxy/http", "proxy/control", "proxy", "operator/kubernetes", "operator/control", "operator/webhook",
+      "operator/ctl", "operator"]),
     ("gRPC and protobuf", ("grpc", "google/protobuf", "dbproxy/v1/"),
      ["proxy/wire/control", "proxy/control", "proxy", "operator/control", "operator"]),
     ("yaml-cpp", ("yaml-cpp",), ["proxy/manifest", "operator/kubernetes", "operator/ctl"]),

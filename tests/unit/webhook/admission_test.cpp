@@ -20,7 +20,7 @@ std::string request_for(const json::object& pod, const char* operation = "CREATE
 
 Review answer(const std::string& body) {
   static const manifest::Manifests kManifests = manifests();
-  return review(body, {}, [](const std::string& name_space, const std::string& name) {
+  return review(body, {}, [](const std::string& name_space, const std::string& name, std::string&) {
     return find_in(kManifests, name_space, name);
   });
 }

@@ -26,9 +26,10 @@ TEST(BadManifests, AreRefusedAtThePodWhereTheTableSaysSo) {
     for (const auto& proxy : loaded.proxies) names += (names.empty() ? "" : ",") + proxy.metadata.name;
     json::object pod = plain_pod("true");
     pod.at("metadata").as_object()["annotations"] = json::object{{"dbproxy.io/proxies", std::string_view(names)}};
-    const Decision decision = inject(pod, "shop", {}, [&](const std::string& name_space, const std::string& name) {
-      return find_in(loaded, name_space, name);
-    });
+    const Decision decision =
+        inject(pod, "shop", {}, [&](const std::string& name_space, const std::string& name, std::string&) {
+          return find_in(loaded, name_space, name);
+        });
     EXPECT_EQ(decision.kind, Decision::Kind::kRefuse) << bad["name"];
     EXPECT_THAT(decision.reason, testing::HasSubstr("one sidecar listens on all of them"));
   }

@@ -63,7 +63,7 @@ stringData: {username: app, password: secret}
 inline Decision decide(const json::object& pod, const Settings& settings = {},
                        const std::function<void(BoundProxy&)>& change = {}) {
   static const manifest::Manifests kManifests = manifests();
-  return inject(pod, "shop", settings, [&](const std::string& name_space, const std::string& name) {
+  return inject(pod, "shop", settings, [&](const std::string& name_space, const std::string& name, std::string&) {
     auto found = find_in(kManifests, name_space, name);
     if (found && change) change(*found);
     return found;
