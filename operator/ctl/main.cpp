@@ -2,12 +2,19 @@
 #include <CLI/App.hpp>
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
+#include <CLI/Validators.hpp>
+#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <iostream>
 #include <map>
 
+#include "operator/ctl/check.hpp"
 #include "operator/ctl/commands.hpp"
+#include "operator/ctl/inject.hpp"
+#include "operator/ctl/plan_connections.hpp"
+#include "operator/ctl/plan_ips.hpp"
+#include "operator/ctl/preflight.hpp"
 #include "proxy/metrics/build_info.hpp"
 
 namespace {
@@ -28,6 +35,13 @@ struct Flags {
   ctl::Options options;
   ctl::Where where;
   std::string token_file;
+  ctl::InjectOptions inject;
+  bool ordinary = false;
+  ctl::PreflightOptions preflight;
+  int preflight_seconds = 5;
+  ctl::AddressPlan addresses;
+  ctl::Load load;
+  std::string kubeconfig;
 };
 
 void add_command(CLI::App& app, Flags& flags, const std::string& name, const std::string& help, bool name_required) {
@@ -38,6 +52,137 @@ void add_command(CLI::App& app, Flags& flags, const std::string& name, const std
       command->add_option("NAME", flags.options.name, "DBProxy: name or namespace/name")->type_name("");
   if (name_required) which->required();
   command->callback([&flags, name] { flags.options.command = name; });
+}
+
+// Commands that ask no operator and no sidecar.
+struct Tools {
+  CLI::App* inject;
+  CLI::App* ips;
+  CLI::App* connections;
+  CLI::App* check;
+  CLI::App* preflight;
+};
+
+Tools add_tools(CLI::App& app, Flags& flags) {
+  Tools out{};
+  const auto add = [](CLI::App& parent, const char* name, const char* help) {
+    CLI::App* command = parent.add_subcommand(name, help);
+    command->fallthrough();
+    command->footer("");
+    return command;
+  };
+  out.inject = add(app, "inject", "Print manifests of workloads with the sidecar in them");
+  out.inject
+      ->add_option("-f,--filename", flags.inject.files,
+                   "Manifests of workloads, perhaps with their DBProxies; -: input")
+      ->type_name("FILE")
+      ->allow_extra_args(false)
+      ->required();
+  app.add_option("--manifests", flags.inject.manifests, "inject, preflight: directory with the DBProxies")
+      ->type_name("DIR");
+  out.inject->add_option("--image", flags.inject.settings.image, "The sidecar's image")->capture_default_str();
+  out.inject
+      ->add_option("--control", flags.inject.settings.operator_address,
+                   "Where sidecars reach the operator's control stream")
+      ->type_name("HOST:PORT")
+      ->capture_default_str();
+  out.inject->add_flag("--ordinary-container", flags.ordinary, "For clusters without native sidecars");
+
+  CLI::App* plan = add(app, "plan", "Reckon what a database or a VPC has to have");
+  plan->require_subcommand(1);
+  out.ips = add(*plan, "ips", "Addresses that RDS Proxy would take; a sidecar takes none");
+  out.ips->add_option("--writer", flags.addresses.writer, "Class of the writer, as db.r5.8xlarge")
+      ->type_name("CLASS")
+      ->required();
+  out.ips->add_option("--reader", flags.addresses.readers, "Class of a reader, repeatable")
+      ->type_name("CLASS")
+      ->allow_extra_args(false);
+  out.ips->add_option("--endpoints", flags.addresses.endpoints, "Endpoints beside the default one")
+      ->capture_default_str();
+  out.connections = add(*plan, "connections", "What a number of pods and their load do with a limit");
+  out.connections->add_option("--pods", flags.load.pods, "Pods")->required();
+  out.connections->add_option("--max-connections", flags.load.max_connections, "Of the database")->required();
+  out.connections->add_option("--percent", flags.load.percent, "maxConnectionsPercent")->capture_default_str();
+  out.connections->add_option("--clients", flags.load.clients_per_pod, "Client connections of each pod");
+  out.connections->add_option("--tps", flags.load.transactions_per_second, "Transactions a second of each pod");
+  out.connections->add_option("--transaction-ms", flags.load.transaction_milliseconds, "How long one takes")
+      ->capture_default_str();
+  out.connections->add_option("--pinned", flags.load.pinned_per_pod, "Pinned clients of each pod");
+
+  out.check = add(app, "check", "Ask whether an installation is well; with --operator only whether that one is");
+  app.add_option("--kubeconfig", flags.kubeconfig, "check: how the API server is reached")
+      ->type_name("FILE")
+      ->envname("KUBECONFIG");
+  out.preflight = add(app, "preflight", "From here, try each database of the DBProxies in --manifests");
+  out.preflight->add_option("NAME", flags.preflight.name, "DBProxy: name or namespace/name")->type_name("");
+  out.preflight->add_option("--timeout", flags.preflight_seconds, "For each step")
+      ->type_name("SECONDS")
+      ->check(CLI::Range(1, 300))
+      ->capture_default_str();
+  return out;
+}
+
+int print_plan(const std::string& text, const std::string& error) {
+  if (error.empty()) std::cout << text;
+  if (!error.empty()) std::cerr << "error: " << error << "\n";
+  return error.empty() ? ctl::kOk : ctl::kRefused;
+}
+
+int check(const Flags& flags, const ctl::Transport& transport) {
+  ctl::Findings findings(std::cout);
+  if (!flags.where.operator_address.empty()) {
+    const auto address = http::parse_address(flags.where.operator_address);
+    if (!address) {
+      std::cerr << "error: --operator: it is not HOST:PORT\n";
+      return ctl::kUsage;
+    }
+    ctl::check_operator({"the operator", *address, {}}, transport, findings);
+    return findings.good() ? ctl::kOk : ctl::kRefused;
+  }
+  const auto environment = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  const bool inside = flags.kubeconfig.empty() && !environment("KUBERNETES_SERVICE_HOST").empty();
+  const std::string file = flags.kubeconfig.empty() ? environment("HOME") + "/.kube/config" : flags.kubeconfig;
+  const auto loaded = inside ? kubernetes::in_cluster(environment) : kubernetes::load_kubeconfig(file);
+  if (!loaded.error.empty()) {
+    std::cerr << "error: " << loaded.error << "\n";
+    return ctl::kUsage;
+  }
+  const SystemClock clock;
+  kubernetes::Client client(loaded.config);
+  ctl::CheckOptions options;
+  options.version = metrics::build_version();
+  if (!flags.options.name_space.empty()) options.name_space = flags.options.name_space;
+  ctl::check_cluster(options, client, clock, findings);
+  return findings.good() ? ctl::kOk : ctl::kRefused;
+}
+
+int run_tool(const Tools& tools, Flags& flags, const ctl::Transport& transport) {
+  std::string error;
+  if (tools.ips->parsed()) {
+    const std::string text = ctl::plan_ips(flags.addresses, error);
+    return print_plan(text, error);
+  }
+  if (tools.connections->parsed()) {
+    const std::string text = ctl::plan_connections(flags.load, error);
+    return print_plan(text, error);
+  }
+  if (tools.inject->parsed()) {
+    flags.inject.settings.native = !flags.ordinary;
+    if (!flags.options.name_space.empty()) flags.inject.name_space = flags.options.name_space;
+    return ctl::inject(flags.inject, std::cin, std::cout, std::cerr);
+  }
+  if (tools.check->parsed()) return check(flags, transport);
+  if (flags.inject.manifests.empty()) {
+    std::cerr << "error: preflight needs --manifests DIR with the DBProxies and what they refer to\n";
+    return ctl::kUsage;
+  }
+  flags.preflight.manifests = flags.inject.manifests;
+  flags.preflight.name_space = flags.options.name_space;
+  flags.preflight.timeout = std::chrono::seconds(flags.preflight_seconds);
+  return ctl::preflight(flags.preflight, std::cout, std::cerr);
 }
 
 bool read_token(const std::string& file, std::string& token) {
@@ -80,9 +225,11 @@ int main(int argc, char** argv) {
   add_command(app, flags, "sidecars", "List sidecars: version in force, clients, rejections", false);
   add_command(app, flags, "pools", "List the pools of a sidecar", false);
   add_command(app, flags, "pins", "List the pinned sessions of a sidecar, and why they are", false);
+  const Tools tools = add_tools(app, flags);
   CLI::App* version = app.add_subcommand("version", "Print the version of dbproxyctl");
   app.footer(kFooter);  // after the commands, which would inherit it
 
+  std::signal(SIGPIPE, SIG_IGN);
   try {
     app.parse(argc, argv);
   } catch (const CLI::RequiredError& error) {
@@ -98,6 +245,13 @@ int main(int argc, char** argv) {
               << metrics::build_compiler() << ")\n";
     return ctl::kOk;
   }
+  const auto transport = [](const ctl::Server& server, const http::ClientRequest& what) {
+    return http::request(server.address, what, server.unix_path);
+  };
+  if (tools.inject->parsed() || tools.ips->parsed() || tools.connections->parsed() || tools.check->parsed() ||
+      tools.preflight->parsed()) {
+    return run_tool(tools, flags, transport);
+  }
   const auto& where = flags.where;
   if (!where.operator_address.empty() + !where.sidecar_address.empty() + !where.socket.empty() > 1) {
     return usage("give only one of --operator, --sidecar and --socket");
@@ -110,8 +264,5 @@ int main(int argc, char** argv) {
   if (!flags.token_file.empty() && !read_token(flags.token_file, flags.options.bearer_token)) {
     return usage("--token-file: there is no token in " + flags.token_file);
   }
-  const auto transport = [](const ctl::Server& server, const http::ClientRequest& what) {
-    return http::request(server.address, what, server.unix_path);
-  };
   return ctl::run(flags.options, transport, std::cout, std::cerr);
 }

@@ -1,0 +1,128 @@
+#include "operator/ctl/preflight.hpp"
+
+#include <ostream>
+
+#include "operator/ctl/commands.hpp"
+#include "operator/ctl/table.hpp"
+#include "proxy/backend/blocking_connection.hpp"
+#include "proxy/backend/probe.hpp"
+#include "proxy/net/socket.hpp"
+#include "proxy/plan/plan.hpp"
+
+namespace dbproxy::ctl {
+namespace {
+
+bool is_named(const std::string& key, const std::string& name) {
+  return key == name || key.substr(key.find('/') + 1) == name;
+}
+
+class Walk {
+ public:
+  Walk(const PreflightOptions& options, std::ostream& out) : options_(options), out_(out) {}
+
+  bool cluster(const topology::Cluster& cluster) {
+    for (const topology::Member& member : cluster.members) {
+      out_ << cluster.proxy << " " << member.id << " at " << printable(member.host) << ":" << member.port << "\n";
+      if (name(member) && connection(member)) log_ins(cluster, member);
+    }
+    return good_;
+  }
+
+ private:
+  void ok(const char* step, const std::string& text) { out_ << "  ok    " << step << "  " << printable(text) << "\n"; }
+
+  bool fail(const char* step, const std::string& text, const std::string& remedy) {
+    out_ << "  FAIL  " << step << "  " << printable(text) << "\n        " << remedy << "\n";
+    return good_ = false;
+  }
+
+  bool name(const topology::Member& member) {
+    if (member.host.starts_with('/')) return true;
+    std::string error;
+    const auto addresses = net::resolve(member.host, member.port, error);
+    if (addresses.empty()) {
+      return fail(
+          "DNS  ", error,
+          "the name does not exist from here: correct dbCluster.endpoint, or look at the pod's dnsPolicy and at "
+          "the VPC's private zones");
+    }
+    std::string shown;
+    for (const auto& address : addresses) shown += (shown.empty() ? "" : ", ") + net::to_string(address);
+    ok("DNS  ", shown);
+    return true;
+  }
+
+  bool connection(const topology::Member& member) {
+    backend::BlockingConnection connection(options_.timeout);
+    const auto begin = std::chrono::steady_clock::now();
+    if (connection.connect(member.host, member.port)) {
+      const std::chrono::duration<double> took = std::chrono::steady_clock::now() - begin;
+      ok("TCP  ", "connected in " + duration(took.count()));
+      return true;
+    }
+    const bool silent = std::chrono::steady_clock::now() - begin >= options_.timeout;
+    return fail("TCP  ", connection.error(),
+                silent
+                    ? "nobody answers: the database's security group has to let this pod's or node's addresses in on "
+                      "the port, the network ACLs (NACL) of both subnets have to let both directions through, and a "
+                      "route has to lead there"
+                    : "the host answers and nothing listens on the port: correct dbCluster.port, or start the "
+                      "database");
+  }
+
+  void log_ins(const topology::Cluster& cluster, const topology::Member& member) {
+    for (const topology::Credential& credential : cluster.credentials) {
+      const backend::ProbeOutcome seen = backend::probe(member.host, member.port, cluster.tls, credential.user,
+                                                        credential.password, keys_, "postgres", options_.timeout);
+      if (!seen.ok) {
+        const bool refused = seen.reason == config::HealthReason::kAuthFailure;
+        fail("LOGIN", credential.user + ": " + seen.detail,
+             refused
+                 ? "the database refuses the user: compare the Secret's username and password with the database, and "
+                   "look at pg_hba.conf or rds_iam"
+                 : "TLS or the server is in the way: tls.mode and tls.caRef have to fit what the server shows; where "
+                   "it says that it is full, max_connections is reached");
+        continue;
+      }
+      ok("LOGIN", credential.user + ", " +
+                      (config::to_string(cluster.tls.mode) == "disable" ? "in clear" : "under TLS") +
+                      std::string(", tls.mode ") + std::string(config::to_string(cluster.tls.mode)));
+      if (told_ == member.id) continue;
+      told_ = member.id;
+      ok("ROLE ", seen.in_recovery ? "reader, " + duration(seen.lag_seconds) + " behind" : "writer");
+      ok("LIMIT", "max_connections " + std::to_string(seen.max_connections) + ", of which " +
+                      std::to_string(seen.reserved) + " are reserved");
+    }
+    told_.clear();
+  }
+
+  const PreflightOptions& options_;
+  std::ostream& out_;
+  backend::ScramKeyCache keys_;
+  std::string told_;
+  bool good_ = true;
+};
+
+}  // namespace
+
+int preflight(const PreflightOptions& options, std::ostream& out, std::ostream& err) {
+  const manifest::Manifests manifests = manifest::load_directory(options.manifests);
+  for (const auto& each : manifests.diagnostics) err << manifest::to_text(each) << "\n";
+  if (!manifests.ok()) return kUsage;
+  bool found = false;
+  bool good = true;
+  for (const topology::Cluster& cluster : plan::clusters(plan::make_desired(manifests))) {
+    const std::string space = cluster.proxy.substr(0, cluster.proxy.find('/'));
+    if (!options.name.empty() && !is_named(cluster.proxy, options.name)) continue;
+    if (!options.name_space.empty() && space != options.name_space) continue;
+    found = true;
+    good = Walk(options, out).cluster(cluster) && good;
+  }
+  if (!found) {
+    err << "error: there is no such DBProxy in " << options.manifests << "\n";
+    return kRefused;
+  }
+  return good ? kOk : kRefused;
+}
+
+}  // namespace dbproxy::ctl
