@@ -25,6 +25,25 @@ void classify_statement(benchmark::State& state, std::string_view sql) {
   }
   state.SetBytesProcessed(state.iterations() * static_cast<std::int64_t>(sql.size()));
 }
+void classify_with_hazards(benchmark::State& state, std::string_view sql) {
+  HazardSet hazards;
+  for (int i = 0; i < 40; ++i) hazards.insert("audit_function_" + std::to_string(i));
+  ClassifyOptions options;
+  options.hazards = &hazards;
+  for (auto _ : state) {
+    const Verdict verdict = classify(sql, options);
+    benchmark::DoNotOptimize(verdict.pins);
+  }
+}
+void classify_by_tokens(benchmark::State& state, std::string_view sql) {
+  const ClassifyOptions options;
+  for (auto _ : state) {
+    const Verdict verdict = classify_exactly(sql, options);
+    benchmark::DoNotOptimize(verdict.pins);
+  }
+}
+BENCHMARK_CAPTURE(classify_with_hazards, orm_400_bytes, kOrm);
+BENCHMARK_CAPTURE(classify_by_tokens, orm_400_bytes, kOrm);
 BENCHMARK_CAPTURE(classify_statement, point_select, kPoint);
 BENCHMARK_CAPTURE(classify_statement, orm_400_bytes, kOrm);
 BENCHMARK_CAPTURE(classify_statement, begin, std::string_view("BEGIN"));

@@ -2,6 +2,7 @@
 #include <iterator>
 
 #include "proxy/session/postgres/classifier.hpp"
+#include "proxy/session/postgres/plain.hpp"
 
 namespace dbproxy::session::postgres {
 namespace {
@@ -246,6 +247,15 @@ Verdict classify(std::string_view sql, const ClassifyOptions& options) {
     verdict.statement_count = 1;
     return verdict;
   }
+  if (!options.everything && is_plain(sql, options.hazards)) {
+    Verdict verdict;
+    verdict.statement_count = 1;
+    return verdict;
+  }
+  return classify_exactly(sql, options);
+}
+
+Verdict classify_exactly(std::string_view sql, const ClassifyOptions& options) {
   return Classifier(sql, options).run();
 }
 

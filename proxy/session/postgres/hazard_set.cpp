@@ -13,6 +13,14 @@ std::size_t hash(std::string_view name) {
   return value ^ (value >> 32);
 }
 
+bool is_word(std::string_view name) {
+  const auto in_word = [](char c) {
+    return (c & 0x80) || (c >= '0' && c <= '9') || c == '_' || c == '$' || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+  };
+  return !(name.front() >= '0' && name.front() <= '9') && name.front() != '$' &&
+         std::all_of(name.begin(), name.end(), in_word);
+}
+
 }  // namespace
 
 void HazardSet::place(std::vector<Entry>& table, Entry entry) {
@@ -41,6 +49,7 @@ void HazardSet::insert(std::string_view name, std::uint32_t leaves) {
   place(table_, {std::string(name), leaves});
   ++size_;
   always_ |= needs_care(name);
+  odd_ |= !is_word(name);
   const std::size_t slot = filter_slot(name);
   filter_[slot / 64] |= std::uint64_t{1} << (slot % 64);
 }

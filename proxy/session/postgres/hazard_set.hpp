@@ -28,6 +28,8 @@ class HazardSet {
   void set_ddl() { ddl_ = true; }
   bool everything() const { return everything_; }
   bool ddl() const { return ddl_; }
+  // One of the names is not a single word of letters, digits, _, $ and bytes ≥ 0x80.
+  bool has_odd_names() const { return odd_; }
 
   // What was said of `name`; 0 when it is no hazard. As it stands in a statement, without its quotes; longer ones are
   // cut as PostgreSQL cuts them.
@@ -61,6 +63,7 @@ class HazardSet {
   std::size_t size_ = 0;
   bool everything_ = false;
   bool ddl_ = false;
+  bool odd_ = false;
   bool always_ = false;  // a name with bytes that clients and server may spell differently is in the set
 };
 

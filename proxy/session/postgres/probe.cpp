@@ -22,7 +22,8 @@ constexpr Question kQuestions[] = {
      " AND l.pid OPERATOR(pg_catalog.=) pg_catalog.pg_backend_pid())"},
     {PinReason::kTemporaryObject,
      "CASE WHEN pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.=) 0::pg_catalog.oid THEN false"
-     " WHEN EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.refclassid OPERATOR(pg_catalog.=) 2615::pg_catalog.oid"
+     " WHEN EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.refclassid OPERATOR(pg_catalog.=) "
+     "2615::pg_catalog.oid"
      " AND d.refobjid OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) THEN true"
      " WHEN pg_catalog.pg_my_temp_schema() OPERATOR(pg_catalog.>=) 16384::pg_catalog.oid THEN false"
      " ELSE EXISTS (SELECT FROM pg_catalog.pg_class AS c WHERE c.relnamespace OPERATOR(pg_catalog.=)"

@@ -1,8 +1,9 @@
 // The probe: one query that tells which of the things that pin a client are still there on its server connection.
 //
-// It sees what the server keeps count of. It is blind to settings of names that PostgreSQL does not list, to the seed of
-// random() and to libraries: where those may have been touched nothing is asked, and the pin stays. Names are qualified,
-// operators too: no search_path of a client changes what is asked. Pure; PostgreSQL 12 to 18; any role may ask.
+// It sees what the server keeps count of. It is blind to settings of names that PostgreSQL does not list, to the seed
+// of random() and to libraries: where those may have been touched nothing is asked, and the pin stays. Names are
+// qualified, operators too: no search_path of a client changes what is asked. Pure; PostgreSQL 12 to 18; any role may
+// ask.
 #pragma once
 
 #include <optional>

@@ -36,7 +36,8 @@ TEST(Probe, KnowsWhatItCannotSee) {
   EXPECT_FALSE(probe_can_tell(bit(kOpaque), 0));
   EXPECT_FALSE(probe_can_tell(bit(kOpaque), bit(kOpaque) | bit(kAdvisoryLock)));
   EXPECT_FALSE(probe_can_tell(bit(kTemporaryObject), bit(kOpaque)));
-  for (auto reason : {kSetVariable, kSessionAuthorization, kSqlPrepare, kLoad, kStatementTooLarge, kProtocol, kSequence})
+  for (auto reason :
+       {kSetVariable, kSessionAuthorization, kSqlPrepare, kLoad, kStatementTooLarge, kProtocol, kSequence})
     EXPECT_FALSE(probe_can_tell(bit(kAdvisoryLock) | bit(reason), 0));
 }
 

@@ -1,0 +1,84 @@
+#include "proxy/session/postgres/plain.hpp"
+
+#include <gtest/gtest.h>
+#include <string>
+
+#include "proxy/session/postgres/classify.hpp"
+
+namespace dbproxy::session::postgres {
+namespace {
+
+constexpr const char* kPlain[] = {
+    "SELECT 1",
+    "select a, \"b\" from \"Orders\" where c = $1 and d = 1e5 and e = '550e8400-e29b-41d4-a716-446655440000';",
+    "(SELECT 1) UNION (SELECT 2)",
+    "  INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING a ;\n",
+    "UPDATE t SET a = a + 1",
+    "COMMIT",
+    "ROLLBACK TO s",
+    "SHOW work_mem",
+};
+
+constexpr const char* kNotPlain[] = {
+    "",
+    ";",
+    "SET a = 1",
+    "BEGIN",
+    "SELECT 1; SELECT 2",
+    "/* a */ SELECT 1",
+    "SELECT E'a\\b'",
+    "SELECT set_config('a', 'b', false)",
+    "SELECT SET_CONFIG('a', 'b', false)",
+    "SELECT 1set_config('a', 'b', false)",
+    "SELECT $$a$$set_config('a', 'b', false)",
+    "SELECT pg_advisory_lock(1)",
+    "SELECT my_Advisory_locks(1)",
+    "SELECT a INTO b FROM c",
+    "SELECT nextval('s')",
+    "SELECT * FROM pg_temp.t",
+    "SELECT dblink_exec('x')",
+    "SELECT U&\"\\0061\"()",
+    "UPDATE pg_settings SET setting = 1",
+};
+
+TEST(Plain, TellsWhatHasNothingToSee) {
+  for (auto text : kPlain) {
+    EXPECT_TRUE(is_plain(text, nullptr)) << text;
+    const Verdict verdict = classify_exactly(text, {});
+    EXPECT_EQ(verdict.pins, 0U) << text;
+    EXPECT_EQ(verdict.statement_count, 1U) << text;
+  }
+  for (auto text : kNotPlain) EXPECT_FALSE(is_plain(text, nullptr)) << text;
+}
+
+// Words begin, end and are cut wherever the blocks are.
+TEST(Plain, SeesWordsAtEveryOffset) {
+  HazardSet hazards;
+  hazards.insert("audit");
+  for (std::size_t before = 0; before < 200; ++before) {
+    for (const std::size_t after : {std::size_t{0}, std::size_t{1}, std::size_t{70}}) {
+      const auto text = [&](std::string_view word) {
+        return "SELECT " + std::string(before, ' ') + std::string(word) + "(1)" + std::string(after, ' ') + "+ 1";
+      };
+      ASSERT_TRUE(is_plain(text("harmless"), &hazards)) << before;
+      ASSERT_TRUE(is_plain(text("audits"), &hazards)) << before;
+      ASSERT_FALSE(is_plain(text("AUDIT"), &hazards)) << before;
+      ASSERT_FALSE(is_plain(text("set_config"), &hazards)) << before;
+      ASSERT_FALSE(is_plain(text("x_pg_advisory_lock"), &hazards)) << before;
+      ASSERT_FALSE(is_plain(text("a\\b"), &hazards)) << before;
+    }
+  }
+}
+
+TEST(Plain, LeavesOddNamesToTheExactWay) {
+  HazardSet hazards;
+  hazards.insert("two words");
+  EXPECT_TRUE(is_plain("SELECT two", &hazards));
+  EXPECT_FALSE(is_plain("SELECT \"two words\"()", &hazards));
+  HazardSet everything;
+  everything.set_everything();
+  EXPECT_FALSE(is_plain("SELECT 1", &everything));
+}
+
+}  // namespace
+}  // namespace dbproxy::session::postgres
