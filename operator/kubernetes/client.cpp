@@ -1,5 +1,6 @@
 #include "operator/kubernetes/client.hpp"
 
+#include <atomic>
 #include <boost/asio/error.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
@@ -254,6 +255,7 @@ struct Client::Impl {
   }
 
   const Config config;
+  std::atomic<std::uint64_t> throttled{0};
   std::mutex mutex;
   std::vector<Kept> kept;
 };
@@ -265,6 +267,10 @@ const Config& Client::config() const {
   return impl_->config;
 }
 
+std::uint64_t Client::throttled() const {
+  return impl_->throttled;
+}
+
 Outcome<Response> Client::send(const Request& request, Canceller* canceller) {
   const auto deadline = SteadyClock::now() + request.timeout;
   for (;;) {
@@ -274,6 +280,7 @@ Outcome<Response> Client::send(const Request& request, Canceller* canceller) {
     const Failure& failure = out.error();
     const bool later = (failure.status(429) || failure.status(503)) && failure.retry_after;
     if (!later) return out;
+    ++impl_->throttled;
     const milliseconds wait = std::max(milliseconds(100), *failure.retry_after);
     if (wait > kMaxRetryAfter || SteadyClock::now() + wait >= deadline) return out;
     Canceller nobody;

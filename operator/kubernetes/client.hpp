@@ -82,6 +82,8 @@ class Client {
   Client& operator=(const Client&) = delete;
 
   const Config& config() const;
+  // Times that the server asked to come again later.
+  std::uint64_t throttled() const;
 
   // Anything but 2xx is a Failure.
   Outcome<Response> send(const Request& request, Canceller* canceller = nullptr);

@@ -14,10 +14,9 @@ using SteadyClock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
 constexpr std::size_t kMaxWholeList = std::size_t{512} << 20;
-constexpr int kRestarts = 3;                  // of a list in pages whose continue token expired
-constexpr int kRefusedWatches = 3;            // then what is known is not trusted any more
-constexpr std::chrono::seconds kOverdue{30};  // that a watch may live beyond its own end
-constexpr milliseconds kShort{1000};          // a watch that ends sooner, without an event, is a fault
+constexpr int kRestarts = 3;          // of a list in pages whose continue token expired
+constexpr int kRefusedWatches = 3;    // then what is known is not trusted any more
+constexpr milliseconds kShort{1000};  // a watch that ends sooner, without an event, is a fault
 
 std::mt19937_64& generator() {
   thread_local std::mt19937_64 engine{std::random_device{}()};
@@ -199,7 +198,7 @@ Failure Reflector::watch(bool initial) {
   Outcome<LineStream> stream = client_.open(request, &canceller_);
   if (stream.has_error()) return stream.error();
   ++counts_.watches;
-  const auto overdue = SteadyClock::now() + lasts + kOverdue;
+  const auto overdue = SteadyClock::now() + lasts + options_.overdue;
   std::map<std::string, ObjectPtr> first;
   for (;;) {
     auto deadline = overdue;

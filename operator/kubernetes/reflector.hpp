@@ -39,6 +39,7 @@ struct ReflectorOptions {
   std::chrono::milliseconds watch_least{300'000}, watch_most{600'000};
   // Bookmarks come once a minute; counted only once one has been seen.
   std::chrono::milliseconds quiet_limit{150'000};
+  std::chrono::milliseconds overdue{30'000};  // that a watch may live beyond the end that it was asked to have
   std::chrono::milliseconds request_timeout{30'000};
   std::chrono::milliseconds backoff_base{800}, backoff_cap{30'000};
 };
