@@ -1,10 +1,12 @@
-// dbproxy-operator: flags → manifests → server → signal → stop.
+// dbproxy-operator: flags → manifests or the Kubernetes API → server → signal → stop.
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 #include <string>
 #include <unistd.h>
 
+#include "operator/kubernetes_mode/operator.hpp"
 #include "operator/manifest_mode/operator.hpp"
 #include "proxy/base/log.hpp"
 #include "proxy/base/log_flags.hpp"
@@ -22,6 +24,7 @@ constexpr int kStopSeconds = 2;  // then it ends anyway
 
 struct Flags {
   std::string manifests;
+  std::string kubeconfig, context, name_space, pod_name, pod_address;
   std::string listen = "127.0.0.1:9931";
   std::string http = "127.0.0.1:9932";
   std::string state_dir = manifest_mode::default_state_dir();
@@ -35,6 +38,20 @@ void describe(CLI::App& app, Flags& flags) {
   app.set_version_flag("--version", std::string(metrics::build_version()));
   app.add_option("--manifests", flags.manifests,
                  "Directory of DBProxy, DBProxyEndpoint, Secret and ConfigMap manifests (*.yaml); it is watched");
+  app.add_option("--kubeconfig", flags.kubeconfig,
+                 "Kubernetes API to work on; without this and --manifests that of the cluster this pod runs in")
+      ->type_name("FILE");
+  app.add_option("--context", flags.context, "Context of the kubeconfig, if not its current one")->type_name("NAME");
+  app.add_option("--namespace", flags.name_space,
+                 "Where the operator's own Lease and CA are kept; that of its service account unless told otherwise")
+      ->type_name("NAME");
+  app.add_option("--pod-name", flags.pod_name,
+                 "This replica's name in the Lease; the host's name unless told otherwise")
+      ->envname("POD_NAME")
+      ->type_name("NAME");
+  app.add_option("--pod-address", flags.pod_address, "Where other replicas send sidecars while this one leads")
+      ->envname("POD_IP")
+      ->type_name("ADDRESS");
   app.add_option("--listen", flags.listen, "Where sidecars connect")->type_name("ADDR:PORT")->capture_default_str();
   app.add_option("--http", flags.http, "Where /metrics, /healthz, /readyz and dbproxyctl are answered")
       ->type_name("ADDR:PORT")
@@ -85,34 +102,10 @@ int make_token(const Flags& flags) {
   return 0;
 }
 
-int run(const Flags& flags) {
-  const auto http = http::parse_address(flags.http);
-  if (!http) return fail("--http: \"" + flags.http + "\" is not ADDR:PORT", kBadInput);
-  if (!http::parse_address(flags.listen)) return fail("--listen: \"" + flags.listen + "\" is not ADDR:PORT", kBadInput);
-  for (const std::string& identity : flags.sidecars) {
-    if (operator_control::valid_identity(identity)) continue;
-    return fail("--sidecar: \"" + identity + "\" is not NAME or NAMESPACE/NAME", kBadInput);
-  }
-  log::configure(flags.log.format, flags.log.level);
-  process::protect_memory();
-  const sigset_t signals = process::block_signals();
-
-  manifest_mode::Options options;
-  options.source.directory = flags.manifests;
-  options.state_dir = flags.state_dir;
-  options.listen = flags.listen;
-  options.http = *http;
-  options.sidecars = flags.sidecars;
-  options.server_names = flags.server_names;
-  options.software_version = metrics::build_version();
-  const SystemClock clock;
-  manifest_mode::Operator op(std::move(options), source::database_prober(), clock);
-
-  const std::vector<manifest::Diagnostic> diagnostics = op.load();
-  for (const manifest::Diagnostic& each : diagnostics) std::fprintf(stderr, "%s\n", manifest::to_text(each).c_str());
-  if (manifest::has_errors(diagnostics)) return kBadInput;
+// Waits for a signal, then stops what runs.
+template <class Operator>
+int run_until_signal(Operator& op, const sigset_t& signals) {
   if (const std::string error = op.start(); !error.empty()) return fail(error, kFailed);
-
   int signal = 0;
   sigwait(&signals, &signal);
   log::info("operator", "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
@@ -124,11 +117,81 @@ int run(const Flags& flags) {
   return 0;
 }
 
+int run_manifests(const Flags& flags, const http::Address& http, const sigset_t& signals) {
+  manifest_mode::Options options;
+  options.source.directory = flags.manifests;
+  options.state_dir = flags.state_dir;
+  options.listen = flags.listen;
+  options.http = http;
+  options.sidecars = flags.sidecars;
+  options.server_names = flags.server_names;
+  options.software_version = metrics::build_version();
+  const SystemClock clock;
+  manifest_mode::Operator op(std::move(options), source::database_prober(), clock);
+  const std::vector<manifest::Diagnostic> diagnostics = op.load();
+  for (const manifest::Diagnostic& each : diagnostics) std::fprintf(stderr, "%s\n", manifest::to_text(each).c_str());
+  if (manifest::has_errors(diagnostics)) return kBadInput;
+  return run_until_signal(op, signals);
+}
+
+int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t& signals) {
+  const auto environment = [](const char* name) {
+    const char* value = std::getenv(name);
+    return std::string(value == nullptr ? "" : value);
+  };
+  kubernetes::ConfigOrError config = flags.kubeconfig.empty()
+                                         ? kubernetes::in_cluster(environment)
+                                         : kubernetes::load_kubeconfig(flags.kubeconfig, flags.context);
+  if (!config.error.empty()) return fail(config.error, kBadInput);
+  kubernetes_mode::Options options;
+  options.name_space = flags.name_space.empty() ? config.config.name_space : flags.name_space;
+  options.config = std::move(config.config);
+  if (options.name_space.empty()) return fail("--namespace is needed: the kubeconfig's context names none", kBadInput);
+  options.identity = flags.pod_name;
+  if (options.identity.empty()) {
+    char name[256] = {};
+    ::gethostname(name, sizeof name - 1);
+    options.identity = name;
+  }
+  options.address = flags.pod_address;
+  if (options.address.empty()) options.address = http::parse_address(flags.listen)->host;
+  if (options.address.empty() || options.address == "0.0.0.0" || options.address == "::") {
+    return fail("--pod-address (or POD_IP) is needed where --listen names no address of this machine", kBadInput);
+  }
+  options.listen = flags.listen;
+  options.http = http;
+  options.server_names = flags.server_names;
+  options.software_version = metrics::build_version();
+  const SystemClock clock;
+  kubernetes_mode::Operator op(std::move(options), source::database_prober(), clock);
+  return run_until_signal(op, signals);
+}
+
+int run(const Flags& flags) {
+  const auto http = http::parse_address(flags.http);
+  if (!http) return fail("--http: \"" + flags.http + "\" is not ADDR:PORT", kBadInput);
+  if (!http::parse_address(flags.listen)) return fail("--listen: \"" + flags.listen + "\" is not ADDR:PORT", kBadInput);
+  for (const std::string& identity : flags.sidecars) {
+    if (operator_control::valid_identity(identity)) continue;
+    return fail("--sidecar: \"" + identity + "\" is not NAME or NAMESPACE/NAME", kBadInput);
+  }
+  if (!flags.manifests.empty() && !flags.kubeconfig.empty()) {
+    return fail("--manifests and --kubeconfig exclude each other", kBadInput);
+  }
+  log::configure(flags.log.format, flags.log.level);
+  process::protect_memory();
+  const sigset_t signals = process::block_signals();
+  return flags.manifests.empty() ? run_kubernetes(flags, *http, signals) : run_manifests(flags, *http, signals);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   Flags flags;
-  CLI::App app{"The control plane of dbproxy: turns manifests into configuration and pushes it to every sidecar."};
+  CLI::App app{
+      "The control plane of dbproxy: turns manifests, or resources of Kubernetes, into configuration and pushes it to "
+      "every "
+      "sidecar."};
   describe(app, flags);
   try {
     app.parse(argc, argv);
@@ -136,6 +199,5 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kBadInput;
   }
   if (app.got_subcommand("token")) return make_token(flags);
-  if (flags.manifests.empty()) return fail("--manifests DIR is needed; see --help", kBadInput);
   return run(flags);
 }

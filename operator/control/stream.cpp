@@ -76,8 +76,8 @@ void Stream::go_on(const grpc::Status& status) {
   const std::lock_guard lock(mutex_);
   if (state_ >= State::kEnding) return;
   if (!status.ok()) {
-    log::warn("control", "sidecar refused",
-              {{"identity", identity_}, {"peer", peer_}, {"reason", status.error_message()}});
+    const std::string said = incoming_.has_hello() ? word(incoming_.hello().identity()) : identity_;
+    log::warn("control", "sidecar refused", {{"identity", said}, {"peer", peer_}, {"reason", status.error_message()}});
     hub_.count_refused();
     finish(status);
   } else {
@@ -164,11 +164,12 @@ grpc::Status Stream::judge(const Verdict& verdict) const {
 void Stream::greet(const Verdict& verdict) {
   const v1::Hello& hello = incoming_.hello();
   const std::string name = word(hello.identity());
+  std::string forbidden;
   grpc::Status status = judge(verdict);
   if (status.ok()) {
     const std::lock_guard lock(mutex_);
     if (state_ != State::kChecking) return;
-    const std::string forbidden = session_.begin(hello, verdict.proxies);
+    forbidden = session_.begin(hello, verdict.proxies);
     if (!forbidden.empty()) {
       status = {grpc::StatusCode::PERMISSION_DENIED, "the token is not good for the DBProxy " + word(forbidden)};
     } else {
@@ -180,6 +181,7 @@ void Stream::greet(const Verdict& verdict) {
       StartSendInitialMetadata();
     }
   }
+  if (!forbidden.empty()) hub_.tokens.overreached(token_, name, word(forbidden));
   if (status.ok()) {
     log::info("control", "sidecar connected",
               {{"identity", name},

@@ -39,6 +39,8 @@ class TokenStore {
   virtual bool still_good(const Secret& token, const std::string& identity) const {
     return verify(token, identity).kind == Verdict::Kind::kGood;
   }
+  // Told that a good token asked for a DBProxy that it is not good for; the stream is ended by the caller.
+  virtual void overreached(const Secret&, const std::string& /*identity*/, const std::string& /*proxy*/) const {}
 
  protected:
   virtual Verdict verify(const Secret& token, const std::string& identity) const = 0;

@@ -26,10 +26,12 @@ MODULES = [
     ("proxy/admin", 5),
     ("proxy", 6),  # main.cpp
     ("operator/kubernetes", 3),
+    ("operator/status", 3),
     ("operator/control", 4),
     ("operator/admin", 4),
     ("operator/webhook", 4),
     ("operator/manifest_mode", 5),
+    ("operator/kubernetes_mode", 5),
     ("operator/ctl", 5),
     ("operator", 6),  # main.cpp
 ]

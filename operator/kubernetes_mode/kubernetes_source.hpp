@@ -1,0 +1,94 @@
+// KubernetesSource: DBProxies and DBProxyEndpoints of the API server in, versioned snapshots out.
+//
+// Each DBProxy is read together with its endpoints and what it refers to, by the code that reads manifests from files;
+// what is wrong with one concerns no other. A broken edit changes nothing: the last good version stays, and `state` has
+// the reasons. Nothing is called back until all that exists has been read once. Of those that could not be made good
+// then, `unknown` tells: they exist, and sidecars keep what they have.
+//
+// Threads: two watches, those of References, one that reconciles, and the Assembler's. All methods are thread-safe.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "operator/kubernetes/reflector.hpp"
+#include "operator/kubernetes/work_queue.hpp"
+#include "operator/kubernetes_mode/references.hpp"
+#include "proxy/manifest/diagnostic.hpp"
+#include "proxy/manifest/resources.hpp"
+#include "proxy/source/assembler.hpp"
+
+namespace dbproxy::kubernetes_mode {
+
+// What is known of one DBProxy besides its snapshot. Immutable once it is shared.
+struct ProxyState {
+  std::string key, uid;
+  std::int64_t generation = 0;
+  std::vector<manifest::Diagnostic> diagnostics;  // without file and line
+  std::optional<manifest::PodSelector> selector;  // none: it is broken, and admits nobody
+  bool good = false;                              // some version of it is in force
+};
+using ProxyStatePtr = std::shared_ptr<const ProxyState>;
+
+class KubernetesSource {
+ public:
+  using Callback = std::function<void(const source::Snapshots& changed, const std::vector<std::string>& unknown)>;
+
+  KubernetesSource(kubernetes::Client& client, topology::Prober prober, Callback on_snapshots,
+                   std::function<void()> on_state, const Clock& clock);
+  ~KubernetesSource();  // stops
+  KubernetesSource(const KubernetesSource&) = delete;
+  KubernetesSource& operator=(const KubernetesSource&) = delete;
+
+  void start();
+  void stop();
+
+  void poke(const std::string& proxy) { assembler_->poke(proxy); }
+  bool ready() const { return started_; }  // all that exists has been read once
+  source::Snapshots snapshots() const { return assembler_->snapshots(); }
+  ProxyStatePtr state(const std::string& proxy) const;
+  std::map<std::string, ProxyStatePtr> states() const;
+  // The object itself, with its status as the API server has it; none: it is gone.
+  kubernetes::ObjectPtr object(const std::string& proxy) const { return proxies_->store().get(proxy); }
+
+  const kubernetes::Reflector& proxies() const { return *proxies_; }
+  const kubernetes::Reflector& endpoints() const { return *endpoints_; }
+  References::Totals references() const { return references_.totals(); }
+
+ private:
+  struct Uses {
+    std::set<std::string> secrets, config_maps;  // namespace/name
+  };
+  enum class Done { kDone, kNotYet, kFailed };
+
+  void run();
+  Done reconcile(const std::string& key);
+  Done read(const std::string& key, const kubernetes::json::object& object);
+  void gone(const std::string& key);
+  void begin();
+  void endpoint_changed(const kubernetes::Change& change);
+  void reference_changed(const std::string& kind, const std::string& key);
+  void use(const std::string& key, Uses uses);
+  std::vector<kubernetes::ObjectPtr> endpoints_of(const std::string& key) const;
+  void set_state(ProxyState state);
+
+  const Callback on_snapshots_;
+  const std::function<void()> on_state_;
+  kubernetes::WorkQueue queue_;
+  std::unique_ptr<source::Assembler> assembler_;
+  References references_;
+  std::unique_ptr<kubernetes::Reflector> proxies_, endpoints_;
+  std::atomic<bool> started_{false};
+
+  mutable std::mutex mutex_;
+  std::map<std::string, ProxyStatePtr> states_;
+  std::map<std::string, Uses> uses_;                      // by DBProxy
+  std::map<std::string, std::set<std::string>> members_;  // DBProxy → its endpoints
+  // Of the thread that reconciles.
+  std::set<std::string> read_;  // at least once
+  std::thread thread_;
+};
+
+}  // namespace dbproxy::kubernetes_mode

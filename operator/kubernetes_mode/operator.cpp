@@ -1,0 +1,266 @@
+#include "operator/kubernetes_mode/operator.hpp"
+
+#include <arpa/inet.h>
+
+#include "operator/kubernetes/backoff.hpp"
+#include "operator/kubernetes_mode/certificates.hpp"
+#include "operator/manifest_mode/view.hpp"
+#include "proxy/base/log.hpp"
+
+namespace dbproxy::kubernetes_mode {
+namespace {
+
+constexpr const char* kName = "dbproxy-operator";  // of the Lease, of the Service, of the field manager
+constexpr std::chrono::seconds kCount{1};
+constexpr int kLeafDays = 365;
+
+bool is_address(const std::string& text) {
+  unsigned char buffer[sizeof(in6_addr)];
+  return inet_pton(AF_INET, text.c_str(), buffer) == 1 || inet_pton(AF_INET6, text.c_str(), buffer) == 1;
+}
+
+// The Service's names first: by them a redirect is verified too.
+pki::LeafRequest server_leaf(const Options& options) {
+  const std::string service = std::string(kName) + "." + options.name_space;
+  pki::LeafRequest request{.common_name = kName,
+                           .dns_names = {kName, service, service + ".svc", service + ".svc.cluster.local", "localhost"},
+                           .addresses = {"127.0.0.1", "::1"},
+                           .days = kLeafDays};
+  std::vector<std::string> names = options.server_names;
+  if (!options.address.empty()) names.push_back(options.address);
+  for (const std::string& name : names) (is_address(name) ? request.addresses : request.dns_names).push_back(name);
+  return request;
+}
+
+kubernetes::ReflectorOptions labelled_pods() {
+  kubernetes::ReflectorOptions out;
+  out.resource = {"", "v1", "pods"};
+  out.label_selector = kInjectLabel;
+  out.trim = trim_pod;
+  return out;
+}
+
+kubernetes::ReviewOptions for_people() {
+  kubernetes::ReviewOptions out;  // any audience of the API server's own
+  out.per_second = 5;
+  out.burst = 20;
+  return out;
+}
+
+}  // namespace
+
+Operator::Operator(Options options, topology::Prober prober, const Clock& clock)
+    : options_(std::move(options)),
+      prober_(std::move(prober)),
+      clock_(clock),
+      client_(options_.config),
+      review_client_(options_.config),
+      people_(review_client_, for_people(), clock) {}
+
+Operator::~Operator() {
+  stop();
+}
+
+std::string Operator::start() {
+  operator_admin::AdminOptions admin_options;
+  admin_options.http.listen = options_.http;
+  admin_options.authorize = [this](std::string_view token) { return authorized(token); };
+  events_ = std::make_unique<kubernetes::EventRecorder>(client_, "dbproxy.io/operator", options_.identity, clock_);
+  pods_ = std::make_unique<kubernetes::Reflector>(client_, labelled_pods(),
+                                                  [this](const kubernetes::Change& change) { pod_changed(change); });
+  source_ = std::make_unique<KubernetesSource>(
+      client_, prober_,
+      [this](const source::Snapshots& changed, const std::vector<std::string>& unknown) {
+        server_->publish(changed, unknown);
+      },
+      [this] {
+        if (!serving_) return;
+        server_->recheck();
+        status_->nudge();
+      },
+      clock_);
+  tokens_ = std::make_unique<PodTokens>(
+      review_client_, *pods_, [this](const std::string& proxy) { return selector_of(proxy); },
+      [this](const PodFacts& pod, const std::string& reason) { pod_refused(pod, reason); }, clock_);
+  admin_ = std::make_unique<operator_admin::Admin>(
+      admin_options, [this] { return view(); }, registry_);
+  if (std::string error = admin_->start(); !error.empty()) return error;
+  thread_ = std::thread([this] { boot(); });
+  return {};
+}
+
+void Operator::boot() {
+  kubernetes::Backoff backoff;
+  for (;;) {
+    const auto authority = shared_authority(client_, options_.name_space, clock_, canceller_);
+    const std::string error = authority.has_error() ? authority.error().text() : serve(*authority);
+    if (canceller_.cancelled()) return;
+    if (error.empty()) break;
+    log::error("operator", "cannot serve yet", {{"error", error}});
+    if (canceller_.sleep(backoff.next(std::chrono::steady_clock::now(), 0.5))) return;
+  }
+  while (!canceller_.sleep(kCount)) publish_counts();
+}
+
+std::string Operator::serve(const pki::Authority& authority) {
+  const Result<pki::Identity> leaf = pki::issue(authority, server_leaf(options_), clock_);
+  if (leaf.has_error()) return "cannot issue the server's certificate: " + leaf.error().message();
+  operator_control::ServerOptions server_options;
+  server_options.listen = options_.listen;
+  server_options.identity = leaf.value();
+  server_options.authority = authority;
+  server_options.software_version = options_.software_version;
+  server_ = std::make_unique<operator_control::Server>(server_options, *tokens_, registry_, clock_);
+  server_->on_target_report([this](const operator_control::TargetReport& report) { source_->poke(report.proxy); });
+  server_->lead(false);
+  if (std::string error = server_->start(); !error.empty()) return error;
+
+  std::string address = options_.address;
+  if (address.find(':') != std::string::npos) address = "[" + address + "]";
+  kubernetes::ElectorOptions elector;
+  elector.claim = {options_.name_space, kName, options_.identity, address + ":" + std::to_string(server_->port())};
+  elector_ = std::make_unique<kubernetes::LeaderElector>(
+      client_, elector, [this](bool leads) { leading(leads); }, clock_);
+  server_->lead(false, [this] { return leader_elsewhere(); });
+  status_ = std::make_unique<StatusWriter>(
+      client_, *source_, *events_, [this] { return server_->sidecars(); }, authority.certificate_pem, clock_);
+  serving_ = true;
+  pods_->start();
+  source_->start();
+  elector_->start();
+  log::info("operator", "serving",
+            {{"version", options_.software_version},
+             {"control_port", server_->port()},
+             {"http_port", admin_->port()},
+             {"api_server", options_.config.host + ":" + std::to_string(options_.config.port)},
+             {"identity", options_.identity}});
+  return {};
+}
+
+// Where the leader is; "" while it is nobody, or this replica, which is about to begin or has just ended.
+std::string Operator::leader_elsewhere() const {
+  return elector_->leader() == options_.identity ? std::string() : elector_->leader_address();
+}
+
+void Operator::leading(bool leads) {
+  leads_ = leads;
+  if (leads) {
+    server_->lead(true);
+  } else {
+    server_->lead(false, [this] { return leader_elsewhere(); });
+  }
+  status_->lead(leads);
+}
+
+void Operator::stop() {
+  canceller_.cancel();
+  if (thread_.joinable()) thread_.join();
+  if (elector_) elector_->stop();  // gives the lease back while the streams are still up; then they are sent on
+  if (server_) server_->stop();
+  if (status_) status_->stop();
+  if (source_) source_->stop();
+  if (pods_) pods_->stop();
+  if (events_) events_->stop();
+  if (admin_) admin_->stop();
+  tokens_.reset();
+}
+
+PodTokens::Selector Operator::selector_of(const std::string& proxy) const {
+  const ProxyStatePtr state = source_->state(proxy);
+  if (!state) return {};
+  return {true, state->selector};
+}
+
+void Operator::pod_changed(const kubernetes::Change& change) {
+  if (change.before) server_->recheck();  // it went, or its labels may have changed
+  if (!change.after || change.before || !leads_) return;
+  const PodFacts pod = facts_of(*change.after);
+  if (pod.sidecar || pod.ended || pod.terminating) return;
+  events_->post({{"v1", "Pod", pod.name_space, pod.name, pod.uid},
+                 true,
+                 "SidecarMissing",
+                 "Inject",
+                 "the pod has the label dbproxy.io/inject and no sidecar: it was made while the webhook was away, or "
+                 "labelled later. Delete it, so that it is made anew"});
+}
+
+void Operator::pod_refused(const PodFacts& pod, const std::string& reason) {
+  if (pod.name.empty()) return;
+  events_->post({{"v1", "Pod", pod.name_space, pod.name, pod.uid}, true, "SidecarRefused", "Connect", reason});
+}
+
+// Who may get dbproxies may see the pages.
+bool Operator::authorized(std::string_view token) const {
+  const auto identity = people_.review(Secret(std::string(token)));
+  if (identity.has_error() || !identity->authenticated) return false;
+  const auto allowed =
+      kubernetes::may(client_, {identity->username, identity->groups, "get", "dbproxy.io", "dbproxies", "", ""});
+  return allowed.has_value() && *allowed;
+}
+
+operator_admin::OperatorView Operator::view() const {
+  if (!serving_) return {};
+  std::vector<manifest::Diagnostic> diagnostics;
+  for (const auto& [key, state] : source_->states()) {
+    diagnostics.insert(diagnostics.end(), state->diagnostics.begin(), state->diagnostics.end());
+  }
+  const std::vector<operator_control::SidecarRow> sidecars = server_->sidecars();
+  operator_admin::OperatorView out =
+      manifest_mode::make_view(source_->snapshots(), sidecars, diagnostics, clock_.wall());
+  const auto facts = gather(*source_, sidecars);
+  for (operator_admin::ProxyRow& row : out.proxies) {
+    const auto found = facts.find(row.name_space + "/" + row.name);
+    if (found == facts.end()) continue;
+    row.conditions.clear();
+    for (const operator_status::Condition& each : operator_status::conditions(found->second)) {
+      row.conditions.push_back({each.type, each.status, each.reason, each.message});
+      if (each.type == "Ready") row.ready = each.status == "True";
+    }
+  }
+  out.ready = source_->ready();
+  return out;
+}
+
+void Operator::publish_counts() {
+  const auto put = [this](const char* name, const char* help, const std::string& resource, std::uint64_t value) {
+    registry_.counter(name, help, {{"resource", resource}}).set(value);
+  };
+  const auto all = [&](const std::string& resource, std::uint64_t lists, std::uint64_t watches, std::uint64_t expired,
+                       std::uint64_t failures) {
+    put("dbproxy_operator_kubernetes_lists_total", "Complete lists taken from the API server", resource, lists);
+    put("dbproxy_operator_kubernetes_watches_total", "Watches that the API server granted", resource, watches);
+    put("dbproxy_operator_kubernetes_expired_total", "Times that a watch was too old to go on", resource, expired);
+    put("dbproxy_operator_kubernetes_failures_total", "Requests of watches that failed and were tried again", resource,
+        failures);
+  };
+  for (const auto& [name, reflector] : {std::pair<const char*, const kubernetes::Reflector*>{"pods", pods_.get()},
+                                        {"dbproxies", &source_->proxies()},
+                                        {"dbproxyendpoints", &source_->endpoints()}}) {
+    const kubernetes::ReflectorCounts& counts = reflector->counts();
+    all(name, counts.lists, counts.watches, counts.expired, counts.failures);
+  }
+  const References::Totals references = source_->references();
+  all("references", references.lists, references.watches, references.expired, references.failures);
+  registry_.gauge("dbproxy_operator_leader", "1 while this replica leads").set(elector_->leading() ? 1 : 0);
+  registry_.counter("dbproxy_operator_pods_refused_total", "Times that a pod's sidecar was refused for who it is")
+      .set(tokens_->refused());
+  registry_.counter("dbproxy_operator_status_writes_total", "Statuses written").set(status_->written());
+  registry_.counter("dbproxy_operator_status_failures_total", "Statuses that the API server did not take")
+      .set(status_->failed());
+  registry_.counter("dbproxy_operator_events_written_total", "Events written").set(events_->counts().written);
+  registry_.counter("dbproxy_operator_events_withheld_total", "Events withheld as spam")
+      .set(events_->counts().withheld);
+  registry_.counter("dbproxy_operator_events_dropped_total", "Events that the API server did not take in time")
+      .set(events_->counts().dropped);
+  registry_
+      .counter("dbproxy_operator_kubernetes_throttled_total", "Times that the API server asked to come again later")
+      .set(client_.throttled() + review_client_.throttled());
+  std::uint64_t missing = 0;
+  for (const auto& [key, pod] : pods_->store().all()) {
+    const PodFacts facts = facts_of(*pod);
+    if (!facts.sidecar && !facts.ended && !facts.terminating) ++missing;
+  }
+  registry_.gauge("dbproxy_operator_pods_without_sidecar", "Labelled pods that have no sidecar").set(missing);
+}
+
+}  // namespace dbproxy::kubernetes_mode

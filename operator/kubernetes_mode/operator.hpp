@@ -1,0 +1,78 @@
+// Operator: the control plane over the Kubernetes API.
+//
+// Every replica mirrors, probes and answers its pages; the one that holds the Lease serves the control stream and
+// writes status and Events, the others send sidecars to it. `start` returns at once: what needs the API server is done
+// by a thread that tries until it can, and /readyz says when. Owns the threads of its parts.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "operator/admin/admin.hpp"
+#include "operator/control/server.hpp"
+#include "operator/kubernetes/leader_elector.hpp"
+#include "operator/kubernetes_mode/kubernetes_source.hpp"
+#include "operator/kubernetes_mode/pod_tokens.hpp"
+#include "operator/kubernetes_mode/status_writer.hpp"
+#include "proxy/metrics/registry.hpp"
+
+namespace dbproxy::kubernetes_mode {
+
+struct Options {
+  kubernetes::Config config;
+  std::string name_space;  // of the Lease and of the CA's Secret
+  std::string identity;    // of this replica: its pod's name
+  std::string address;     // IP address or name by which sidecars reach this replica; the port is that of `listen`
+  std::string listen = "0.0.0.0:9931";
+  http::Address http{"0.0.0.0", operator_admin::kDefaultPort};
+  std::vector<std::string> server_names;  // further names in the server's certificate
+  std::string software_version;
+};
+
+class Operator {
+ public:
+  Operator(Options options, topology::Prober prober, const Clock& clock);
+  ~Operator();  // stops
+
+  // "" or why not: an address in use.
+  std::string start();
+  void stop();
+
+ private:
+  void boot();  // in its thread
+  std::string serve(const pki::Authority& authority);
+  void leading(bool leads);
+  std::string leader_elsewhere() const;
+  void pod_changed(const kubernetes::Change& change);
+  void pod_refused(const PodFacts& pod, const std::string& reason);
+  bool authorized(std::string_view token) const;
+  operator_admin::OperatorView view() const;
+  void publish_counts();  // into the registry
+  PodTokens::Selector selector_of(const std::string& proxy) const;
+
+  const Options options_;
+  const topology::Prober prober_;
+  const Clock& clock_;
+  metrics::Registry registry_;
+  mutable kubernetes::Client client_;
+  kubernetes::Client review_client_;  // so that a busy log-in of sidecars waits for no one else
+  kubernetes::Canceller canceller_;
+  mutable kubernetes::TokenReviewer people_;
+  std::atomic<bool> serving_{false}, leads_{false};
+
+  std::unique_ptr<kubernetes::EventRecorder> events_;
+  std::unique_ptr<kubernetes::Reflector> pods_;
+  std::unique_ptr<KubernetesSource> source_;
+  std::unique_ptr<PodTokens> tokens_;
+  std::unique_ptr<operator_control::Server> server_;
+  std::unique_ptr<StatusWriter> status_;
+  std::unique_ptr<kubernetes::LeaderElector> elector_;
+  std::unique_ptr<operator_admin::Admin> admin_;
+  std::thread thread_;
+};
+
+}  // namespace dbproxy::kubernetes_mode

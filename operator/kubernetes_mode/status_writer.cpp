@@ -1,0 +1,198 @@
+#include "operator/kubernetes_mode/status_writer.hpp"
+
+#include "operator/kubernetes/objects.hpp"
+#include "operator/kubernetes_mode/certificates.hpp"
+#include "proxy/base/log.hpp"
+
+namespace dbproxy::kubernetes_mode {
+namespace {
+
+namespace json = boost::json;
+using operator_control::SidecarState;
+using operator_status::Facts;
+
+constexpr std::chrono::seconds kLook{1};
+constexpr std::chrono::milliseconds kTogether{100};  // what changes within it is written once
+constexpr std::chrono::seconds kFiguresEvery{5};
+constexpr std::chrono::minutes kBundleEvery{5};  // written again, in case someone took it away
+constexpr const char* kManager = "dbproxy-operator";
+constexpr const char* kApiVersion = "dbproxy.io/v1alpha1";
+
+// The status without what moves all the time.
+std::string without_figures(json::object status) {
+  if (json::value* counts = status.if_contains("connections"); counts != nullptr && counts->is_object()) {
+    counts->get_object().erase("granted");
+  }
+  if (json::value* targets = status.if_contains("targets"); targets != nullptr && targets->is_array()) {
+    for (json::value& each : targets->get_array()) each.get_object().erase("lagSeconds");
+  }
+  return json::serialize(status);
+}
+
+}  // namespace
+
+std::map<std::string, Facts> gather(const KubernetesSource& source,
+                                    const std::vector<operator_control::SidecarRow>& sidecars) {
+  std::map<std::string, Facts> out;
+  const source::Snapshots snapshots = source.snapshots();
+  for (const auto& [key, state] : source.states()) {
+    Facts& facts = out[key];
+    facts.generation = state->generation;
+    facts.diagnostics = state->diagnostics;
+    if (const auto found = snapshots.find(key); found != snapshots.end()) facts.snapshot = found->second;
+  }
+  for (const operator_control::SidecarRow& row : sidecars) {
+    const auto found = out.find(row.proxy);
+    if (found == out.end()) continue;
+    operator_status::Sidecars& counts = found->second.sidecars;
+    ++counts.connected;
+    counts.connections += row.servers;
+    if (row.state == SidecarState::kUpdated) ++counts.updated;
+    if (row.state != SidecarState::kRejected) continue;
+    ++counts.rejected;
+    if (counts.rejected_by.empty()) {
+      counts.rejected_by = row.identity;
+      counts.error = row.error;
+    }
+  }
+  return out;
+}
+
+StatusWriter::StatusWriter(kubernetes::Client& client, const KubernetesSource& source,
+                           kubernetes::EventRecorder& events,
+                           std::function<std::vector<operator_control::SidecarRow>()> sidecars, std::string bundle,
+                           const Clock& clock)
+    : client_(client),
+      source_(source),
+      events_(events),
+      sidecars_(std::move(sidecars)),
+      bundle_(std::move(bundle)),
+      clock_(clock) {
+  thread_ = std::thread([this] { run(); });
+}
+
+StatusWriter::~StatusWriter() {
+  stop();
+}
+
+void StatusWriter::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  canceller_.cancel();
+  wake_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void StatusWriter::lead(bool leading) {
+  const std::lock_guard lock(mutex_);
+  leading_ = leading;
+  nudged_ = true;
+  wake_.notify_all();
+}
+
+void StatusWriter::nudge() {
+  const std::lock_guard lock(mutex_);
+  nudged_ = true;
+  wake_.notify_all();
+}
+
+void StatusWriter::run() {
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    wake_.wait_for(lock, kLook, [this] { return stopping_ || nudged_; });
+    if (nudged_) wake_.wait_for(lock, kTogether, [this] { return stopping_; });
+    nudged_ = false;
+    if (stopping_) return;
+    const bool leading = leading_;
+    lock.unlock();
+    if (leading && source_.ready()) {
+      pass();
+    } else if (!leading) {
+      known_.clear();  // another writes now: what is there is read again when it is our turn
+    }
+    lock.lock();
+  }
+}
+
+void StatusWriter::pass() {
+  const std::map<std::string, Facts> all = gather(source_, sidecars_());
+  for (const auto& [key, facts] : all) {
+    if (canceller_.cancelled()) return;
+    write(key, facts);
+  }
+  std::erase_if(known_, [&](const auto& each) { return !all.contains(each.first); });
+  publish_bundles(all);
+}
+
+void StatusWriter::write(const std::string& key, const Facts& facts) {
+  const kubernetes::ObjectPtr object = source_.object(key);
+  if (!object) return;
+  Written& known = known_[key];
+  const std::string uid(kubernetes::text_at(*object, {"metadata", "uid"}));
+  if (known.uid != uid) known = {uid, "", "", {}, {}, false};
+
+  const std::string name_space(kubernetes::text_at(*object, {"metadata", "namespace"}));
+  const std::string name(kubernetes::text_at(*object, {"metadata", "name"}));
+  if (!known.told) {
+    // A leader that begins tells what is broken; what happened before it, another has told.
+    known.facts = facts;
+    known.facts.diagnostics.clear();
+  }
+  for (const operator_status::Note& each : operator_status::notes(known.facts, facts)) {
+    events_.post({{kApiVersion, "DBProxy", name_space, name, uid}, each.warning, each.reason, each.action, each.text});
+  }
+  known.facts = facts;
+  known.told = true;
+
+  const json::object* before = kubernetes::object_at(*object, {"status"});
+  json::object status = operator_status::make_status(facts, before, clock_.wall());
+  const std::string text = json::serialize(status);
+  const std::string steady = without_figures(status);
+  if (text == known.text) return;
+  const bool moved = known.figures != steady;
+  if (!moved && clock_.now() - known.at < kFiguresEvery) return;
+  if (known.text.empty() && before != nullptr && json::value(*before) == json::value(status)) {
+    known.text = text;  // as the leader before left it
+    known.figures = steady;
+    return;
+  }
+  // With the uid, so that one that was made anew under the name does not get the status of the one before.
+  const json::object body{{"apiVersion", kApiVersion},
+                          {"kind", "DBProxy"},
+                          {"metadata", json::object{{"namespace", name_space}, {"name", name}, {"uid", uid}}},
+                          {"status", std::move(status)}};
+  const kubernetes::ObjectRef ref{{"dbproxy.io", "v1alpha1", "dbproxies"}, name_space, name};
+  const auto applied = kubernetes::apply(client_, ref, body, kManager, "status", &canceller_);
+  if (applied.has_value()) {
+    ++written_;
+    known.text = text;
+    known.figures = steady;
+    known.at = clock_.now();
+    return;
+  }
+  if (applied.error().cancelled() || applied.error().not_found() || applied.error().conflict()) return;
+  ++failed_;
+  log::warn("kubernetes", "a status was not taken", {{"proxy", key}, {"error", applied.error().text()}});
+}
+
+void StatusWriter::publish_bundles(const std::map<std::string, Facts>& all) {
+  std::set<std::string> name_spaces;
+  for (const auto& [key, facts] : all) name_spaces.insert(key.substr(0, key.find('/')));
+  for (const std::string& name_space : name_spaces) {
+    const auto known = bundles_.find(name_space);
+    if (known != bundles_.end() && clock_.now() - known->second < kBundleEvery) continue;
+    const kubernetes::Failure failure = publish_bundle(client_, name_space, bundle_, canceller_);
+    if (failure.cancelled()) return;
+    if (!failure.ok()) {
+      log::warn("kubernetes", "the CA's ConfigMap was not taken",
+                {{"namespace", name_space}, {"error", failure.text()}});
+    }
+    bundles_[name_space] =
+        clock_.now() - (failure.ok() ? Duration{} : Duration(kBundleEvery - std::chrono::seconds(10)));
+  }
+  std::erase_if(bundles_, [&](const auto& each) { return !name_spaces.contains(each.first); });
+}
+
+}  // namespace dbproxy::kubernetes_mode

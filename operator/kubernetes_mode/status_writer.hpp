@@ -1,0 +1,71 @@
+// StatusWriter: what is known of each DBProxy into its status, and Events of what has changed, while this replica
+// leads.
+//
+// Looks once a second and writes what differs: conditions and targets at once, mere counts of connections at most every
+// five seconds per object. Owns one thread.
+#pragma once
+
+#include <atomic>
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+
+#include "operator/control/rows.hpp"
+#include "operator/kubernetes/event_recorder.hpp"
+#include "operator/kubernetes_mode/kubernetes_source.hpp"
+#include "operator/status/status.hpp"
+
+namespace dbproxy::kubernetes_mode {
+
+// The facts of every DBProxy that there is.
+std::map<std::string, operator_status::Facts> gather(const KubernetesSource& source,
+                                                     const std::vector<operator_control::SidecarRow>& sidecars);
+
+class StatusWriter {
+ public:
+  // `bundle`: the CA that namespaces with DBProxies are given in a ConfigMap.
+  StatusWriter(kubernetes::Client& client, const KubernetesSource& source, kubernetes::EventRecorder& events,
+               std::function<std::vector<operator_control::SidecarRow>()> sidecars, std::string bundle,
+               const Clock& clock);
+  ~StatusWriter();  // stops
+
+  void lead(bool leading);
+  void nudge();  // something has changed
+  void stop();
+
+  std::uint64_t written() const { return written_; }
+  std::uint64_t failed() const { return failed_; }
+
+ private:
+  struct Written {
+    std::string uid, text, figures;  // as last written: all, and the counts alone
+    TimePoint at{};
+    operator_status::Facts facts;
+    bool told = false;  // `facts` is of this replica's time as a leader
+  };
+  void run();
+  void pass();
+  void write(const std::string& key, const operator_status::Facts& facts);
+  void publish_bundles(const std::map<std::string, operator_status::Facts>& all);
+
+  kubernetes::Client& client_;
+  const KubernetesSource& source_;
+  kubernetes::EventRecorder& events_;
+  const std::function<std::vector<operator_control::SidecarRow>()> sidecars_;
+  const std::string bundle_;
+  const Clock& clock_;
+  std::atomic<std::uint64_t> written_{0}, failed_{0};
+  std::map<std::string, Written> known_;  // of the thread
+  std::map<std::string, TimePoint> bundles_;
+  kubernetes::Canceller canceller_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool stopping_ = false, leading_ = false, nudged_ = false;
+  std::thread thread_;
+};
+
+}  // namespace dbproxy::kubernetes_mode

@@ -1,0 +1,49 @@
+// The status of a DBProxy and the Events that its changes make. Pure functions.
+//
+// Conditions are those of docs/reference.md. Messages are our own words and what the object itself says; of a database
+// only fixed reasons are shown, of a sidecar what it said when it refused.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "operator/kubernetes/json.hpp"
+#include "proxy/base/clock.hpp"
+#include "proxy/config/snapshot.hpp"
+#include "proxy/manifest/diagnostic.hpp"
+
+namespace dbproxy::operator_status {
+
+struct Sidecars {
+  std::uint32_t connected = 0, updated = 0, rejected = 0;
+  std::uint32_t connections = 0;   // open server connections, of all of them
+  std::string rejected_by, error;  // one that refused, and why
+  bool operator==(const Sidecars&) const = default;
+};
+
+struct Facts {
+  std::int64_t generation = 0;
+  std::vector<manifest::Diagnostic> diagnostics;  // of the object and of what it refers to
+  config::SnapshotPtr snapshot;                   // in force; none: nothing good was seen yet
+  Sidecars sidecars;
+};
+
+struct Condition {
+  std::string type, status, reason, message;  // status: True, False, Unknown
+};
+
+// Accepted, ResolvedRefs, Programmed, TargetsAvailable, Ready.
+std::vector<Condition> conditions(const Facts& facts);
+
+// The whole status. A condition whose status is that of `before` (the status as it stands; may be none) keeps its
+// lastTransitionTime.
+kubernetes::json::object make_status(const Facts& facts, const kubernetes::json::object* before, WallTime now);
+
+struct Note {
+  bool warning = false;
+  std::string reason, action, text;
+};
+// What is worth telling people of the step from one to the other.
+std::vector<Note> notes(const Facts& before, const Facts& after);
+
+}  // namespace dbproxy::operator_status

@@ -1,0 +1,351 @@
+"""The operator on a real API server, with a real database and real sidecars; only the kubelet is missing."""
+
+import base64
+import http.client
+import json
+import time
+
+import psycopg
+import pytest
+
+from support.kube_apiserver import Refused
+from support.kube_operator import (NAMESPACE, PROXIES, KubeOperator, PodSidecar, delete_pod, install_rights, make_pod)
+from support.manifests import config_map, db_proxy, secret
+from support.pages import request
+from support.ports import free_port
+from support.postgres import PASSWORDS
+from support.waiting import wait_for
+
+PATH = PROXIES.format("shop") + "/orders"
+
+
+@pytest.fixture(scope="module")
+def cluster(testbed):
+    return testbed.cluster(version=15, replicas=1)
+
+
+@pytest.fixture(scope="module")
+def rights(crds):
+    install_rights(crds)
+    return crds
+
+
+class Shop:
+    """The namespace `shop` with the DBProxy `orders`, and all that was started for one test."""
+
+    def __init__(self, api, testbed, cluster):
+        self.api, self.cluster = api, cluster
+        self.directory = testbed.subdirectory(f"t{len(list(testbed.directory.iterdir()))}")
+        self.programs = []
+        self.port = free_port()
+
+    def apply(self, **spec):
+        self.api.apply(secret("orders-app", "app", PASSWORDS["app"]),
+                       config_map("database-ca", {"ca.pem": self.cluster.authority.certificate.read_text()}),
+                       db_proxy(self.cluster, self.port, **spec))
+
+    def start(self, program, wait=True):
+        self.programs.append(program)
+        return program.start(wait)
+
+    def operator(self, name="operator-1", **options):
+        return self.start(KubeOperator(self.directory, self.api, name), **options)
+
+    def sidecar(self, operator, name="web-1", pod=None, wait=True, **options):
+        pod = pod or make_pod(self.api, name)
+        return self.start(PodSidecar(self.directory, self.api, pod, operator, **options), wait)
+
+    def select(self, sql="SELECT 42", **options):
+        options = {"host": "127.0.0.1", "port": self.port, "user": "app", "password": PASSWORDS["app"],
+                   "dbname": "orders", "connect_timeout": 10, **options}
+        with psycopg.connect(**options) as connection:
+            return connection.execute(sql).fetchone()[0]
+
+    def status(self):
+        return self.api.get(PATH).get("status", {})
+
+    def condition(self, kind):
+        found = [each for each in self.status().get("conditions", []) if each["type"] == kind]
+        return (found[0]["status"], found[0]["reason"], found[0]["message"]) if found else (None, None, None)
+
+    def wait_condition(self, kind, status, timeout=20):
+        wait_for(lambda: self.condition(kind)[0] == status, timeout, f"{kind} is {status}")
+        return self.condition(kind)
+
+    def events(self, reason, namespace="shop"):
+        items = self.api.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
+        return [item for item in items if item["reason"] == reason]
+
+    def close(self, failed):
+        for program in reversed(self.programs):
+            if failed:
+                print(f"---- {program.name} ----\n{program.log()[-6000:]}")
+                program.kill()
+            else:
+                program.stop()
+        for path in (PROXIES.format("shop"), "/api/v1/namespaces/shop/pods?gracePeriodSeconds=0",
+                     "/apis/events.k8s.io/v1/namespaces/shop/events", "/api/v1/namespaces/shop/secrets",
+                     f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"):
+            self.api.delete(path)
+        wait_for(lambda: not self.api.get("/api/v1/namespaces/shop/pods")["items"], 20, "no pod is left")
+
+
+@pytest.fixture
+def shop(request, rights, testbed, cluster):
+    shop = Shop(rights, testbed, cluster)
+    failures = request.session.testsfailed
+    yield shop
+    shop.close(request.session.testsfailed > failures or getattr(request.node, "rep_failed", False))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    item.rep_failed = getattr(item, "rep_failed", False) or report.failed
+    return report
+
+
+def test_from_apply_to_a_query(shop):
+    operator = shop.operator()
+    shop.apply()
+    shop.wait_condition("TargetsAvailable", "True")
+    sidecar = shop.sidecar(operator)
+    assert shop.select() == 42
+    shop.wait_condition("Programmed", "True")
+    status = shop.status()
+    assert status["observedGeneration"] == 1
+    assert {each["type"]: each["status"] for each in status["conditions"]} == {
+        "Accepted": "True", "ResolvedRefs": "True", "Programmed": "True", "TargetsAvailable": "True", "Ready": "True"}
+    assert {each["role"] for each in status["targets"]} == {"READ_WRITE", "READ_ONLY"}
+    assert status["availableTargets"] == "2/2"
+    assert status["sidecars"] == {"connected": 1, "updated": 1, "rejected": 0}
+    assert status["connections"]["limit"] == 40
+    printed = shop.api.kubectl("get", "dbproxies", "-n", "shop").stdout
+    assert "POSTGRESQL" in printed and "True" in printed and "2/2" in printed
+    # Nothing changes, nothing is written.
+    wait_for(lambda: shop.status()["connections"]["granted"] == 1, 20, "the connection is counted")
+    version = shop.api.get(PATH)["metadata"]["resourceVersion"]
+    time.sleep(2.5)
+    assert shop.api.get(PATH)["metadata"]["resourceVersion"] == version
+    assert sidecar.process.alive()
+
+
+def test_an_edit_is_in_force_at_once_and_a_bad_one_not_at_all(shop):
+    operator = shop.operator()
+    shop.apply()
+    shop.sidecar(operator)
+    shop.wait_condition("Ready", "True")
+    took = []
+    for percent in range(30, 40):
+        began = time.monotonic()
+        shop.api.patch(PATH, [{"op": "replace", "path": "/spec/targetGroups/0/connectionPool/maxConnectionsPercent",
+                               "value": percent}], "json")
+        generation = shop.api.get(PATH)["metadata"]["generation"]
+        wait_for(lambda: operator.log().count("configuration in force at sidecar") > percent - 30 + 1, 10,
+                 "the sidecar has it", interval=0.005)
+        took.append(time.monotonic() - began)
+    print("edits in force after", sorted(took))
+    wait_for(lambda: shop.status()["observedGeneration"] == generation, 10, "the status has seen it")
+    wait_for(lambda: shop.status()["connections"]["limit"] == 78, 10, "and the new limit")
+    # Two entries for one user: no rule within one object sees it.
+    shop.api.apply(secret("orders-twin", "app", "x"))
+    shop.api.patch(PATH, [{"op": "add", "path": "/spec/auth/-", "value": {"secretRef": {"name": "orders-twin"}}}],
+                   "json")
+    _, reason, message = shop.wait_condition("Accepted", "False")
+    assert reason == "Invalid" and "second entry for the database user" in message and "stays in force" in message
+    assert shop.select() == 42
+    assert shop.condition("Ready")[0] == "True"
+    with pytest.raises(Refused):
+        shop.api.patch(PATH, {"spec": {"engineFamily": "SQLSERVER"}})
+
+
+def test_secrets_are_followed(shop):
+    operator = shop.operator()
+    shop.apply()
+    shop.sidecar(operator)
+    shop.wait_condition("Ready", "True")
+    path = "/api/v1/namespaces/shop/secrets/orders-app"
+    shop.api.delete(path)
+    _, _, message = shop.wait_condition("ResolvedRefs", "False")
+    assert "orders-app" in message and "stays in force" in message
+    wait_for(lambda: shop.events("ReferencesUnresolved"), 10, "there is an Event")
+    assert shop.select() == 42
+    shop.api.apply(secret("orders-app", "app", PASSWORDS["app"]))
+    shop.wait_condition("ResolvedRefs", "True")
+    shop.api.patch(path, {"data": {"password": base64.b64encode(b"another").decode()}})
+    wait_for(lambda: shop.condition("TargetsAvailable")[0] == "False", 20, "the database refuses the new password")
+    assert {each["reason"] for each in shop.status()["targets"]} == {"AUTH_FAILURE"}
+    wait_for(lambda: shop.events("SecretRejected"), 10, "there is an Event")
+    shop.api.patch(path, {"data": {"password": base64.b64encode(PASSWORDS["app"].encode()).decode()}})
+    shop.wait_condition("Ready", "True")
+    assert "another" not in operator.log() and PASSWORDS["app"] not in operator.log()
+
+
+def test_a_deleted_proxy_is_drained(shop):
+    operator = shop.operator()
+    shop.apply()
+    sidecar = shop.sidecar(operator)
+    assert shop.select() == 42
+    shop.api.delete(PATH)
+    wait_for(lambda: refuses(shop), 20, "clients are refused")
+    assert sidecar.process.alive()
+
+
+def refuses(shop):
+    try:
+        shop.select(connect_timeout=3)
+        return False
+    except psycopg.Error:
+        return True
+
+
+def denied(sidecar, words, timeout=20):
+    wait_for(lambda: words in sidecar.log(), timeout, f"the sidecar is told: {words}")
+
+
+def test_who_is_let_in(shop):
+    """By its token, and by what the webhook wrote; never by what it says of itself."""
+    operator = shop.operator()
+    shop.apply(podSelector={"matchLabels": {"app": "shop"}})
+    shop.api.namespace("other") if not exists(shop.api, "/api/v1/namespaces/other") else None
+    shop.wait_condition("TargetsAvailable", "True")
+    good = make_pod(shop.api, "good", labels={"app": "shop"})
+    sidecar = shop.sidecar(operator, pod=good)
+    assert shop.select() == 42
+
+    # Its own token, and another's DBProxy.
+    greedy = make_pod(shop.api, "greedy", labels={"app": "shop"})
+    denied(shop.sidecar(operator, pod=greedy, proxies=["shop/payroll"], wait=False), "not good for the DBProxy")
+    # Not admitted by the selector.
+    stranger = make_pod(shop.api, "stranger", labels={"app": "else"})
+    denied(shop.sidecar(operator, pod=stranger, wait=False), "does not admit the pod")
+    # Bound to another namespace.
+    abroad = make_pod(shop.api, "abroad", proxies=["other/orders"], labels={"app": "shop"})
+    denied(shop.sidecar(operator, pod=abroad, wait=False), "of another namespace")
+    # A token that is not a pod's, and one for another audience.
+    plain = make_pod(shop.api, "plain", labels={"app": "shop"})
+    program = PodSidecar(shop.directory, shop.api, plain, operator)
+    program.token.write_text(shop.api.account_token("shop", audience="dbproxy-operator"))
+    denied(shop.start(program, wait=False), "not one that was projected")
+    wrong = make_pod(shop.api, "wrong", labels={"app": "shop"})
+    program = PodSidecar(shop.directory, shop.api, wrong, operator)
+    program.token.write_text(shop.api.account_token("shop", pod=wrong))
+    denied(shop.start(program, wait=False), "does not know the token")
+    wait_for(lambda: {each["regarding"]["name"] for each in shop.events("SidecarRefused")}
+             >= {"greedy", "stranger", "abroad"}, 20, "there are Events")
+    wait_for(lambda: operator.metrics().sum("dbproxy_operator_pods_refused_total") >= 4, 10, "it is counted")
+    wait_for(lambda: shop.status()["sidecars"]["connected"] == 1, 10, "one is counted")
+
+    # The label is not what binds it; the pod's end is its stream's.
+    shop.api.patch("/api/v1/namespaces/shop/pods/good", {"metadata": {"labels": {"dbproxy.io/inject": None}}})
+    wait_for(lambda: operator.log().count("sidecar connected identity=shop/good") == 2, 20, "it connects again")
+    shop.api.patch(PATH, {"spec": {"podSelector": {"matchLabels": {"app": "nobody"}}}})
+    denied(sidecar, "does not admit the pod", timeout=60)
+    assert shop.select() == 42  # it keeps what it has
+
+
+def exists(api, path):
+    try:
+        return api.get(path)
+    except Refused:
+        return None
+
+
+def test_the_end_of_a_pod_ends_its_stream(shop):
+    operator = shop.operator()
+    shop.apply()
+    sidecar = shop.sidecar(operator)
+    delete_pod(shop.api, "web-1")
+    denied(sidecar, "the token is no longer good")
+    wait_for(lambda: shop.status()["sidecars"]["connected"] == 0, 20, "it is not counted")
+
+
+def test_a_pod_without_its_sidecar_is_found(shop):
+    operator = shop.operator()
+    wait_for(operator.leads, 20, "it leads")
+    make_pod(shop.api, "bare", sidecar=False)
+    wait_for(lambda: shop.events("SidecarMissing"), 20, "there is an Event")
+    wait_for(lambda: operator.metrics().sum("dbproxy_operator_pods_without_sidecar") == 1, 10, "it is counted")
+
+
+def test_a_restart_takes_nothing_away_that_it_cannot_judge(shop):
+    """The DBProxy is broken while the operator starts: what the sidecar has stays."""
+    operator = shop.operator()
+    shop.apply()
+    sidecar = shop.sidecar(operator)
+    shop.api.delete("/api/v1/namespaces/shop/secrets/orders-app")
+    shop.wait_condition("ResolvedRefs", "False")
+    operator.stop()
+    operator.start()
+    wait_for(lambda: operator.log().count("sidecar connected") == 2, 30, "it is back")
+    assert shop.condition("ResolvedRefs")[0] == "False"
+    time.sleep(1)
+    assert shop.select() == 42
+    shop.api.apply(secret("orders-app", "app", PASSWORDS["app"]))
+    shop.wait_condition("Ready", "True")
+    assert sidecar.process.alive()
+
+
+def test_two_replicas(shop):
+    first = shop.operator("operator-1")
+    shop.apply()
+    wait_for(first.leads, 20, "the first leads")
+    second = shop.operator("operator-2")
+    sidecar = shop.sidecar(second)  # is sent on to the first
+    assert "redirected to the leader" in sidecar.log()
+    assert shop.select() == 42
+    assert not second.leads() and first.leads()
+
+    def served_after(began, by, limit):
+        wait_for(lambda: "sidecar connected" in by.log()[mark:], limit + 20, "the stream is served again")
+        took = time.monotonic() - began
+        assert took < limit, took
+        return took
+    mark = len(second.log())
+    began = time.monotonic()
+    first.stop()
+    print("clean stop:", served_after(began, second, 4))  # 2 s on a machine of its own
+    assert shop.select() == 42
+
+    third = shop.operator("operator-3")
+    sidecar.argv[sidecar.argv.index("--operator") + 1] = third.address
+    sidecar.stop()
+    sidecar.start()
+    assert shop.select() == 42
+    mark = len(third.log())
+    began = time.monotonic()
+    second.kill()
+    print("killed:", served_after(began, third, 25))
+    assert shop.select() == 42
+    shop.programs.remove(second)
+
+
+def test_pages_need_a_token(shop):
+    operator = shop.operator()
+    shop.apply()
+    shop.wait_condition("TargetsAvailable", "True")
+    assert request(operator.http, "/metrics")[0] == 200
+    assert request(operator.http, "/api/v1/dbproxies")[0] == 401
+    for token, wanted in ((shop.api.admin_token, 200), (shop.api.account_token("shop"), 401), ("x", 401)):
+        connection = http.client.HTTPConnection(operator.http, timeout=10)
+        connection.request("GET", "/api/v1/dbproxies", headers={"Authorization": f"Bearer {token}"})
+        answer = connection.getresponse()
+        body = answer.read()
+        connection.close()
+        assert answer.status == wanted
+        if wanted == 200:
+            assert json.loads(body)["items"][0]["name"] == "orders"
+
+
+def test_the_api_server_goes_away(shop):
+    operator = shop.operator()
+    shop.apply()
+    shop.sidecar(operator)
+    shop.wait_condition("Ready", "True")
+    shop.api.stop_apiserver(9)
+    assert shop.select() == 42
+    shop.api.start_apiserver()
+    shop.api.patch(PATH, [{"op": "replace", "path": "/spec/targetGroups/0/connectionPool/maxConnectionsPercent",
+                           "value": 10}], "json")
+    wait_for(lambda: shop.status().get("connections", {}).get("limit") == 20, 60, "the edit is in force")
+    assert shop.select() == 42
