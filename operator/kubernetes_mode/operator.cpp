@@ -12,6 +12,7 @@ namespace {
 
 constexpr const char* kName = "dbproxy-operator";  // of the Lease, of the Service, of the field manager
 constexpr std::chrono::seconds kCount{1};
+constexpr unsigned kCountPodsEvery = 5;
 constexpr int kLeafDays = 365;
 
 bool is_address(const std::string& text) {
@@ -99,7 +100,10 @@ void Operator::boot() {
     log::error("operator", "cannot serve yet", {{"error", error}});
     if (canceller_.sleep(backoff.next(std::chrono::steady_clock::now(), 0.5))) return;
   }
-  while (!canceller_.sleep(kCount)) publish_counts();
+  for (unsigned i = 0; !canceller_.sleep(kCount); ++i) {
+    publish_counts();
+    if (i % kCountPodsEvery == 0) count_pods();
+  }
 }
 
 std::string Operator::serve(const pki::Authority& authority) {
@@ -255,6 +259,9 @@ void Operator::publish_counts() {
   registry_
       .counter("dbproxy_operator_kubernetes_throttled_total", "Times that the API server asked to come again later")
       .set(client_.throttled() + review_client_.throttled());
+}
+
+void Operator::count_pods() {
   std::uint64_t missing = 0;
   for (const auto& [key, pod] : pods_->store().all()) {
     const PodFacts facts = facts_of(*pod);

@@ -52,6 +52,7 @@ class Operator {
   bool authorized(std::string_view token) const;
   operator_admin::OperatorView view() const;
   void publish_counts();  // into the registry
+  void count_pods();      // likewise
   PodTokens::Selector selector_of(const std::string& proxy) const;
 
   const Options options_;

@@ -131,7 +131,12 @@ void StatusWriter::write(const std::string& key, const Facts& facts) {
   if (!object) return;
   Written& known = known_[key];
   const std::string uid(kubernetes::text_at(*object, {"metadata", "uid"}));
-  if (known.uid != uid) known = {uid, "", "", {}, {}, false};
+  if (known.uid != uid) {
+    known = Written();
+    known.uid = uid;
+  }
+  if (known.settled && known.facts == facts) return;  // as nearly always
+  known.settled = false;
 
   const std::string name_space(kubernetes::text_at(*object, {"metadata", "namespace"}));
   const std::string name(kubernetes::text_at(*object, {"metadata", "name"}));
@@ -150,12 +155,14 @@ void StatusWriter::write(const std::string& key, const Facts& facts) {
   json::object status = operator_status::make_status(facts, before, clock_.wall());
   const std::string text = json::serialize(status);
   const std::string steady = without_figures(status);
-  if (text == known.text) return;
+  known.settled = text == known.text;
+  if (known.settled) return;
   const bool moved = known.figures != steady;
   if (!moved && clock_.now() - known.at < kFiguresEvery) return;
   if (known.text.empty() && before != nullptr && json::value(*before) == json::value(status)) {
     known.text = text;  // as the leader before left it
     known.figures = steady;
+    known.settled = true;
     return;
   }
   // With the uid, so that one that was made anew under the name does not get the status of the one before.
@@ -167,6 +174,7 @@ void StatusWriter::write(const std::string& key, const Facts& facts) {
   const auto applied = kubernetes::apply(client_, ref, body, kManager, "status", &canceller_);
   if (applied.has_value()) {
     ++written_;
+    known.settled = true;
     known.text = text;
     known.figures = steady;
     known.at = clock_.now();

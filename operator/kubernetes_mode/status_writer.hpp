@@ -45,7 +45,8 @@ class StatusWriter {
     std::string uid, text, figures;  // as last written: all, and the counts alone
     TimePoint at{};
     operator_status::Facts facts;
-    bool told = false;  // `facts` is of this replica's time as a leader
+    bool told = false;     // `facts` is of this replica's time as a leader
+    bool settled = false;  // and the status says so
   };
   void run();
   void pass();

@@ -26,6 +26,7 @@ struct Facts {
   std::vector<manifest::Diagnostic> diagnostics;  // of the object and of what it refers to
   config::SnapshotPtr snapshot;                   // in force; none: nothing good was seen yet
   Sidecars sidecars;
+  bool operator==(const Facts&) const = default;  // the same snapshot, not one of the same content
 };
 
 struct Condition {

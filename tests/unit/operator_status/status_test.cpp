@@ -123,9 +123,9 @@ TEST(Notes, TellWhatHappened) {
             Reasons{"FailedOver"});
   EXPECT_EQ(reasons(good(), facts({target("a", TargetRole::kReadWrite), target("c", TargetRole::kReadOnly)})),
             (Reasons{"TargetAdded", "TargetRemoved"}));
-  const Facts refused = facts({target("a", TargetRole::kReadWrite, TargetHealth::kUnavailable,
-                                      HealthReason::kAuthFailure),
-                               target("b", TargetRole::kReadOnly)});
+  const Facts refused =
+      facts({target("a", TargetRole::kReadWrite, TargetHealth::kUnavailable, HealthReason::kAuthFailure),
+             target("b", TargetRole::kReadOnly)});
   EXPECT_EQ(reasons(good(), refused), Reasons{"SecretRejected"});
   EXPECT_EQ(reasons(refused, good()), Reasons{"TargetAvailable"});
   Facts broken = good();
