@@ -1,6 +1,7 @@
 #include "operator/kubernetes/lease.hpp"
 
 #include <algorithm>
+#include <limits>
 
 namespace dbproxy::kubernetes {
 namespace {
@@ -39,7 +40,8 @@ json::object claimed_lease(const LeaseClaim& claim, const json::object* now, Wal
   child(metadata, "annotations")[kAddressAnnotation] = claim.address;
   json::object& spec = child(out, "spec");
   if (text_at(spec, {"holderIdentity"}) != claim.identity) {
-    const std::int64_t transitions = integer_at(spec, {"leaseTransitions"}).value_or(0);
+    const std::int64_t transitions = std::clamp<std::int64_t>(integer_at(spec, {"leaseTransitions"}).value_or(0), 0,
+                                                              std::numeric_limits<std::int32_t>::max() - 1);
     spec["leaseTransitions"] = now == nullptr ? 0 : transitions + 1;
     spec["acquireTime"] = micro_time(wall);
   }
