@@ -25,6 +25,9 @@ constexpr int kStopSeconds = 2;  // then it ends anyway
 struct Flags {
   std::string manifests;
   std::string kubeconfig, context, name_space, pod_name, pod_address;
+  std::string webhook;
+  webhook::Settings sidecar;
+  bool ordinary_sidecar = false;
   std::string listen = "127.0.0.1:9931";
   std::string http = "127.0.0.1:9932";
   std::string state_dir = manifest_mode::default_state_dir();
@@ -53,6 +56,16 @@ void describe(CLI::App& app, Flags& flags) {
       ->envname("POD_IP")
       ->type_name("ADDRESS");
   app.add_option("--listen", flags.listen, "Where sidecars connect")->type_name("ADDR:PORT")->capture_default_str();
+  app.add_option("--webhook", flags.webhook, "Where the API server asks about pods as they are made; without: nowhere")
+      ->type_name("ADDR:PORT");
+  app.add_option("--sidecar-image", flags.sidecar.image, "Of the sidecars that pods get")
+      ->type_name("IMAGE")
+      ->capture_default_str();
+  app.add_option("--sidecar-pull-policy", flags.sidecar.image_pull_policy, "Likewise; Kubernetes' default if not given")
+      ->check(CLI::IsMember({"Always", "IfNotPresent", "Never"}))
+      ->type_name("POLICY");
+  app.add_flag("--sidecar-ordinary", flags.ordinary_sidecar,
+               "Sidecars are ordinary containers, for clusters without native ones");
   app.add_option("--http", flags.http, "Where /metrics, /healthz, /readyz and dbproxyctl are answered")
       ->type_name("ADDR:PORT")
       ->capture_default_str();
@@ -162,6 +175,19 @@ int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t
   options.http = http;
   options.server_names = flags.server_names;
   options.software_version = metrics::build_version();
+  if (!flags.webhook.empty()) {
+    const auto webhook = http::parse_address(flags.webhook);
+    const auto control = http::parse_address(flags.listen);
+    if (!webhook) return fail("--webhook: \"" + flags.webhook + "\" is not ADDR:PORT", kBadInput);
+    webhook::ServiceOptions service;
+    service.https.listen = *webhook;
+    service.name_space = options.name_space;
+    service.settings = flags.sidecar;
+    service.settings.native = !flags.ordinary_sidecar;
+    service.settings.operator_address =
+        service.service + "." + options.name_space + ".svc:" + std::to_string(control->port);
+    options.webhook = std::move(service);
+  }
   const SystemClock clock;
   kubernetes_mode::Operator op(std::move(options), source::database_prober(), clock);
   return run_until_signal(op, signals);

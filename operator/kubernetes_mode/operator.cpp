@@ -55,6 +55,7 @@ Operator::Operator(Options options, topology::Prober prober, const Clock& clock)
       prober_(std::move(prober)),
       clock_(clock),
       client_(options_.config),
+      webhook_client_(options_.config),
       review_client_(options_.config),
       people_(review_client_, for_people(), clock) {}
 
@@ -86,6 +87,10 @@ std::string Operator::start() {
   admin_ = std::make_unique<operator_admin::Admin>(
       admin_options, [this] { return view(); }, registry_);
   if (std::string error = admin_->start(); !error.empty()) return error;
+  if (options_.webhook) {
+    webhook_ = std::make_unique<webhook::Service>(*options_.webhook, webhook_client_, registry_, clock_);
+    if (std::string error = webhook_->start(); !error.empty()) return error;
+  }
   thread_ = std::thread([this] { boot(); });
   return {};
 }
@@ -165,6 +170,7 @@ void Operator::stop() {
   if (source_) source_->stop();
   if (pods_) pods_->stop();
   if (events_) events_->stop();
+  if (webhook_) webhook_->stop();
   if (admin_) admin_->stop();
   tokens_.reset();
 }
@@ -221,7 +227,7 @@ operator_admin::OperatorView Operator::view() const {
       if (each.type == "Ready") row.ready = each.status == "True";
     }
   }
-  out.ready = source_->ready();
+  out.ready = source_->ready() && (!webhook_ || webhook_->ready());
   return out;
 }
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -18,6 +19,7 @@
 #include "operator/kubernetes_mode/kubernetes_source.hpp"
 #include "operator/kubernetes_mode/pod_tokens.hpp"
 #include "operator/kubernetes_mode/status_writer.hpp"
+#include "operator/webhook/service.hpp"
 #include "proxy/metrics/registry.hpp"
 
 namespace dbproxy::kubernetes_mode {
@@ -31,6 +33,7 @@ struct Options {
   http::Address http{"0.0.0.0", operator_admin::kDefaultPort};
   std::vector<std::string> server_names;  // further names in the server's certificate
   std::string software_version;
+  std::optional<webhook::ServiceOptions> webhook;  // none: pods get their sidecars otherwise
 };
 
 class Operator {
@@ -60,7 +63,8 @@ class Operator {
   const Clock& clock_;
   metrics::Registry registry_;
   mutable kubernetes::Client client_;
-  kubernetes::Client review_client_;  // so that a busy log-in of sidecars waits for no one else
+  kubernetes::Client webhook_client_;  // what a pod waits for, waits for nothing else
+  kubernetes::Client review_client_;   // so that a busy log-in of sidecars waits for no one else
   kubernetes::Canceller canceller_;
   mutable kubernetes::TokenReviewer people_;
   std::atomic<bool> serving_{false}, leads_{false};
@@ -72,6 +76,7 @@ class Operator {
   std::unique_ptr<operator_control::Server> server_;
   std::unique_ptr<StatusWriter> status_;
   std::unique_ptr<kubernetes::LeaderElector> elector_;
+  std::unique_ptr<webhook::Service> webhook_;
   std::unique_ptr<operator_admin::Admin> admin_;
   std::thread thread_;
 };

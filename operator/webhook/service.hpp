@@ -24,7 +24,7 @@ struct ServiceOptions {
   std::string configuration = "dbproxy-operator";  // the MutatingWebhookConfiguration
   std::string ca_secret = "dbproxy-operator-ca";   // tls.crt and tls.key
   Settings settings;
-  std::chrono::seconds check{60};        // of certificate and caBundle, once they are good
+  std::chrono::seconds check{10};        // of certificate and caBundle, once they are good
   std::chrono::milliseconds retry{500};  // before
 };
 
