@@ -1,0 +1,134 @@
+"""Pods are made on a real API server, which asks the operator's webhook; the operator has the rights that the chart gives."""
+
+import time
+
+import pytest
+import yaml
+
+from support import paths
+from support.kube_apiserver import Refused
+from support.ports import free_port
+from support.process import run
+from support.program import Program
+from support.waiting import wait_for
+
+HOOK = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/dbproxy-operator"
+PODS = "/api/v1/namespaces/shop/pods"
+SECURE = {"allowPrivilegeEscalation": False, "runAsNonRoot": True, "capabilities": {"drop": ["ALL"]},
+          "seccompProfile": {"type": "RuntimeDefault"}}
+
+
+def chart() -> list[dict]:
+    text = run([paths.KUBE_BIN / "helm", "template", "test", paths.ROOT / "helm/dbproxy", "-n", "dbproxy",
+                "--kube-version", "1.34.4"]).stdout
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+def proxy(name: str, port: int = 5432, **spec) -> dict:
+    return {"apiVersion": "dbproxy.io/v1alpha1", "kind": "DBProxy", "metadata": {"name": name, "namespace": "shop"},
+            "spec": {"engineFamily": "POSTGRESQL", "port": port, "auth": [{"secretRef": {"name": "app"}}],
+                     "targetGroups": [{"dbCluster": {"endpoint": "127.0.0.1", "tls": {"mode": "require"}}}], **spec}}
+
+
+class Operator(Program):
+    def __init__(self, testbed, api, kubeconfig, webhook: int):
+        super().__init__(testbed.directory, "operator", f"127.0.0.1:{free_port()}")
+        self.argv = [paths.binary("dbproxy-operator"), "--kubeconfig", kubeconfig, "--namespace", "dbproxy",
+                     "--pod-name", "operator-1", "--pod-address", "127.0.0.1", "--listen", f"127.0.0.1:{free_port()}",
+                     "--http", self.http, "--webhook", f"127.0.0.1:{webhook}", "--sidecar-image", "dbproxy:test",
+                     "--sidecar-pull-policy", "Never"]
+
+
+@pytest.fixture(scope="module")
+def operator(testbed, crds):
+    """With the chart's roles and webhook; the latter by URL, as there is no network of Services."""
+    api, port = crds, free_port()
+    api.namespace("dbproxy")
+    api.patch("/api/v1/namespaces/shop", {"metadata": {"labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+    for each in chart():
+        if each["kind"] in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"):
+            api.apply(each)
+        if each["kind"] == "MutatingWebhookConfiguration":
+            each["webhooks"][0]["clientConfig"] = {"url": f"https://127.0.0.1:{port}/inject"}
+            api.apply(each)
+    api.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "app", "namespace": "shop"},
+               "stringData": {"username": "app", "password": "secret"}},
+              proxy("orders"), proxy("billing", 5433, podSelector={"matchLabels": {"app": "billing"}}), proxy("clash"),
+              {"apiVersion": "dbproxy.io/v1alpha1", "kind": "DBProxyEndpoint",
+               "metadata": {"name": "orders-ro", "namespace": "shop"},
+               "spec": {"dbProxyName": "orders", "port": 5440, "targetRole": "READ_ONLY"}})
+    kubeconfig = api.kubeconfig_for("operator.kubeconfig", token=api.account_token("dbproxy", "dbproxy-operator"))
+    with Operator(testbed, api, kubeconfig, port) as operator:
+        wait_for(lambda: api.get(HOOK)["webhooks"][0]["clientConfig"].get("caBundle"), 20, "the CA is in caBundle")
+        yield operator
+
+
+def pod(label: str | None = "orders", annotations: dict | None = None, **spec) -> dict:
+    labels = {"app": "shop", **({"dbproxy.io/inject": label} if label else {})}
+    return {"apiVersion": "v1", "kind": "Pod",
+            "metadata": {"generateName": "web-", "labels": labels, "annotations": annotations or {}},
+            "spec": {"containers": [{"name": "app", "image": "app:1", "securityContext": SECURE}], **spec}}
+
+
+def made(api, *args, **options) -> dict:
+    return api.request("POST", PODS + "?dryRun=All", pod(*args, **options))
+
+
+def refused(api, *args, **options) -> str:
+    with pytest.raises(Refused) as error:
+        made(api, *args, **options)
+    return str(error.value)
+
+
+def test_a_labelled_pod_gets_its_sidecar(crds, operator):
+    spec = made(crds)["spec"]
+    sidecar = spec["initContainers"][0]
+    assert (sidecar["name"], sidecar["image"], sidecar["imagePullPolicy"]) == ("dbproxy", "dbproxy:test", "Never")
+    assert sidecar["restartPolicy"] == "Always"
+    assert {"--proxy=shop/orders", "--port=5432", "--port=5440"} <= set(sidecar["args"])
+    assert {each["name"]: each["value"] for each in spec["containers"][0]["env"]} == {
+        "PGHOST": "127.0.0.1", "PGPORT": "5432"}
+    assert {each["mountPath"] for each in sidecar["volumeMounts"]} >= {
+        "/var/run/secrets/dbproxy", "/var/lib/dbproxy", "/var/run/dbproxy"}
+
+
+def test_other_pods_never_pass_by(crds, operator):
+    before = operator.metrics().sum("dbproxy_operator_webhook_reviews_total")
+    assert "initContainers" not in made(crds, None)["spec"]
+    assert "initContainers" not in made(crds, "false")["spec"]
+    assert operator.metrics().sum("dbproxy_operator_webhook_reviews_total") == before
+
+
+def test_refusals_reach_whoever_makes_the_pod(crds, operator):
+    assert 'there is no DBProxy "nothing" in namespace shop' in refused(crds, "nothing")
+    assert "podSelector wants other labels" in refused(crds, "billing")
+    both = {"dbproxy.io/proxies": "orders,clash"}
+    assert 'DBProxy "clash" has the port 5432, which is the port of DBProxy "orders" too' in refused(crds, "true", both)
+    assert "Windows" in refused(crds, "orders", os={"name": "windows"})
+    done = crds.kubectl("run", "x", "-n", "shop", "--image=x", "--labels=dbproxy.io/inject=nothing", check=False)
+    assert "dbproxy refuses the pod" in done.stderr
+
+
+def test_a_new_dbproxy_is_known_at_once(crds, operator):
+    crds.apply(proxy("fresh", 6000))
+    assert "--proxy=shop/fresh" in made(crds, "fresh")["spec"]["initContainers"][0]["args"]
+
+
+def test_the_ca_is_put_back(crds, operator):
+    crds.patch(HOOK, [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": "eA=="}], "json")
+    wait_for(lambda: made(crds), 20, "pods can be made again", interval=0.2)
+
+
+def test_check_is_content(crds, operator):
+    done = run([paths.binary("dbproxyctl"), "check", "--kubeconfig", crds.kubeconfig], check=False)
+    lines = {line[6:22].strip(): line[:5].strip() for line in done.stdout.splitlines()}
+    assert lines.pop("operator") == "FAIL", "it is no Deployment here"
+    assert set(lines.values()) == {"ok"}, done.stdout
+    assert run([paths.binary("dbproxyctl"), "check", "--operator", operator.http]).stdout.startswith("ok    operator")
+
+
+def test_reviews_are_quick(crds, operator):
+    begin = time.monotonic()
+    for _ in range(20):
+        made(crds)
+    assert time.monotonic() - begin < 20 * 0.5
