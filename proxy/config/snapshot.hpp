@@ -93,6 +93,7 @@ struct Snapshot {
   std::chrono::seconds max_client_age{86400};  // clients are retired between transactions; 0: never
   std::uint32_t max_clients = 10000;           // per sidecar
   bool sequence_pinning = false;
+  bool deferred_begin = true;  // BEGIN goes to the server with the first statement of its transaction
   std::vector<Endpoint> endpoints;
   std::vector<User> users;
   std::vector<Target> targets;

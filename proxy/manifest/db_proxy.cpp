@@ -118,6 +118,7 @@ void parse_db_proxy(Fields& object, DBProxyResource& out) {
   out.debug_logging = spec.boolean("debugLogging").value_or(false);
   // Quotes are needed: YAML 1.1, which kubectl speaks, takes a plain On for a boolean.
   out.sequence_pinning = spec.choice("sequencePinning", {"Off", "On"}).value_or("Off") == "On";
+  out.deferred_begin = spec.choice("deferredBegin", {"Off", "On"}).value_or("On") == "On";
   bool pod_identity = spec.choice("clientAuth", {"Password", "PodIdentity"}).value_or("Password") == "PodIdentity";
   out.client_auth = pod_identity ? ClientAuth::kPodIdentity : ClientAuth::kPassword;
   out.allow_loopback_tcp = spec.boolean("allowLoopbackTCP").value_or(false);

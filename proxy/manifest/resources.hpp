@@ -127,6 +127,7 @@ struct DBProxyResource {
   std::chrono::seconds max_client_age{86400};  // 0: never
   bool debug_logging = false;
   bool sequence_pinning = false;
+  bool deferred_begin = true;
   ClientAuth client_auth = ClientAuth::kPassword;
   bool allow_loopback_tcp = false;
   std::chrono::seconds credential_grace{86400};

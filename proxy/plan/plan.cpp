@@ -82,6 +82,7 @@ DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProx
   snapshot.max_client_age = proxy.max_client_age;
   snapshot.max_clients = proxy.limits.max_clients;
   snapshot.sequence_pinning = proxy.sequence_pinning;
+  snapshot.deferred_begin = proxy.deferred_begin;
   snapshot.endpoints = endpoints_of(manifests, proxy);
   snapshot.users = resolve_users(manifests, proxy);
   snapshot.targets = targets_of(proxy.cluster);

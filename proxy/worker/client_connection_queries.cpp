@@ -98,6 +98,7 @@ std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
     return used;
   }
   if (session_->pins() != pins_seen_) count_pins();
+  if (auto answered = session_->take_answered_here(); answered > 0) proxy_.stats().queries->add(answered);
   if (session_->keep_text && !session_->last_text.empty()) {
     log::info("query", session_->last_text,
               {{"proxy", proxy_.name()},

@@ -71,6 +71,7 @@ postgres::LoginPolicy ProxyRuntime::login_policy(bool unix_socket) {
 postgres::ClientOptions ProxyRuntime::client_options() const {
   postgres::ClientOptions options;
   options.sequence_pinning = snapshot().sequence_pinning;
+  options.deferred_begin = snapshot().deferred_begin;
   return options;
 }
 

@@ -23,6 +23,7 @@ class World {
   static constexpr int kClients = 2;
 
   World() {
+    options_.deferred_begin = true;
     open_server();
     for (int i = 0; i < kClients; ++i) open_client(i);
   }

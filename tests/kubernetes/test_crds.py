@@ -35,9 +35,9 @@ def test_bad_manifest(crds, case):
 def test_defaults_are_what_the_reference_says(crds):
     made = crds.request("POST", PATH + "?dryRun=All", SMALL)["spec"]
     assert {key: made[key] for key in ("requireTLS", "idleClientTimeoutSeconds", "maxClientAgeSeconds", "debugLogging",
-                                       "sequencePinning", "clientAuth")} == {
+                                       "sequencePinning", "deferredBegin", "clientAuth")} == {
         "requireTLS": False, "idleClientTimeoutSeconds": 1800, "maxClientAgeSeconds": 86400, "debugLogging": False,
-        "sequencePinning": "Off", "clientAuth": "Password"}
+        "sequencePinning": "Off", "deferredBegin": "On", "clientAuth": "Password"}
     assert made["auth"][0] == {"authScheme": "SECRETS", "iamAuth": "DISABLED", "secretRef": {"name": "app"}}
     group = made["targetGroups"][0]
     assert group["name"] == "default"

@@ -40,6 +40,11 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
     }
     if (wait_for_quiet_ && server != nullptr && !server->requests_.empty()) return ClientVerdict::kWait;
     wait_for_quiet_ = false;
+    // Behind a BEGIN that was kept back and is not answered yet: nothing beyond the first Sync or Query.
+    if (server != nullptr && server->beginning_ && !server->sync_pending_) {
+      held_ = true;
+      return ClientVerdict::kWait;
+    }
     auto frame = wire::scan_frame(rest);
     if (frame.scan == wire::Scan::kNeedMore) return ClientVerdict::kMore;
     if (frame.scan == wire::Scan::kBad) return refuse("08P01", "invalid message length");
@@ -95,6 +100,7 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
           return ClientVerdict::kMore;
         }
         bool local_when_free = frame.type == 'C' || frame.type == 'S' || frame.type == 'H';
+        if (server == nullptr && frame.type == 'Q' && answered_here(step, rest.substr(0, frame.size))) break;
         if (server == nullptr && !local_when_free) return ClientVerdict::kNeedServer;
         auto verdict = whole_message(step, frame.type, rest.substr(0, frame.size));
         if (verdict != ClientVerdict::kMore) return verdict;
@@ -116,12 +122,13 @@ bool ClientSession::rejected(Step& step, char type, std::string_view available, 
   bool simple = type == 'Q' || type == 'F';
   if (rejecting_ == Rejecting::kNext) {
     step.to_client.own() += error_;
+    begin_failed_ = !begin_.empty();
     error_.clear();
     rejecting_ = simple ? Rejecting::kNo : Rejecting::kUntilSync;
-    if (simple) wire::ready_for_query(step.to_client.own(), 'I');
+    if (simple) wire::ready_for_query(step.to_client.own(), local_status());
   } else if (type == 'S') {
     rejecting_ = Rejecting::kNo;
-    wire::ready_for_query(step.to_client.own(), 'I');
+    wire::ready_for_query(step.to_client.own(), local_status());
   }
   pass(nullptr, available, whole_size, used);
   return true;
@@ -163,7 +170,7 @@ ClientVerdict ClientSession::whole_message(Step& step, char type, std::string_vi
 void ClientSession::sync(Step& step, std::string_view whole) {
   auto server = step.server;
   if (server == nullptr) {
-    wire::ready_for_query(step.to_client.own(), 'I');
+    wire::ready_for_query(step.to_client.own(), local_status());
     return;
   }
   if (server->copy_in_) return;  // the server would ignore it
@@ -452,7 +459,11 @@ void ClientSession::answer(Step& step, char type, NamedStatement* changed, State
 void ClientSession::attached(ServerSession& server, Output& to_server, Output& to_client) {
   execute_sets_ = false;
   execute_runs_ = false;
-  if (server.settings_ == settings_) return;
+  if (server.settings_ != settings_) replay_settings(server, to_server, to_client);
+  send_begin(server, to_server);
+}
+
+void ClientSession::replay_settings(ServerSession& server, Output& to_server, Output& to_client) {
   for (const auto& [name, value] : server.settings_->values()) {
     if (is_settable(name)) continue;
     auto mine = settings_->find(name);

@@ -33,6 +33,7 @@ enum class ClientVerdict {
 struct ClientOptions {
   ClassifyOptions classify;
   bool sequence_pinning = false;
+  bool deferred_begin = false;
 };
 
 class ClientSession {
@@ -77,6 +78,10 @@ class ClientSession {
   std::size_t needed() const { return needed_; }
   const std::string& error() const { return error_; }
   const SettingsPtr& settings() const { return settings_; }
+  // In a transaction block that no server knows of yet.
+  bool begin_deferred() const { return !begin_.empty(); }
+  // Queries that were answered without a server, since the last call.
+  std::uint32_t take_answered_here() { return std::exchange(answered_here_, 0); }
   std::uint64_t queries() const { return queries_; }
   // What is at the front of the client's bytes cannot be carried: `error` (an ErrorResponse) is its answer, and the
   // rest of its extended-query sequence is skipped, as a server would. Only while no server is attached.
@@ -122,6 +127,11 @@ class ClientSession {
   void answer(Step& step, char type, NamedStatement* slot, StatementPtr previous);
   bool use_unnamed(Step& step);
 
+  void replay_settings(ServerSession& server, Output& to_server, Output& to_client);
+  bool answered_here(Step& step, std::string_view whole);
+  void send_begin(ServerSession& server, Output& to_server);
+  // What ReadyForQuery says while no server is attached.
+  char local_status() const { return begin_.empty() ? 'I' : begin_failed_ ? 'E' : 'T'; }
   // What may end a transaction waits for the replay before it.
   bool hold(const Step& step, std::string_view text);
   void note(const Verdict& verdict, std::string_view text, const Step& step);
@@ -163,6 +173,9 @@ class ClientSession {
   enum class Rejecting : std::uint8_t { kNo, kNext, kUntilSync } rejecting_ = Rejecting::kNo;
   std::size_t needed_ = 0;
   std::uint64_t queries_ = 0;
+  std::string begin_;          // its text, while it is kept back
+  bool begin_failed_ = false;  // an error was given to a statement of that transaction
+  std::uint32_t answered_here_ = 0;
   std::string error_;
 };
 

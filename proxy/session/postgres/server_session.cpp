@@ -133,9 +133,10 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool&
   if (kind != RequestKind::kQuery && kind != RequestKind::kSync && kind != RequestKind::kFunctionCall) return false;
   forward = !requests_.front().hidden;
   bool kept_rows = requests_.front().keeps_rows;
-  if (requests_.front().replays) replaying_ = false;
+  bool replayed = requests_.front().replays;
   settle(requests_.front(), client);
   requests_.pop();
+  if (replayed) replaying_ = !requests_.empty() && requests_.front().replays;
   transaction_status_ = body[0];
   copy_in_ = false;
   if (kept_rows) {
@@ -209,6 +210,7 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
     client->command_done(tag);
   }
   if (by_execute) {
+    if (front.replays) replaying_ = beginning_ = false;
     settle(front, client);
     requests_.pop();
   }
@@ -229,15 +231,18 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
   if (requests_.empty()) return true;  // FATAL out of the blue
   auto& front = requests_.front();
   if (client != nullptr && !front.hidden) client->command_failed();
+  if (front.replays) {
+    auto what = front.kind == RequestKind::kQuery
+                    ? std::string("this session\'s settings cannot be put in force on a server connection: ")
+                    : std::string("the transaction cannot be begun on a server connection: ");
+    wire::error_response(replay_error_, {.severity = "FATAL",
+                                         .sqlstate = fields.sqlstate,
+                                         .message = what + std::string(fields.message),
+                                         .hint = "What was asked has not been carried out. Connect again."});
+    return true;
+  }
   if (front.kind == RequestKind::kQuery || front.kind == RequestKind::kFunctionCall) {
-    if (front.replays) {
-      wire::error_response(replay_error_,
-                           {.severity = "FATAL",
-                            .sqlstate = fields.sqlstate,
-                            .message = "this session\'s settings cannot be put in force on a server connection: " +
-                                       std::string(fields.message),
-                            .hint = "What was asked has not been carried out. Connect again."});
-    } else if (front.keeps_rows) {
+    if (front.keeps_rows) {
       rows_.failed = true;
       rows_.error = std::string(fields.sqlstate) + ": " + std::string(fields.message);
     } else if (front.hidden) {

@@ -138,6 +138,7 @@ class ServerSession {
   bool copy_in_ = false;
   bool hidden_query_failed_ = false;
   bool replaying_ = false;
+  bool beginning_ = false;  // of what replaying_ tells, a BEGIN that was kept back
   std::string replay_error_;
   bool body_keep_ = false;
   bool reading_rows_ = false;

@@ -49,6 +49,7 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
   out.set_max_client_age_seconds(seconds(in.max_client_age));
   out.set_max_clients(in.max_clients);
   out.set_sequence_pinning(in.sequence_pinning);
+  out.set_deferred_begin_off(!in.deferred_begin);
   for (const config::Endpoint& endpoint : in.endpoints) {
     v1::Endpoint* to = out.add_endpoints();
     to->set_name(endpoint.name);

@@ -163,6 +163,7 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   out.max_client_age = std::chrono::seconds(in.max_client_age_seconds());
   out.max_clients = in.max_clients();
   out.sequence_pinning = in.sequence_pinning();
+  out.deferred_begin = !in.deferred_begin_off();
   out.server_tls.ca_pem = in.server_ca_pem();
   out.tags = {in.tags().begin(), in.tags().end()};
   return {};

@@ -20,6 +20,7 @@ spec:
   maxClientAgeSeconds: 3600
   debugLogging: true
   sequencePinning: "On"
+  deferredBegin: "Off"
   auth:
   - {description: application, secretRef: {name: app}, clientPasswordAuthType: POSTGRES_MD5}
   - {secretRef: {name: report}}
@@ -73,6 +74,7 @@ TEST(Plan, BringsEveryFieldIntoTheSnapshot) {
   EXPECT_TRUE(s.require_tls);
   EXPECT_TRUE(s.debug_logging);
   EXPECT_TRUE(s.sequence_pinning);
+  EXPECT_FALSE(s.deferred_begin);
   EXPECT_EQ(s.idle_client_timeout, std::chrono::seconds(60));
   EXPECT_EQ(s.max_client_age, std::chrono::hours(1));
   EXPECT_EQ(s.max_clients, 50u);

@@ -15,6 +15,7 @@ config::Snapshot example() {
   s.require_tls = true;
   s.debug_logging = true;
   s.sequence_pinning = true;
+  s.deferred_begin = false;
   s.idle_client_timeout = std::chrono::seconds(60);
   s.max_client_age = std::chrono::seconds(0);
   s.max_clients = 500;

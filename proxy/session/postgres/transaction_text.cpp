@@ -1,0 +1,94 @@
+#include "proxy/session/postgres/transaction_text.hpp"
+
+#include <initializer_list>
+
+#include "proxy/session/postgres/tokenizer.hpp"
+
+namespace dbproxy::session::postgres {
+namespace {
+
+// Longer than any text that is known here: what is longer is not looked at.
+constexpr std::size_t kLongest = 80;
+
+class Words {
+ public:
+  explicit Words(std::string_view sql) : rest_(sql) {
+    while (!rest_.empty() && is_blank(rest_.back())) rest_.remove_suffix(1);
+    if (!rest_.empty() && rest_.back() == ';') rest_.remove_suffix(1);
+  }
+
+  bool done() {
+    blanks();
+    return rest_.empty();
+  }
+  // Takes these words if they are next; all or none of them.
+  bool take(std::initializer_list<std::string_view> words) {
+    const auto before = rest_;
+    for (const auto word : words) {
+      if (next() == word.size() && equals_folded(rest_.substr(0, word.size()), word)) {
+        rest_.remove_prefix(word.size());
+      } else {
+        rest_ = before;
+        return false;
+      }
+    }
+    return true;
+  }
+  bool take_comma() {
+    blanks();
+    if (rest_.empty() || rest_.front() != ',') return false;
+    rest_.remove_prefix(1);
+    return true;
+  }
+
+ private:
+  static bool is_blank(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+  void blanks() {
+    while (!rest_.empty() && is_blank(rest_.front())) rest_.remove_prefix(1);
+  }
+  // The length of the word that is next.
+  std::size_t next() {
+    blanks();
+    std::size_t size = 0;
+    while (size < rest_.size() && (rest_[size] | 0x20) >= 'a' && (rest_[size] | 0x20) <= 'z') ++size;
+    const bool cut = size < rest_.size() && !is_blank(rest_[size]) && rest_[size] != ',';
+    return cut ? 0 : size;
+  }
+
+  std::string_view rest_;
+};
+
+bool modes(Words& words) {
+  for (bool first = true; !words.done(); first = false) {
+    if (!first) (void)words.take_comma();
+    if (!words.take({"isolation", "level", "read", "committed"}) &&
+        !words.take({"isolation", "level", "read", "uncommitted"}) &&
+        !words.take({"isolation", "level", "repeatable", "read"}) && !words.take({"read", "only"}))
+      return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+TransactionText transaction_text(std::string_view sql) {
+  if (sql.size() > kLongest) return TransactionText::kOther;
+  Words words(sql);
+  if (words.take({"start", "transaction"})) return modes(words) ? TransactionText::kStart : TransactionText::kOther;
+  const auto noise = [&] { (void)(words.take({"work"}) || words.take({"transaction"})); };
+  if (words.take({"begin"})) {
+    noise();
+    return modes(words) ? TransactionText::kBegin : TransactionText::kOther;
+  }
+  if (words.take({"commit"}) || words.take({"end"})) {
+    noise();
+    return words.done() ? TransactionText::kCommit : TransactionText::kOther;
+  }
+  if (words.take({"rollback"}) || words.take({"abort"})) {
+    noise();
+    return words.done() ? TransactionText::kRollback : TransactionText::kOther;
+  }
+  return TransactionText::kOther;
+}
+
+}  // namespace dbproxy::session::postgres
