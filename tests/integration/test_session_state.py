@@ -158,3 +158,23 @@ def test_advisory_lock_of_a_killed_client_is_freed(bed):
     victim.close()
     other = bed.connect()
     wait_for(lambda: other.execute("SELECT pg_try_advisory_lock(77)").fetchone()[0], 10, "the lock is free", 0.1)
+
+
+def test_sequences_pin_only_where_that_is_asked_for(bed):
+    """As poolers do by default, as RDS Proxy does with sequencePinning."""
+    sidecar = bed.sidecar(limit=2)
+    client = bed.connect()
+    client.execute("DROP SEQUENCE IF EXISTS numbers; CREATE SEQUENCE numbers")
+    client.execute("SELECT nextval('numbers')", prepare=True)
+    assert sidecar.json("pins") == []
+    bed.manifests.set_spec(sequencePinning="On")
+
+    def pinned():
+        with bed.connect() as other:
+            other.execute("SELECT nextval('numbers')")
+            row = [pin for pin in sidecar.json("pins") if pin["reasons"] == ["sequence"]]
+            return row and row[0]["pinnedSeconds"] >= 0 and "nextval" in row[0]["statementDigest"]
+    wait_for(pinned, 10, "nextval pins", 0.1)
+    number, = client.execute("SELECT nextval('numbers')", prepare=True).fetchone()
+    assert client.execute("SELECT currval('numbers'), lastval()").fetchone() == (number, number)
+    assert [pin["reasons"] for pin in sidecar.json("pins")] == [["sequence"]]

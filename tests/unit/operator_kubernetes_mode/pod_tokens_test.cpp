@@ -63,7 +63,8 @@ class PodTokensTest : public testing::Test {
 
   std::mutex mutex_;
   bool down_ = false;
-  std::string extra_ = R"("authentication.kubernetes.io/pod-name":["web-1"],"authentication.kubernetes.io/pod-uid":["u"])";
+  std::string extra_ =
+      R"("authentication.kubernetes.io/pod-name":["web-1"],"authentication.kubernetes.io/pod-uid":["u"])";
   std::string pod_ = pod("u", R"("--proxy","shop/orders")");
   std::map<std::string, PodTokens::Selector> selectors_;
   std::vector<std::string> refused_;
