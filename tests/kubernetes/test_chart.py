@@ -76,6 +76,8 @@ def test_operator_is_available_and_contained():
     assert pod["securityContext"]["runAsNonRoot"] and pod["securityContext"]["seccompProfile"]
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True,
                                             "capabilities": {"drop": ["ALL"]}}
+    assert objects["PriorityClass", pod["priorityClassName"]]["value"] == 10**9
+    assert "PriorityClass" not in {kind for kind, _ in render("--set", "operator.priorityClassName=mine")}
     assert "PodDisruptionBudget" not in {kind for kind, _ in render("--set", "operator.replicas=1")}
 
 
