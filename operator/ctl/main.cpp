@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iostream>
 #include <map>
+#include <memory>
 
 #include "operator/ctl/check.hpp"
 #include "operator/ctl/commands.hpp"
@@ -110,10 +111,10 @@ Tools add_tools(CLI::App& app, Flags& flags) {
   out.connections->add_option("--pinned", flags.load.pinned_per_pod, "Pinned clients of each pod");
 
   out.check = add(app, "check", "Ask whether an installation is well; with --operator only whether that one is");
-  app.add_option("--kubeconfig", flags.kubeconfig, "check: how the API server is reached")
+  app.add_option("--kubeconfig", flags.kubeconfig, "check, preflight: how the API server is reached")
       ->type_name("FILE")
       ->envname("KUBECONFIG");
-  out.preflight = add(app, "preflight", "From here, try each database of the DBProxies in --manifests");
+  out.preflight = add(app, "preflight", "From here, try each database of a DBProxy, or of all in --manifests");
   out.preflight->add_option("NAME", flags.preflight.name, "DBProxy: name or namespace/name")->type_name("");
   out.preflight->add_option("--timeout", flags.preflight_seconds, "For each step")
       ->type_name("SECONDS")
@@ -122,23 +123,19 @@ Tools add_tools(CLI::App& app, Flags& flags) {
   return out;
 }
 
+int usage(const std::string& sentence) {
+  std::cerr << "error: " << sentence << "\n";
+  return ctl::kUsage;
+}
+
 int print_plan(const std::string& text, const std::string& error) {
   if (error.empty()) std::cout << text;
   if (!error.empty()) std::cerr << "error: " << error << "\n";
   return error.empty() ? ctl::kOk : ctl::kRefused;
 }
 
-int check(const Flags& flags, const ctl::Transport& transport) {
-  ctl::Findings findings(std::cout);
-  if (!flags.where.operator_address.empty()) {
-    const auto address = http::parse_address(flags.where.operator_address);
-    if (!address) {
-      std::cerr << "error: --operator: it is not HOST:PORT\n";
-      return ctl::kUsage;
-    }
-    ctl::check_operator({"the operator", *address, {}}, transport, findings);
-    return findings.good() ? ctl::kOk : ctl::kRefused;
-  }
+// By --kubeconfig, in a pod by its account, else by ~/.kube/config; null after an error was printed.
+std::unique_ptr<kubernetes::Client> api_server(const Flags& flags) {
   const auto environment = [](const char* name) {
     const char* value = std::getenv(name);
     return std::string(value == nullptr ? "" : value);
@@ -146,17 +143,40 @@ int check(const Flags& flags, const ctl::Transport& transport) {
   const bool inside = flags.kubeconfig.empty() && !environment("KUBERNETES_SERVICE_HOST").empty();
   const std::string file = flags.kubeconfig.empty() ? environment("HOME") + "/.kube/config" : flags.kubeconfig;
   const auto loaded = inside ? kubernetes::in_cluster(environment) : kubernetes::load_kubeconfig(file);
-  if (!loaded.error.empty()) {
-    std::cerr << "error: " << loaded.error << "\n";
-    return ctl::kUsage;
+  if (loaded.error.empty()) return std::make_unique<kubernetes::Client>(loaded.config);
+  std::cerr << "error: " << loaded.error << "\n";
+  return nullptr;
+}
+
+int check(const Flags& flags, const ctl::Transport& transport) {
+  ctl::Findings findings(std::cout);
+  if (!flags.where.operator_address.empty()) {
+    const auto address = http::parse_address(flags.where.operator_address);
+    if (!address) return usage("--operator: it is not HOST:PORT");
+    ctl::check_operator({"the operator", *address, {}}, transport, findings);
+    return findings.good() ? ctl::kOk : ctl::kRefused;
   }
+  const auto client = api_server(flags);
+  if (!client) return ctl::kUsage;
   const SystemClock clock;
-  kubernetes::Client client(loaded.config);
   ctl::CheckOptions options;
   options.version = metrics::build_version();
   if (!flags.options.name_space.empty()) options.name_space = flags.options.name_space;
-  ctl::check_cluster(options, client, clock, findings);
+  ctl::check_cluster(options, *client, clock, findings);
   return findings.good() ? ctl::kOk : ctl::kRefused;
+}
+
+int preflight(Flags& flags) {
+  flags.preflight.manifests = flags.inject.manifests;
+  flags.preflight.name_space = flags.options.name_space;
+  flags.preflight.timeout = std::chrono::seconds(flags.preflight_seconds);
+  std::unique_ptr<kubernetes::Client> client;
+  if (flags.preflight.manifests.empty()) {
+    if (flags.preflight.name.empty()) return usage("preflight needs the NAME of a DBProxy, or --manifests DIR");
+    client = api_server(flags);
+    if (!client) return ctl::kUsage;
+  }
+  return ctl::preflight(flags.preflight, client.get(), std::cout, std::cerr);
 }
 
 int run_tool(const Tools& tools, Flags& flags, const ctl::Transport& transport) {
@@ -175,24 +195,12 @@ int run_tool(const Tools& tools, Flags& flags, const ctl::Transport& transport) 
     return ctl::inject(flags.inject, std::cin, std::cout, std::cerr);
   }
   if (tools.check->parsed()) return check(flags, transport);
-  if (flags.inject.manifests.empty()) {
-    std::cerr << "error: preflight needs --manifests DIR with the DBProxies and what they refer to\n";
-    return ctl::kUsage;
-  }
-  flags.preflight.manifests = flags.inject.manifests;
-  flags.preflight.name_space = flags.options.name_space;
-  flags.preflight.timeout = std::chrono::seconds(flags.preflight_seconds);
-  return ctl::preflight(flags.preflight, std::cout, std::cerr);
+  return preflight(flags);
 }
 
 bool read_token(const std::string& file, std::string& token) {
   std::ifstream in(file);
   return static_cast<bool>(std::getline(in, token)) && !token.empty();
-}
-
-int usage(const std::string& sentence) {
-  std::cerr << "error: " << sentence << "\n";
-  return ctl::kUsage;
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
 #include "operator/ctl/preflight.hpp"
 
 #include <ostream>
+#include <set>
 
 #include "operator/ctl/commands.hpp"
+#include "operator/ctl/document.hpp"
 #include "operator/ctl/table.hpp"
+#include "operator/kubernetes/objects.hpp"
 #include "proxy/backend/blocking_connection.hpp"
 #include "proxy/backend/probe.hpp"
 #include "proxy/net/socket.hpp"
@@ -103,10 +106,52 @@ class Walk {
   bool good_ = true;
 };
 
+// The DBProxy and what it refers to, as manifests; "" and `error` where one of them cannot be had.
+std::string fetch(kubernetes::Client& client, const std::string& name_space, const std::string& name,
+                  std::string& error) {
+  const auto get = [&](const char* group, const char* version, const char* plural, const std::string& object) {
+    auto found = kubernetes::get(client, {{group, version, plural}, name_space, object});
+    if (found.has_error() && error.empty()) {
+      error = std::string(plural) + " " + name_space + "/" + object + ": " + found.error().text();
+    }
+    return found.has_error() ? std::string() : to_yaml(boost::json::value(*found));
+  };
+  const auto proxy = kubernetes::get(client, {{"dbproxy.io", "v1alpha1", "dbproxies"}, name_space, name});
+  if (proxy.has_error()) {
+    error = "dbproxies " + name_space + "/" + name + ": " + proxy.error().text();
+    return {};
+  }
+  const boost::json::value object(*proxy);
+  std::set<std::pair<bool, std::string>> wanted;  // whether it is a Secret, and its name
+  for (const auto& entry : array_at(object, "/spec/auth")) wanted.emplace(true, text_at(entry, "/secretRef/name"));
+  const std::string ca = "/spec/targetGroups/0/dbCluster/tls/caRef";
+  wanted.emplace(text_at(object, ca + "/kind") == "Secret", text_at(object, ca + "/name"));
+  std::string out = to_yaml(object);
+  for (const auto& [secret, reference] : wanted) {
+    if (reference.empty()) continue;
+    out += "---\n" + get("", "v1", secret ? "secrets" : "configmaps", reference);
+  }
+  return out;
+}
+
 }  // namespace
 
-int preflight(const PreflightOptions& options, std::ostream& out, std::ostream& err) {
-  const manifest::Manifests manifests = manifest::load_directory(options.manifests);
+int preflight(const PreflightOptions& options, kubernetes::Client* client, std::ostream& out, std::ostream& err) {
+  manifest::Manifests manifests;
+  if (options.manifests.empty()) {
+    const std::size_t slash = options.name.find('/');
+    std::string name_space = slash == std::string::npos ? options.name_space : options.name.substr(0, slash);
+    if (name_space.empty()) name_space = "default";
+    std::string error;
+    const std::string text = fetch(*client, name_space, options.name.substr(slash + 1), error);
+    if (!error.empty()) {
+      err << "error: " << printable(error) << "\n";
+      return kRefused;
+    }
+    manifests = manifest::load_sources({{options.name, text}});
+  } else {
+    manifests = manifest::load_directory(options.manifests);
+  }
   for (const auto& each : manifests.diagnostics) err << manifest::to_text(each) << "\n";
   if (!manifests.ok()) return kUsage;
   bool found = false;
@@ -119,7 +164,7 @@ int preflight(const PreflightOptions& options, std::ostream& out, std::ostream& 
     good = Walk(options, out).cluster(cluster) && good;
   }
   if (!found) {
-    err << "error: there is no such DBProxy in " << options.manifests << "\n";
+    err << "error: there is no such DBProxy there\n";
     return kRefused;
   }
   return good ? kOk : kRefused;

@@ -5,16 +5,19 @@
 #include <iosfwd>
 #include <string>
 
+#include "operator/kubernetes/client.hpp"
+
 namespace dbproxy::ctl {
 
 struct PreflightOptions {
-  std::string manifests;   // a directory
+  std::string manifests;   // a directory; empty: they are taken from the API server
   std::string name;        // of a DBProxy, with or without its namespace; empty: all
   std::string name_space;  // only those; empty: all
   std::chrono::milliseconds timeout{5000};
 };
 
-// One line for each step, and what to do where one fails. Returns an exit code.
-int preflight(const PreflightOptions& options, std::ostream& out, std::ostream& err);
+// One line for each step, and what to do where one fails. Returns an exit code. Without a directory `client` is needed,
+// and the name of one DBProxy.
+int preflight(const PreflightOptions& options, kubernetes::Client* client, std::ostream& out, std::ostream& err);
 
 }  // namespace dbproxy::ctl

@@ -122,6 +122,16 @@ def test_preflight_says_what_to_do(testbed):
     assert ctl("preflight", "other", "--manifests", directory, check=False).returncode == 1
 
 
+def test_preflight_of_a_dbproxy_in_the_cluster(crds):
+    port = ports.free_port()
+    crds.apply(*yaml.safe_load_all(DBPROXY.replace("PORT", str(port))))
+    done = ctl("preflight", "orders", "-n", "shop", "--kubeconfig", crds.kubeconfig, check=False)
+    assert done.returncode == 1 and f"shop/orders 127.0.0.1 at 127.0.0.1:{port}" in done.stdout, done.stderr
+    assert "FAIL  TCP" in done.stdout
+    done = ctl("preflight", "shop/nothing", "--kubeconfig", crds.kubeconfig, check=False)
+    assert done.returncode == 1 and "dbproxies shop/nothing" in done.stderr
+
+
 def test_check_finds_what_is_missing(crds):
     done = ctl("check", "--kubeconfig", crds.kubeconfig, check=False)
     lines = {line[6:22].strip(): line[:5].strip() for line in done.stdout.splitlines()}
