@@ -64,7 +64,7 @@ def pytest_runtest_makereport(item, call):
         "pods": ["get", "pods", "-A", "-o", "wide"],
         "dbproxies": ["get", "dbproxies", "-A", "-o", "yaml"],
         "events": ["get", "events", "-A", "--sort-by=.lastTimestamp"],
-        "operator": ["logs", "-n", SYSTEM, "-l", "app.kubernetes.io/name=dbproxy", "--tail=200", "--prefix"],
+        "operator": ["logs", "-n", SYSTEM, "-l", "app.kubernetes.io/name=dbproxy-operator", "--tail=200", "--prefix"],
         "sidecar": ["logs", "-n", world.namespace, "app", "-c", "dbproxy", "--tail=200"],
     }.items():
         done = world.kubectl(*command, check=False)

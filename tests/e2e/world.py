@@ -92,7 +92,7 @@ class World:
                              "--timeout", "120s")
 
     def operators(self) -> list[dict]:
-        pods = self.get("pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=dbproxy")["items"]
+        pods = self.get("pods", "-n", SYSTEM, "-l", "app.kubernetes.io/name=dbproxy-operator")["items"]
         return [pod for pod in pods if pod["status"].get("phase") == "Running"]
 
     def leader(self) -> str:

@@ -1,0 +1,90 @@
+"""Rolling updates under load: of the application, and of the operator by Helm; scraping; and the end."""
+
+import json
+import re
+import urllib.request
+
+from e2e.queries import Queries
+from e2e.world import CHART, OPERATOR, RELEASE, SYSTEM
+from support.ports import free_port
+from support.process import Process
+from support.waiting import wait_for
+
+# An application that shuts down in its own time: what it began is finished, and the database is there until then.
+LOAD = """\
+trap 'ending=1' TERM
+while [ -z "$ending" ]; do
+  psql -XAtqc "INSERT INTO attempts VALUES ('started')" -c 'SELECT pg_sleep(0.05)' \
+    -c "INSERT INTO attempts VALUES ('finished')" || { echo FAILED; sleep 1; }
+done
+for i in 1 2 3 4 5; do psql -XAtqc "INSERT INTO attempts VALUES ('after TERM')" || echo FAILED; sleep 0.2; done
+psql -XAtqc "INSERT INTO attempts VALUES ('ended')" || echo FAILED
+"""
+
+
+def test_a_rolling_update_under_load_loses_nothing(orders):
+    orders.database.writer.sql("CREATE TABLE attempts (what text); GRANT ALL ON attempts TO app", "orders")
+
+    def count(what: str) -> int:
+        return int(orders.database.writer.sql(f"SELECT count(*) FROM attempts WHERE what = '{what}'", "orders"))
+    orders.apply(orders.deployment("load", 2, LOAD))
+    rollout = ["rollout", "status", "deployment/load", "-n", orders.namespace, "--timeout=90s"]
+    orders.kubectl(*rollout, timeout=100)
+    wait_for(lambda: count("finished") > 20, 60, "load", interval=0.2)
+    orders.kubectl("rollout", "restart", "deployment/load", "-n", orders.namespace)
+    orders.kubectl(*rollout, timeout=100)
+    wait_for(lambda: count("ended") == 2, 60, "both old pods ended in their own time", interval=0.2)
+    assert count("after TERM") == 10
+    logs = orders.kubectl("logs", "-n", orders.namespace, "-l", "app=load", "-c", "app", "--tail=-1").stdout
+    assert "FAILED" not in logs
+    orders.apply({**orders.deployment("load", 0, LOAD)})
+    wait_for(lambda: count("ended") == 4, 60, "the rest ended", interval=0.2)
+    assert count("started") == count("finished")
+
+
+def test_prometheus_scrapes_sidecars_and_operators(orders, tmp_path):
+    pods = [orders.get("pod", "app", "-n", orders.namespace)["status"]["podIP"] + ":9930",
+            *(pod["status"]["podIP"] + ":9932" for pod in orders.operators())]
+    (tmp_path / "prometheus.yml").write_text(json.dumps({
+        "global": {"scrape_interval": "1s"},
+        "scrape_configs": [{"job_name": "dbproxy", "static_configs": [{"targets": pods}]}]}))
+    port = free_port()
+    prometheus = Process("prometheus", tmp_path / "prometheus.log")
+    prometheus.start(["prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
+                      f"--web.listen-address=127.0.0.1:{port}"])
+
+    def query(expression: str) -> list[dict]:
+        url = f"http://127.0.0.1:{port}/api/v1/query?query={expression}"
+        with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=5) as answer:
+            return json.loads(answer.read())["data"]["result"]
+    try:
+        wait_for(lambda: sum(each["value"][1] == "1" for each in query("up")) == len(pods), 60, "all are up",
+                 interval=0.3)
+        assert query("dbproxy_build_info") or query("dbproxy_operator_build_info")
+    finally:
+        prometheus.stop()
+
+
+def test_helm_upgrades_and_rolls_back_and_no_query_notices(orders):
+    with Queries(orders):
+        orders.kubernetes.helm("upgrade", RELEASE, CHART, "--values", orders.values, "--set", "operator.logLevel=debug",
+                               "--wait", "--timeout", "120s")
+        arguments = json.dumps(orders.get("deployment", OPERATOR, "-n", SYSTEM)["spec"]["template"])
+        assert "--log-level=debug" in arguments
+        orders.kubernetes.helm("rollback", RELEASE, "1", "--wait", "--timeout", "120s")
+        arguments = json.dumps(orders.get("deployment", OPERATOR, "-n", SYSTEM)["spec"]["template"])
+        assert "--log-level=info" in arguments
+    orders.wait_condition("True")
+
+
+def test_uninstall_leaves_what_it_promises_and_pods_keep_their_database(orders):
+    orders.kubernetes.helm("uninstall", RELEASE, "--wait", "--timeout", "120s")
+    names = orders.kubectl("get", "crd", "-o", "name").stdout
+    assert "dbproxies.dbproxy.io" in names and "dbproxyendpoints.dbproxy.io" in names
+    assert orders.get("dbproxy", "orders", "-n", orders.namespace)
+    kinds = "deployment,service,serviceaccount,role,rolebinding,poddisruptionbudget,networkpolicy"
+    left = orders.kubectl("get", kinds, "-n", SYSTEM, "-o", "name").stdout.split()
+    assert [name for name in left if not name.endswith("/default")] == []
+    cluster_wide = orders.kubectl("get", "clusterrole,clusterrolebinding,mutatingwebhookconfiguration", "-o", "name").stdout
+    assert not re.search(r"/dbproxy", cluster_wide)
+    assert orders.psql("app", "SELECT 1").stdout == "1\n"
