@@ -41,9 +41,9 @@ const User* Snapshot::find_user(std::string_view user) const {
 bool Snapshot::same_content(const Snapshot& o) const {
   return name_space == o.name_space && name == o.name && engine == o.engine && require_tls == o.require_tls &&
          debug_logging == o.debug_logging && idle_client_timeout == o.idle_client_timeout &&
-         max_client_age == o.max_client_age && max_clients == o.max_clients && sequence_pinning == o.sequence_pinning &&
-         deferred_begin == o.deferred_begin && endpoints == o.endpoints && users == o.users && targets == o.targets &&
-         server_tls == o.server_tls && pool == o.pool && tags == o.tags;
+         max_client_age == o.max_client_age && max_clients == o.max_clients && limits == o.limits &&
+         sequence_pinning == o.sequence_pinning && deferred_begin == o.deferred_begin && endpoints == o.endpoints &&
+         users == o.users && targets == o.targets && server_tls == o.server_tls && pool == o.pool && tags == o.tags;
 }
 
 std::uint32_t connection_limit(const Target& target, const ConnectionPool& pool) {

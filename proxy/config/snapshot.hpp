@@ -82,6 +82,16 @@ struct ConnectionPool {
   bool operator==(const ConnectionPool&) const = default;
 };
 
+// What no client of a DBProxy may go beyond. 0: no limit. The times have PostgreSQL's names and meanings.
+struct ClientLimits {
+  std::uint32_t max_connections_per_user = 0;      // server connections, in one sidecar and to one member
+  std::uint32_t max_connections_per_database = 0;  // likewise
+  std::chrono::milliseconds statement_timeout{0};
+  std::chrono::milliseconds transaction_timeout{0};
+  std::chrono::milliseconds idle_in_transaction_session_timeout{0};
+  bool operator==(const ClientLimits&) const = default;
+};
+
 struct Snapshot {
   std::string name_space;
   std::string name;
@@ -92,6 +102,7 @@ struct Snapshot {
   std::chrono::seconds idle_client_timeout{1800};
   std::chrono::seconds max_client_age{86400};  // clients are retired between transactions; 0: never
   std::uint32_t max_clients = 10000;           // per sidecar
+  ClientLimits limits;
   bool sequence_pinning = false;
   bool deferred_begin = true;  // BEGIN goes to the server with the first statement of its transaction
   std::vector<Endpoint> endpoints;

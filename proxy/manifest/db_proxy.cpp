@@ -64,13 +64,13 @@ void parse_limits(Fields& spec, Limits& out) {
   auto limits = spec.map("limits");
   if (!limits) return;
   set(out.max_clients, limits->integer("maxClients", 1, 1'000'000));
-  set(out.max_connections_per_user, limits->integer("maxConnectionsPerUser", 0, 262'143));
-  set(out.max_connections_per_database, limits->integer("maxConnectionsPerDatabase", 0, 262'143));
-  set(out.statement_timeout, limits->integer("statementTimeoutSeconds", 0, kDay));
-  set(out.transaction_timeout, limits->integer("transactionTimeoutSeconds", 0, kDay));
-  set(out.idle_in_transaction_timeout, limits->integer("idleInTransactionTimeoutSeconds", 0, kDay));
-  limits->not_in_effect({"maxConnectionsPerUser", "maxConnectionsPerDatabase", "statementTimeoutSeconds",
-                         "transactionTimeoutSeconds", "idleInTransactionTimeoutSeconds"});
+  auto& each = out.of_clients;
+  set(each.max_connections_per_user, limits->integer("maxConnectionsPerUser", 0, 262'143));
+  set(each.max_connections_per_database, limits->integer("maxConnectionsPerDatabase", 0, 262'143));
+  each.statement_timeout = limits->duration("statementTimeout").value_or(each.statement_timeout);
+  each.transaction_timeout = limits->duration("transactionTimeout").value_or(each.transaction_timeout);
+  each.idle_in_transaction_session_timeout =
+      limits->duration("idleInTransactionSessionTimeout").value_or(each.idle_in_transaction_session_timeout);
   limits->finish();
 }
 

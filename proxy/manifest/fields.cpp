@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "proxy/manifest/duration.hpp"
+
 namespace dbproxy::manifest {
 namespace {
 
@@ -203,6 +205,19 @@ std::optional<std::int64_t> Fields::integer(std::string_view name, std::int64_t 
     error(name, shown(entry->node, false), "is not between " + std::to_string(least) + " and " + std::to_string(most),
           remedy);
     return std::nullopt;
+  }
+  return value;
+}
+
+std::optional<std::chrono::milliseconds> Fields::duration(std::string_view name) {
+  const Entry* entry = take(name);
+  if (entry == nullptr) return std::nullopt;
+  auto kind = kind_of(entry->node);
+  bool written = kind == NodeKind::kInteger || kind == NodeKind::kString;
+  auto value = written ? parse_duration(entry->node.Scalar()) : std::nullopt;
+  if (!value) {
+    error(name, shown(entry->node, false), "is not a time from 0 to 2147483647ms",
+          "write it as PostgreSQL does: 30s, 5min, 250ms; 0 means no limit");
   }
   return value;
 }

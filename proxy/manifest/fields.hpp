@@ -5,6 +5,7 @@
 // as it does in Kubernetes. Scalars are typed as kubectl types them (YAML 1.1: a plain `On` is a boolean).
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -73,6 +74,8 @@ class Fields {
   std::optional<std::string> text(std::string_view name, const TextRule& rule = {});
   std::optional<std::int64_t> integer(std::string_view name, std::int64_t least, std::int64_t most,
                                       const std::string& remedy = {});
+  // As PostgreSQL writes times: "30s", "1.5min", "250ms"; a number alone is milliseconds. Up to 2147483647 ms.
+  std::optional<std::chrono::milliseconds> duration(std::string_view name);
   std::optional<bool> boolean(std::string_view name);
   // One of `allowed`; anything else is reported with the nearest of them.
   std::optional<std::string> choice(std::string_view name, const std::vector<std::string_view>& allowed);

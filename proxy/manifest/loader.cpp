@@ -289,11 +289,36 @@ Manifests load_sources(const std::vector<Source>& sources) {
   return out;
 }
 
+namespace {
+
+// Good on Kubernetes; where manifests are files there are no pods, and nobody asks AWS.
+void warn_of_kubernetes_fields(Manifests& manifests) {
+  for (const auto& proxy : manifests.proxies) {
+    const auto& origin = proxy.metadata.origin;
+    for (const char* field : {"spec.podSelector", "spec.aws", "spec.targetGroups[0].dbCluster.instanceEndpointPattern",
+                              "spec.targetGroups[0].dbCluster.identifier"}) {
+      auto written = origin.field_lines.find(field);
+      if (written == origin.field_lines.end()) continue;
+      Diagnostic warning;
+      warning.file = origin.file;
+      warning.line = written->second;
+      warning.object = "DBProxy " + proxy.metadata.key();
+      warning.field = field;
+      warning.rule = "has no effect where manifests are read from files";
+      warning.severity = Severity::kWarning;
+      manifests.diagnostics.push_back(std::move(warning));
+    }
+  }
+}
+
+}  // namespace
+
 Manifests load_directory(const std::filesystem::path& directory) {
   FileSet files = read_files(directory);
   Loader loader;
   for (const auto& problem : files.problems) loader.fail(problem.name, problem.text, "");
   Manifests out = loader.load(files.sources);
+  warn_of_kubernetes_fields(out);
   out.digest = digest(files);
   return out;
 }

@@ -93,11 +93,7 @@ struct PoolSpec {
 // 0 or none: no limit.
 struct Limits {
   std::uint32_t max_clients = 10000;  // per sidecar
-  std::uint32_t max_connections_per_user = 0;
-  std::uint32_t max_connections_per_database = 0;
-  std::chrono::seconds statement_timeout{0};
-  std::chrono::seconds transaction_timeout{0};
-  std::chrono::seconds idle_in_transaction_timeout{0};
+  config::ClientLimits of_clients;
 };
 
 struct AwsSpec {

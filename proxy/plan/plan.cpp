@@ -81,6 +81,7 @@ DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProx
   snapshot.idle_client_timeout = proxy.idle_client_timeout;
   snapshot.max_client_age = proxy.max_client_age;
   snapshot.max_clients = proxy.limits.max_clients;
+  snapshot.limits = proxy.limits.of_clients;
   snapshot.sequence_pinning = proxy.sequence_pinning;
   snapshot.deferred_begin = proxy.deferred_begin;
   snapshot.endpoints = endpoints_of(manifests, proxy);

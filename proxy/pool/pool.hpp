@@ -1,5 +1,5 @@
 // TargetPool: all server connections to one cluster member, under one limit, in sub-pools by key (user, database,
-// start-up settings).
+// start-up settings); keys of one user, and those of one database, may have a limit together.
 //
 // Policy only: events in, actions out; it never touches a socket and never asks the time. A released connection goes
 // straight to the first waiter of its key. When the limit is reached, an idle connection of another key makes room, and
@@ -51,9 +51,17 @@ template <class T, hooks::Member T::*Hook>
 using List = boost::intrusive::list<T, boost::intrusive::member_hook<T, hooks::Member, Hook>,
                                     boost::intrusive::constant_time_size<false>>;
 
+// Keys that have something in common, the user or the database, and so a limit together.
+struct Group {
+  std::uint32_t open = 0;  // connections, those that are being opened included
+  std::uint32_t keys = 0;
+};
+
 struct KeyPool {
   TargetPool* target = nullptr;
   std::string key;
+  Group* user = nullptr;
+  Group* database = nullptr;
   hooks::Member waiting_hook;        // linked while anybody waits
   List<Server, &Server::hook> idle;  // most recently used first
   List<Waiter, &Waiter::key_hook> waiters;
@@ -68,7 +76,9 @@ struct KeyPool {
 struct Limits {
   std::uint32_t max_connections = 0;  // 0: nothing may be opened
   std::uint32_t max_idle = 0;
-  std::uint32_t max_connecting = 16;  // at once: a storm of log-ins hurts the server more than a short wait
+  std::uint32_t max_per_user = 0;      // 0: no limit
+  std::uint32_t max_per_database = 0;  // likewise
+  std::uint32_t max_connecting = 16;   // at once: a storm of log-ins hurts the server more than a short wait
 };
 
 // How long an idle connection beyond max_idle is kept, and by how much another key's waiter must have waited longer
@@ -95,7 +105,7 @@ class TargetPool {
   TargetPool& operator=(const TargetPool&) = delete;
 
   // Made on first use; erased by sweep() when nothing is left in it.
-  KeyPool& key(const std::string& key);
+  KeyPool& key(const std::string& key, const std::string& user = {}, const std::string& database = {});
   void set_limits(Limits limits, Actions& actions);
   const Limits& limits() const { return limits_; }
   // Connections of older generations are closed as they come back, idle ones at once.
@@ -130,12 +140,20 @@ class TargetPool {
   // Of the client that has waited longest; zero when none waits.
   Duration longest_wait(TimePoint now) const;
   const std::map<std::string, std::unique_ptr<KeyPool>>& keys() const { return keys_; }
+  List<Waiter, &Waiter::all_hook>& waiters() { return all_waiters_; }  // who came first is first
   Waiter* first_waiter() { return all_waiters_.empty() ? nullptr : &all_waiters_.front(); }
 
  private:
   void open_where_needed(Actions& actions);
+  void open_within_groups(Actions& actions);
+  void open(KeyPool& key, Actions& actions);
   bool wants_connection(const KeyPool& key) const;
-  Server* least_recently_used(const KeyPool* except);
+  void count(KeyPool& key, int change);
+  bool groups_over_limit(const KeyPool& key) const;
+  bool has_group_limits() const { return limits_.max_per_user != 0 || limits_.max_per_database != 0; }
+  bool may_open(const KeyPool& key, const KeyPool* instead_of = nullptr) const;
+  Server* make_room(const KeyPool& key);
+  Server* least_recently_used();
   void drop(Server& server);
   Waiter* hand_over(Server& server);
   void make_idle(Server& server, TimePoint now);
@@ -143,6 +161,7 @@ class TargetPool {
   KeyPool* underserved(const KeyPool& than);
 
   Limits limits_;
+  std::map<std::string, Group> users_, databases_;
   std::map<std::string, std::unique_ptr<KeyPool>> keys_;
   List<Waiter, &Waiter::all_hook> all_waiters_;
   List<KeyPool, &KeyPool::waiting_hook> waiting_keys_;

@@ -30,7 +30,8 @@ ClientConnection::ClientConnection(ProxyRuntime& proxy, std::shared_ptr<Endpoint
       login_(std::make_unique<postgres::ClientLogin>(proxy.login_policy(unix_socket))),
       accepted_at_(context.loop.now()),
       active_at_(accepted_at_),
-      timer_([this] { on_timer(); }) {}
+      timer_([this] { on_timer(); }),
+      limit_timer_([this] { on_limit(); }) {}
 
 ClientConnection::~ClientConnection() = default;
 
@@ -184,6 +185,7 @@ void ClientConnection::close(bool said_goodbye) {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   timer_.disarm();
+  limit_timer_.disarm();
   if (waiting()) target_->cancel(*this);
   leave_server(said_goodbye);
   if (process_id_ != 0) context_.clients_by_id.erase(process_id_);

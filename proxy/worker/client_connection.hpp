@@ -34,6 +34,10 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
 
   // A server connection that it waited for.
   void attached(ServerConnection& server);
+  // The server has answered a statement or more.
+  void work_went_on(bool transaction_ended);
+  // It has waited for a server connection for long: a NoticeResponse, once for each wait.
+  void tell_waiting(const std::string& notice);
   // None can be had for its pool: the ErrorResponse says why.
   void refused(std::string error);
   // Everything that was asked is answered; the server may be released.
@@ -74,7 +78,9 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void borrow_timed_out(const std::string& error);
   // The snapshot may hold other time-outs than before.
   void new_timeouts() {
-    if (state_ == State::kRunning) arm_running();
+    if (state_ != State::kRunning) return;
+    arm_running();
+    work_began();
   }
 
  private:
@@ -91,6 +97,13 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   bool acquire();
   void release_server();
   void count_pins();
+  void work_began();
+  void forget_limits();
+  TimePoint next_limit() const;
+  void watch_limits();
+  void on_limit();
+  void end_over_limit(TimeLimit limit, std::string_view sqlstate, std::string_view message);
+  void count_limit(TimeLimit limit);
   void on_timer();
   void arm_running();
   void finish(std::string_view error);
@@ -104,6 +117,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   bool unix_socket_;
   bool fresh_ = false;  // attached, and nothing has been sent yet
   bool retire_between_ = false;
+  bool told_waiting_ = false;
   bool said_all_ = false;  // closing: our side of the connection has ended
   Channel channel_;
   std::string in_;
@@ -117,9 +131,12 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   char cancel_key_[4] = {};
   std::uint32_t pins_seen_ = 0;
   TimePoint accepted_at_, active_at_, query_started_{}, pinned_since_{};
+  // Since when, for limits on time; none where nothing runs or nothing is limited.
+  TimePoint statement_since_{}, transaction_since_{}, idle_since_{}, limit_at_{};
   std::string retire_error_;
   std::string application_name_;  // at the start: what RESET goes back to
   net::Timer timer_;
+  net::Timer limit_timer_;
 };
 
 }  // namespace dbproxy::worker

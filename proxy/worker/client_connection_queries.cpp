@@ -30,6 +30,11 @@ void ClientConnection::read_queries() {
       if (channel_.stream().peer_closed()) close();
       return;
     }
+    // It might hit what comes next instead of what it was meant for.
+    if (server_ != nullptr && server_->cancelling() && server_->session().quiet()) {
+      if (channel_.stream().peer_closed()) close();
+      return;
+    }
     if (channel_.unsent() > kMaxUnsent) return;
     bool go_on = true;
     if (!in_.empty()) {
@@ -113,6 +118,7 @@ std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
   if (server_ != nullptr) {
     proxy_.stats().server_sent->add(context_.to_server.size());
     server_->send(context_.to_server);
+    work_began();
   }
   context_.to_server.clear();
   go_on = verdict == postgres::ClientVerdict::kMore;
@@ -141,6 +147,7 @@ bool ClientConnection::acquire() {
   }
   if (server != nullptr) {
     proxy_.stats().borrows->add();
+    told_waiting_ = false;
     server_ = server;
     server->attach(*this);
     fresh_ = true;
@@ -163,6 +170,7 @@ void ClientConnection::use(ServerConnection& server) {
 
 void ClientConnection::attached(ServerConnection& server) {
   proxy_.stats().borrows->add();
+  told_waiting_ = false;
   server_ = &server;
   server.attach(*this);
   fresh_ = true;
@@ -176,6 +184,7 @@ void ClientConnection::refused(std::string error) {
 void ClientConnection::borrow_timed_out(const std::string& error) {
   proxy_.stats().borrow_timeouts->add();
   target_->cancel(*this);
+  told_waiting_ = false;
   if (state_ == State::kGreeting) return finish(error);
   session_->reject(error);
   context_.loop.defer(*this);
@@ -214,6 +223,7 @@ void ClientConnection::release_server() {
     channel_.send(context_.to_client);
   }
   server_ = nullptr;
+  forget_limits();
   server->detach();
   if (retire_between_) finish(retire_error_);
 }

@@ -191,8 +191,8 @@ std::string ProxyRuntime::borrow_timeout_error(const Target& target) const {
       out, {.severity = "ERROR",
             .sqlstate = full ? "53300" : "57P03",
             .message = message,
-            .hint = full ? "All server connections are in use: shorten transactions, or raise maxConnectionsPercent or "
-                           "connectionBorrowTimeoutSeconds in the DBProxy."
+            .hint = full ? "All server connections are in use: shorten transactions, or raise maxConnectionsPercent, "
+                           "connectionBorrowTimeoutSeconds or what limits connections in the DBProxy."
                          : "The database cannot be reached; dbproxyctl targets shows why."});
   return out;
 }
@@ -214,12 +214,30 @@ void ProxyRuntime::tick() {
       static_cast<ClientConnection*>(waiter)->borrow_timed_out(borrow_timeout_error(*target));
     }
     target->tick();
+    tell_waiting(*target);
   }
   for (const auto& target : leaving_) target->check_peers();
   std::erase_if(leaving_, [](const auto& target) { return target->unused(); });
   std::erase_if(keys_, [](const auto& item) { return item.second.use_count() == 1; });
   std::erase_if(catalogs_, [](const auto& item) { return item.second.use_count() == 1; });
   update_gauges();
+}
+
+void ProxyRuntime::tell_waiting(Target& target) {
+  auto now = context_.loop.now();
+  std::string notice;
+  for (auto& waiter : target.pool().waiters()) {
+    if (now - waiter.since < context_.options.wait_notice) break;
+    if (notice.empty()) {
+      bool full = target.usable() && target.reachable();
+      wire::postgres::notice_response(notice, {.severity = "NOTICE",
+                                               .sqlstate = "00000",
+                                               .message = "the query waits for a database connection",
+                                               .hint = full ? "All that this user and database may have are in use."
+                                                            : "The database cannot be reached."});
+    }
+    static_cast<ClientConnection&>(waiter).tell_waiting(notice);
+  }
 }
 
 void ProxyRuntime::update_gauges() {

@@ -56,6 +56,7 @@ class ProxyRuntime {
   Stats& stats() { return stats_; }
   metrics::Registry& registry() { return registry_; }
   bool debug_logging() const { return debug_logging_; }
+  bool has_time_limits() const { return has_time_limits_; }
   session::postgres::ClientOptions client_options() const;
   session::postgres::LoginPolicy login_policy(bool unix_socket);
 
@@ -106,6 +107,7 @@ class ProxyRuntime {
   void retire_clients(std::string_view sqlstate, std::string_view message);
   void apply_debug_logging();
   void apply_tls();
+  void tell_waiting(Target& target);
   void update_gauges();
 
   Context& context_;
@@ -124,6 +126,7 @@ class ProxyRuntime {
   std::unordered_map<std::string, auth::ScramKeys> server_keys_;
   std::unordered_map<std::string, std::uint64_t> generations_;
   bool debug_logging_ = false;
+  bool has_time_limits_ = false;
   bool ending_ = false;  // no new clients
   TimePoint refusals_since_{};
   int refusals_logged_ = 0;

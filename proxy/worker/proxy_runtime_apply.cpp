@@ -24,6 +24,9 @@ std::string ProxyRuntime::apply(Prepared prepared) {
   close_endpoints(opened);
   endpoints_ = std::move(opened);
 
+  const auto& limits = snapshot().limits;
+  has_time_limits_ = limits.statement_timeout.count() > 0 || limits.transaction_timeout.count() > 0 ||
+                     limits.idle_in_transaction_session_timeout.count() > 0;
   apply_tls();
   apply_users(*before.snapshot);
   apply_targets();

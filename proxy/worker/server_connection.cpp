@@ -247,6 +247,9 @@ void ServerConnection::after_ready() {
     proxy_.stats().transactions->add(events.transactions_done);
     if (client_ != nullptr) proxy_.stats().query_seconds->observe(context_.loop.now() - client_->since_query());
   }
+  if (client_ != nullptr && events.statements_done + events.queries_done > 0) {
+    client_->work_went_on(events.transactions_done > 0);
+  }
   if (events.lost_init) needs_init_ = true;
   if (events.fatal) {
     fatal_ = true;
@@ -324,6 +327,11 @@ void ServerConnection::cancel() {
                               client_->server_ready();
                             }
                           });
+}
+
+void ServerConnection::cancel_over_limit() {
+  session_->expect_timeout();
+  cancel();
 }
 
 void ServerConnection::close() {

@@ -56,6 +56,8 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
 
   // Asks the server to cancel what runs now. Until that is done, the connection goes to no other client.
   void cancel();
+  // The same because its statement has taken too long: its error says so.
+  void cancel_over_limit();
   bool cancelling() const { return cancels_in_flight_ > 0 || cancel_after_replay_; }
   // RESET ALL or DISCARD ALL ran since it was attached.
   bool was_reset() const { return needs_init_; }

@@ -26,6 +26,7 @@ struct ServiceOptions {
   bool read_catalog = true;                         // of each database, for functions that change session state
   std::string server_label;                         // "namespace/pod" or the identity, for log lines
   Duration catalog_age = std::chrono::seconds(60);  // of what is known of a catalogue, at most. Only tests have another
+  Duration wait_notice = std::chrono::seconds(5);   // after which a waiting client is told so. Only tests have another
   // After which a server that acknowledges nothing counts as vanished. Only tests have another.
   std::chrono::milliseconds server_silence{15'000};
 };

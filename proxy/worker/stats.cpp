@@ -5,6 +5,18 @@ namespace dbproxy::worker {
 using session::postgres::pin_reason;
 using session::postgres::to_string;
 
+std::string_view to_string(TimeLimit limit) {
+  switch (limit) {
+    case TimeLimit::kStatement:
+      return "statement";
+    case TimeLimit::kTransaction:
+      return "transaction";
+    case TimeLimit::kIdleInTransaction:
+      return "idle_in_transaction";
+  }
+  return "";
+}
+
 Stats::Stats(metrics::Registry& registry, const std::string& proxy) {
   metrics::Labels base = {{"proxy", proxy}};
   auto with = [&](const char* key, std::string_view value) {
@@ -41,6 +53,11 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy) {
   for (std::size_t i = 0; i < probes.size(); ++i) {
     probes[i] = &registry.counter("dbproxy_pin_probes_total", "Times that a server was asked whether a pin is over.",
                                   with("result", kProbes[i]));
+  }
+  for (std::size_t i = 0; i < time_limits.size(); ++i) {
+    time_limits[i] =
+        &registry.counter("dbproxy_time_limits_total", "Statements cancelled and clients ended for taking too long.",
+                          with("limit", to_string(static_cast<TimeLimit>(i))));
   }
   longest_wait =
       &registry.seconds_gauge("dbproxy_longest_wait_seconds", "How long the first waiting client has waited.", base);

@@ -10,6 +10,11 @@
 
 namespace dbproxy::worker {
 
+// What a client may be over: limits.statementTimeout and its like.
+enum class TimeLimit { kStatement, kTransaction, kIdleInTransaction };
+inline constexpr std::size_t kTimeLimitCount = 3;
+std::string_view to_string(TimeLimit limit);
+
 struct Stats {
   Stats(metrics::Registry& registry, const std::string& proxy);
 
@@ -17,6 +22,7 @@ struct Stats {
   std::array<metrics::Cell*, 8> logins{};
   std::array<metrics::Cell*, session::postgres::kPinReasonCount> pins{}, unpins{};
   std::array<metrics::Cell*, 3> probes{};  // released, kept, failed
+  std::array<metrics::Cell*, kTimeLimitCount> time_limits{};
   metrics::Cell *clients_idle, *clients_active, *clients_waiting, *clients_login;
   metrics::Cell *clients_accepted, *clients_closed, *clients_tls, *clients_pinned;
   metrics::Cell *longest_wait, *transactions, *queries;

@@ -37,7 +37,12 @@ void Target::update(const config::Target& description) {
   auto percent = proxy_.snapshot().pool.max_idle_connections_percent;
   auto idle = static_cast<std::uint32_t>(std::uint64_t{description_.max_connections} * percent / 100);
   pool::Actions actions;
-  pool_.set_limits({.max_connections = limit(), .max_idle = std::min(idle, limit())}, actions);
+  const auto& limits = proxy_.snapshot().limits;
+  pool_.set_limits({.max_connections = limit(),
+                    .max_idle = std::min(idle, limit()),
+                    .max_per_user = limits.max_connections_per_user,
+                    .max_per_database = limits.max_connections_per_database},
+                   actions);
   if (demoted) pool_.close_idle(actions);
   perform(actions);
 }
@@ -62,7 +67,7 @@ ServerConnection* Target::acquire(ClientConnection& client, const std::shared_pt
 pool::KeyPool& Target::sub_pool(const std::shared_ptr<const PoolKey>& key) {
   auto& found = by_key_[key.get()];
   if (found == nullptr) {
-    found = &pool_.key(key->text);
+    found = &pool_.key(key->text, key->user, key->database);
     by_pool_[found] = key;
   }
   return *found;

@@ -57,7 +57,7 @@ ServerVerdict ServerSession::feed(std::string_view bytes, std::size_t& consumed,
     bool was_local = false;
     if (!message(frame.type, whole, client, out, forward)) return ServerVerdict::kProtocolError;
     if (!replay_error_.empty()) return ServerVerdict::kReplayFailed;
-    if (forward && client != nullptr) out.ref(whole);
+    if (forward && client != nullptr && !(timed_out_ && frame.type == 'E' && say_timeout(whole, out))) out.ref(whole);
     consumed += frame.size;
     if (!requests_.empty())
       was_local = requests_.front().kind == RequestKind::kLocal || requests_.front().kind == RequestKind::kCopyEnd;
@@ -139,6 +139,7 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool&
   if (replayed) replaying_ = !requests_.empty() && requests_.front().replays;
   transaction_status_ = body[0];
   copy_in_ = false;
+  if (requests_.empty()) timed_out_ = false;
   if (kept_rows) {
     (std::exchange(probing_, false) ? events_.probe_ready : events_.rows_ready) = true;
     reading_rows_ = false;
@@ -202,6 +203,7 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
     default:
       break;
   }
+  if (!front.hidden) ++events_.statements_done;
   if (front.hidden) {
     events_.pins = 0;
     events_.lost_init = false;
@@ -343,6 +345,17 @@ void ServerSession::settle(Request& request, ClientSession* client) {
   --request.slot->pending;
   client->release_slot(request.slot);
   request.slot = nullptr;
+}
+
+// Of a cancel request the server says "due to user request".
+bool ServerSession::say_timeout(std::string_view whole, Output& out) {
+  if (wire::read_error(whole.substr(wire::kHeaderSize)).sqlstate != "57014") return false;
+  timed_out_ = false;
+  wire::error_response(out.own(), {.severity = "ERROR",
+                                   .sqlstate = "57014",
+                                   .message = "canceling statement due to statement timeout",
+                                   .hint = "The limit is limits.statementTimeout of the DBProxy."});
+  return true;
 }
 
 void ServerSession::query(std::string_view sql, Output& to_server) {

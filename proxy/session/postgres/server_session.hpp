@@ -32,6 +32,7 @@ inline constexpr std::size_t kMaxKeptRows = 8u << 20;
 
 // Counted by the worker after each call.
 struct ServerEvents {
+  std::uint32_t statements_done = 0;    // CommandComplete for what a client asked
   std::uint32_t queries_done = 0;       // ReadyForQuery for what a client asked
   std::uint32_t transactions_done = 0;  // of these, the ones after which no transaction was open
   bool fatal = false;                   // the server said FATAL or PANIC: it will close
@@ -94,6 +95,12 @@ class ServerSession {
   bool idle() const { return quiet() && transaction_status_ == 'I'; }
   // The same, but a transaction may be open.
   bool quiet() const { return requests_.empty() && !sync_pending_ && !skipping_ && !copy_in_ && !owes_ready_; }
+  // Something was asked that is not answered yet; silence is the server's.
+  bool asked() const { return !requests_.empty(); }
+  // A part of a message has been passed on to the client, and the rest has not come yet.
+  bool in_mid_message() const { return body_left_ > 0 && body_forward_; }
+  // What runs now is being cancelled because of statementTimeout: that is what the client shall read.
+  void expect_timeout() { timed_out_ = true; }
   bool hidden_query_failed() const { return hidden_query_failed_; }
   void clear_hidden_failure() { hidden_query_failed_ = false; }
 
@@ -117,6 +124,7 @@ class ServerSession {
   bool on_error(std::string_view whole, ClientSession* client, Output& out, bool& forward);
   bool on_command_complete(std::string_view body, ClientSession* client);
   bool on_ready(std::string_view body, ClientSession* client, bool& forward);
+  bool say_timeout(std::string_view whole, Output& out);
   void on_copy_in();
   void keep(std::string_view piece);
   void emit_local(ClientSession* client, Output& out);
@@ -139,6 +147,7 @@ class ServerSession {
   bool hidden_query_failed_ = false;
   bool replaying_ = false;
   bool beginning_ = false;  // of what replaying_ tells, a BEGIN that was kept back
+  bool timed_out_ = false;
   std::string replay_error_;
   bool body_keep_ = false;
   bool reading_rows_ = false;

@@ -37,6 +37,25 @@ bool from_proto(v1::HealthReason in, config::HealthReason& out) {
   return from_wire(kReasons, in, out);
 }
 
+namespace {
+
+std::uint32_t milliseconds(std::chrono::milliseconds time) {
+  return static_cast<std::uint32_t>(time.count());
+}
+
+// Absent where there is none, so that what is sent is as before.
+void set_limits(const config::ClientLimits& in, v1::Snapshot& out) {
+  if (in == config::ClientLimits{}) return;
+  auto to = out.mutable_limits();
+  to->set_max_connections_per_user(in.max_connections_per_user);
+  to->set_max_connections_per_database(in.max_connections_per_database);
+  to->set_statement_timeout_ms(milliseconds(in.statement_timeout));
+  to->set_transaction_timeout_ms(milliseconds(in.transaction_timeout));
+  to->set_idle_in_transaction_session_timeout_ms(milliseconds(in.idle_in_transaction_session_timeout));
+}
+
+}  // namespace
+
 v1::Snapshot to_proto(const config::Snapshot& in) {
   v1::Snapshot out;
   out.set_name_space(in.name_space);
@@ -50,6 +69,7 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
   out.set_max_clients(in.max_clients);
   out.set_sequence_pinning(in.sequence_pinning);
   out.set_deferred_begin_off(!in.deferred_begin);
+  set_limits(in.limits, out);
   for (const config::Endpoint& endpoint : in.endpoints) {
     v1::Endpoint* to = out.add_endpoints();
     to->set_name(endpoint.name);

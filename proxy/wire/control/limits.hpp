@@ -23,6 +23,7 @@ inline constexpr std::uint32_t kMaxSeconds = 366 * 86400;
 inline constexpr std::uint32_t kMaxBorrowSeconds = 300;
 inline constexpr std::uint32_t kMaxClients = 1000000;
 inline constexpr std::uint32_t kMaxConnections = 1000000;
+inline constexpr std::uint32_t kMaxTimeoutMs = 2147483647;  // PostgreSQL's
 
 // Messages as gRPC takes them. A sidecar sends little; a snapshot carries CA bundles.
 inline constexpr int kMaxMessageToOperator = 4 * 1024 * 1024;

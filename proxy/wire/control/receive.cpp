@@ -128,6 +128,20 @@ void read_pool(const v1::ConnectionPool& in, config::ConnectionPool& out, Checke
   out.init_query = in.init_query();
 }
 
+void read_limits(const v1::ClientLimits& in, config::ClientLimits& out, Checker& check) {
+  check.range("limits.max_connections_per_user", in.max_connections_per_user(), 0, kMaxConnections);
+  check.range("limits.max_connections_per_database", in.max_connections_per_database(), 0, kMaxConnections);
+  check.range("limits.statement_timeout_ms", in.statement_timeout_ms(), 0, kMaxTimeoutMs);
+  check.range("limits.transaction_timeout_ms", in.transaction_timeout_ms(), 0, kMaxTimeoutMs);
+  check.range("limits.idle_in_transaction_session_timeout_ms", in.idle_in_transaction_session_timeout_ms(), 0,
+              kMaxTimeoutMs);
+  out.max_connections_per_user = in.max_connections_per_user();
+  out.max_connections_per_database = in.max_connections_per_database();
+  out.statement_timeout = std::chrono::milliseconds(in.statement_timeout_ms());
+  out.transaction_timeout = std::chrono::milliseconds(in.transaction_timeout_ms());
+  out.idle_in_transaction_session_timeout = std::chrono::milliseconds(in.idle_in_transaction_session_timeout_ms());
+}
+
 }  // namespace
 
 std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
@@ -152,6 +166,7 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   read_users(in, out, check);
   read_targets(in, out, check);
   read_pool(in.pool(), out.pool, check);
+  read_limits(in.limits(), out.limits, check);
   if (!check.ok()) return check.take();
 
   out.name_space = in.name_space();

@@ -33,7 +33,7 @@ spec:
       maxConnectionsPercent: 80
       connectionBorrowTimeoutSeconds: 5
       initQuery: SET work_mem = '8MB'
-  limits: {maxClients: 50}
+  limits: {maxClients: 50, maxConnectionsPerUser: 7, statementTimeout: 30s}
   tags: {team: shop}
 ---
 apiVersion: dbproxy.io/v1alpha1
@@ -78,6 +78,9 @@ TEST(Plan, BringsEveryFieldIntoTheSnapshot) {
   EXPECT_EQ(s.idle_client_timeout, std::chrono::seconds(60));
   EXPECT_EQ(s.max_client_age, std::chrono::hours(1));
   EXPECT_EQ(s.max_clients, 50u);
+  EXPECT_EQ(s.limits.max_connections_per_user, 7u);
+  EXPECT_EQ(s.limits.statement_timeout, std::chrono::seconds(30));
+  EXPECT_EQ(s.limits.transaction_timeout, std::chrono::seconds(0));
   EXPECT_EQ(s.pool.max_connections_percent, 80u);
   EXPECT_EQ(s.pool.max_idle_connections_percent, 40u);
   EXPECT_EQ(s.pool.borrow_timeout, std::chrono::seconds(5));

@@ -1,5 +1,6 @@
 #include "proxy/pool/pool.hpp"
 
+#include <array>
 #include <deque>
 #include <gtest/gtest.h>
 #include <random>
@@ -123,6 +124,67 @@ TEST_F(PoolTest, ASuspendedKeyDoesNotHideAnotherThatWaits) {
   for (auto waiter : {&wa, &wb, &wc}) pool.cancel(*waiter);
 }
 
+TEST_F(PoolTest, KeysOfOneUserHaveALimitTogether) {
+  pool.set_limits({.max_connections = 10, .max_idle = 10, .max_per_user = 1}, actions);
+  auto& one = pool.key("a", "app", "one");
+  auto& two = pool.key("b", "app", "two");
+  auto& other = pool.key("c", "reports", "one");
+  Waiter w1, w2, w3, w4;
+  pool.acquire(one, w1, now, actions);
+  auto& server = open(one);
+  pool.acquire(two, w2, now, actions);
+  EXPECT_TRUE(actions.empty());
+  pool.acquire(other, w3, now, actions);  // not hidden by who waits before it
+  EXPECT_EQ(actions.open, std::vector<KeyPool*>{&other});
+  actions.clear();
+  now += milliseconds(60);
+  pool.acquire(one, w4, now, actions);
+  EXPECT_TRUE(actions.empty());
+  EXPECT_EQ(pool.release(server, now, actions), nullptr);  // two has waited for longer
+  EXPECT_EQ(actions.close, std::vector<Server*>{&server});
+  EXPECT_EQ(actions.open, std::vector<KeyPool*>{&two});
+  for (auto waiter : {&w2, &w3, &w4}) pool.cancel(*waiter);
+}
+
+TEST_F(PoolTest, AnIdleConnectionOfTheSameDatabaseMakesRoom) {
+  pool.set_limits({.max_connections = 10, .max_idle = 10, .max_per_database = 1}, actions);
+  auto& one = pool.key("a", "app", "shop");
+  auto& two = pool.key("b", "reports", "shop");
+  auto& elsewhere = pool.key("c", "app", "other");
+  Waiter w1, w2, w3;
+  pool.acquire(elsewhere, w3, now, actions);
+  auto& idle = open(elsewhere);
+  pool.release(idle, now, actions);
+  pool.acquire(one, w1, now, actions);
+  auto& server = open(one);
+  pool.release(server, now + seconds(1), actions);
+  pool.acquire(two, w2, now, actions);
+  EXPECT_EQ(actions.close, std::vector<Server*>{&server});
+  EXPECT_EQ(actions.open, std::vector<KeyPool*>{&two});
+  pool.cancel(w2);
+  actions.clear();
+  pool.close_idle(actions);
+}
+
+TEST_F(PoolTest, ALoweredGroupLimitClosesWhatIsIdleAndTheRestAsItComesBack) {
+  auto& key = pool.key("a", "app", "shop");
+  Waiter w1, w2;
+  pool.acquire(key, w1, now, actions);
+  auto& s1 = open(key);
+  pool.acquire(key, w2, now, actions);
+  auto& s2 = open(key);
+  pool.release(s1, now, actions);
+  actions.clear();
+  pool.set_limits({.max_connections = 2, .max_idle = 2, .max_per_user = 1}, actions);
+  EXPECT_EQ(actions.close, std::vector<Server*>{&s1});
+  actions.clear();
+  Waiter w3;
+  pool.acquire(key, w3, now, actions);
+  EXPECT_TRUE(actions.empty());
+  EXPECT_EQ(pool.release(s2, now, actions), &w3);
+  pool.closed(s2, actions);
+}
+
 TEST_F(PoolTest, ALoweredLimitIsReachedAsConnectionsComeBack) {
   auto& key = pool.key("a");
   Waiter w1, w2;
@@ -174,17 +236,22 @@ TEST_F(PoolTest, AFailedAttemptLetsNobodyBeForgotten) {
 }
 
 // Random events; after each the sums hold, the limit holds, and nobody waits while a connection of its key is idle.
-TEST(PoolModel, HoldsItsInvariants) {
+class PoolModel : public ::testing::TestWithParam<std::uint32_t> {};
+
+INSTANTIATE_TEST_SUITE_P(GroupLimits, PoolModel, ::testing::Values(0, 1, 2, 4));
+
+TEST_P(PoolModel, HoldsItsInvariants) {
   std::mt19937 random(7);
-  TargetPool pool(Limits{.max_connections = 5, .max_idle = 2});
+  const Limits base{.max_connections = 5, .max_idle = 2, .max_per_user = GetParam(), .max_per_database = GetParam()};
+  TargetPool pool(base);
   TimePoint now{seconds(1000)};
-  std::vector<std::string> names = {"a", "b", "c"};
+  std::vector<std::array<std::string, 3>> names = {{"a", "app", "one"}, {"b", "app", "two"}, {"c", "reports", "one"}};
   std::deque<Server> servers;
   std::deque<Waiter> waiters;
   std::set<Server*> active, idle;
   std::multiset<KeyPool*> connecting;
   std::uint32_t limit = 5;
-  for (int step = 0; step < 200'000; ++step) {
+  for (int step = 0; step < 100'000; ++step) {
     Actions actions;
     now += milliseconds(random() % 20);
     auto pick = [&](auto& set) {
@@ -196,7 +263,8 @@ TEST(PoolModel, HoldsItsInvariants) {
       case 0:
       case 1: {
         auto& waiter = waiters.emplace_back();
-        if (auto server = pool.acquire(pool.key(names[random() % 3]), waiter, now, actions)) {
+        const auto& name = names[random() % 3];
+        if (auto server = pool.acquire(pool.key(name[0], name[1], name[2]), waiter, now, actions)) {
           idle.erase(server);
           active.insert(server);
         }
@@ -243,7 +311,9 @@ TEST(PoolModel, HoldsItsInvariants) {
       default:
         if (random() % 50 == 0) {
           limit = 1 + random() % 6;
-          pool.set_limits({.max_connections = limit, .max_idle = 2}, actions);
+          auto changed = base;
+          changed.max_connections = limit;
+          pool.set_limits(changed, actions);
         }
         pool.sweep(now, actions);
     }
@@ -260,8 +330,21 @@ TEST(PoolModel, HoldsItsInvariants) {
       ASSERT_LE(pool.total(), limit) << step;
     }
     for (auto& [name, key] : pool.keys()) {
+      std::uint32_t of_user = 0, of_database = 0;
+      for (auto& [other_name, other] : pool.keys()) {
+        if (other->user == key->user) of_user += other->open_count();
+        if (other->database == key->database) of_database += other->open_count();
+      }
+      ASSERT_EQ(key->user->open, of_user) << step;
+      ASSERT_EQ(key->database->open, of_database) << step;
+      bool groups_full = GetParam() != 0 && (of_user >= GetParam() || of_database >= GetParam());
+      if (GetParam() != 0) {
+        ASSERT_LE(of_user, GetParam()) << step;
+        ASSERT_LE(of_database, GetParam()) << step;
+      }
       ASSERT_TRUE(key->waiters.empty() || key->idle.empty()) << step;
-      ASSERT_FALSE(pool.total() < limit && key->waiting_count > key->connecting_count && pool.connecting() < 16)
+      ASSERT_FALSE(pool.total() < limit && !groups_full && key->waiting_count > key->connecting_count &&
+                   pool.connecting() < 16)
           << step;
     }
   }

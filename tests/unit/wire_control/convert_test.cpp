@@ -19,6 +19,7 @@ config::Snapshot example() {
   s.idle_client_timeout = std::chrono::seconds(60);
   s.max_client_age = std::chrono::seconds(0);
   s.max_clients = 500;
+  s.limits = {5, 6, std::chrono::milliseconds(7), std::chrono::milliseconds(8), std::chrono::milliseconds(9)};
   s.endpoints = {{"default", 5432, config::TargetRole::kReadWrite, false},
                  {"readers", 5433, config::TargetRole::kReadOnly, true}};
   s.users = {{"app", Secret("s3cret"), config::PasswordAuthType::kPostgresMd5, config::IamAuth::kEnabled, "words"}};
@@ -98,6 +99,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"LagNotANumber",
                 [](auto& m) { m.mutable_targets(0)->set_lag_seconds(std::numeric_limits<double>::quiet_NaN()); },
                 "lag_seconds"},
+        BadCase{"Timeout", [](auto& m) { m.mutable_limits()->set_statement_timeout_ms(2147483648U); },
+                "limits.statement_timeout_ms is 2147483648"},
         BadCase{"PercentZero", [](auto& m) { m.mutable_pool()->set_max_connections_percent(0); }, "1 to 100"},
         BadCase{"PercentHigh", [](auto& m) { m.mutable_pool()->set_max_connections_percent(101); }, "1 to 100"},
         BadCase{"Borrow", [](auto& m) { m.mutable_pool()->set_borrow_timeout_seconds(301); }, "0 to 300"}),

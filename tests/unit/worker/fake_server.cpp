@@ -167,6 +167,7 @@ void FakeServer::echo_loop(Wire& wire, std::uint32_t process_id) {
       {
         std::lock_guard lock(mutex_);
         queries_.push_back(text.substr(0, 100));
+        cancelled_.erase(process_id);              // a cancel request that came before hits nothing
         asked_[process_id] = {releases_, drops_};  // a release counts from the moment that the query can be seen
         changed_.notify_all();
       }
