@@ -79,6 +79,7 @@ Bench::Bench() : port_(free_port()) {
   std::signal(SIGPIPE, SIG_IGN);
   snapshot_.name_space = "default";
   snapshot_.name = "shop";
+  snapshot_.deferred_begin = false;  // a BEGIN is how these tests hold a server connection
   snapshot_.server_tls.mode = config::TlsMode::kDisable;
   snapshot_.endpoints = {{.name = "default", .port = port_}};
   snapshot_.users = {{.name = "app", .password = Secret("secret")}};
