@@ -40,8 +40,9 @@ struct Client::Impl {
   Impl(ClientOptions o, ClientCallbacks c, metrics::Registry& registry, const Clock& clock)
       : options(std::move(o)),
         callbacks(std::move(c)),
-        configs({options.identity, with_namespaces(options.proxies), options.state_dir}, callbacks.apply,
-                callbacks.remove, registry, clock),
+        configs(
+            {options.identity, with_namespaces(options.proxies), options.state_dir, lives_in_memory(options.state_dir)},
+            callbacks.apply, callbacks.remove, registry, clock),
         connected(registry.gauge("dbproxy_control_connected", "1 while the operator's stream is up")),
         reconnects(registry.counter("dbproxy_control_reconnects_total", "Streams that ended and were tried again")) {}
 

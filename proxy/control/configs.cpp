@@ -1,7 +1,10 @@
 #include "proxy/control/configs.hpp"
 
 #include <algorithm>
+#include <linux/magic.h>
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
+#include <sys/vfs.h>
 
 #include "proxy/base/log.hpp"
 #include "proxy/control/last_good.hpp"
@@ -12,6 +15,7 @@ namespace dbproxy::control {
 namespace {
 
 constexpr std::size_t kMaxFile = 64 * 1024 * 1024;
+constexpr std::size_t kKeySize = 32;
 constexpr const char* kVersionMetric = "dbproxy_config_version";
 constexpr const char* kVersionHelp = "Version of the configuration that is in force";
 
@@ -127,6 +131,28 @@ void Configs::set_token(const Secret& token) {
   if (!held_.empty()) save();
 }
 
+bool lives_in_memory(const std::string& directory) {
+  struct statfs about {};
+  if (directory.empty() || ::statfs(directory.c_str(), &about) != 0) return false;
+  return about.f_type == TMPFS_MAGIC || about.f_type == RAMFS_MAGIC;
+}
+
+// In memory a key beside the file is as good as the file is: both are gone together.
+Secret Configs::sealing_key(const Secret& token) const {
+  if (!options_.state_in_memory) return token;
+  const std::string path = options_.state_dir + "/key";
+  if (Result<std::string> known = pki::read_small_file(path, kKeySize); known.has_value()) {
+    if (known.value().size() == kKeySize) return Secret(std::move(known.value()));
+  }
+  std::string fresh(kKeySize, '\0');
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(fresh.data()), kKeySize) != 1) return Secret();
+  const Result<void> written = pki::write_file_atomically(path, fresh, 0600);
+  if (written.has_error()) {
+    log::error("control", "cannot keep a key", {{"file", path}, {"error", written.error().message()}});
+  }
+  return Secret(std::move(fresh));
+}
+
 void Configs::save() const {
   if (options_.state_dir.empty() || token_.empty()) return;
   // The container is a stream of updates, so that the file needs no message of its own.
@@ -146,7 +172,7 @@ void Configs::save() const {
     bytes += one;
     OPENSSL_cleanse(one.data(), one.size());
   }
-  const Result<std::string> sealed = seal(Secret(std::move(bytes)), token_, options_.identity);
+  const Result<std::string> sealed = seal(Secret(std::move(bytes)), sealing_key(token_), options_.identity);
   if (sealed.has_error()) {
     log::error("control", "cannot seal the last good configuration", {{"error", sealed.error().message()}});
     return;
@@ -165,7 +191,7 @@ int Configs::restore(const Secret& token) {
     log::info("control", "no last good configuration", {{"file", path()}, {"reason", sealed.error().message()}});
     return 0;
   }
-  const Result<Secret> content = open(sealed.value(), token, options_.identity);
+  const Result<Secret> content = open(sealed.value(), sealing_key(token), options_.identity);
   if (content.has_error()) {
     log::warn("control", "last good configuration is unreadable",
               {{"file", path()}, {"error", content.error().message()}});

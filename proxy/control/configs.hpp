@@ -28,7 +28,13 @@ struct ConfigsOptions {
   std::string identity;
   std::vector<std::string> proxies;  // those that are wanted; empty: whatever comes
   std::string state_dir;             // where the last good configuration is kept; empty: nowhere
+  // state_dir goes with the machine's memory: the file is sealed with a key beside it, not with the token, which may
+  // have been exchanged when a container that restarts wants to read it.
+  bool state_in_memory = false;
 };
+
+// Whether what is written there is gone when the machine is: tmpfs and ramfs.
+bool lives_in_memory(const std::string& directory);
 
 class Configs {
  public:
@@ -59,6 +65,7 @@ class Configs {
   std::string put_in_force(const std::string& proxy, v1::Snapshot& message);
   void drop(const std::string& proxy);
   bool wanted(const std::string& proxy) const;
+  Secret sealing_key(const Secret& token) const;
   void save() const;
   std::string path() const { return options_.state_dir + "/last-good"; }
 

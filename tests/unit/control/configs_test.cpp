@@ -21,9 +21,9 @@ class ConfigsTest : public ::testing::Test {
   }
   void TearDown() override { std::filesystem::remove_all(directory_); }
 
-  Configs make(std::vector<std::string> proxies = {}) {
+  Configs make(std::vector<std::string> proxies = {}, bool in_memory = false) {
     return Configs(
-        {"one", std::move(proxies), directory_},
+        {"one", std::move(proxies), directory_, in_memory},
         [this](config::SnapshotPtr snapshot, worker::ListenerTls tls) {
           EXPECT_FALSE(tls.certificate_pem.empty());
           if (refusal_.empty()) applied_.push_back(snapshot->version);
@@ -154,6 +154,31 @@ TEST_F(ConfigsTest, NewTokenSealsTheFileAnew) {
   configs.set_token(Secret("second"));
   Configs again = make();
   EXPECT_EQ(again.restore(Secret("second")), 1);
+}
+
+// A projected token is exchanged every hour or so, and a container may start again while the operator is away.
+TEST_F(ConfigsTest, InMemoryTheFileOutlivesTheToken) {
+  Configs configs = make({}, true);
+  configs.set_token(Secret("first"));
+  v1::ConfigUpdate first = update(1);
+  configs.receive(first);
+  EXPECT_EQ(file().find("plain-password"), std::string::npos);
+  struct stat status {};
+  ASSERT_EQ(::stat((directory_ + "/key").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  Configs again = make({}, true);
+  EXPECT_EQ(again.restore(Secret("second")), 1);
+  std::ofstream(directory_ + "/key", std::ios::trunc) << "short";
+  Configs without = make({}, true);
+  EXPECT_EQ(without.restore(Secret("second")), 0);
+}
+
+TEST(LivesInMemory, TellsTmpfsFromTheRest) {
+  EXPECT_FALSE(lives_in_memory(""));
+  EXPECT_FALSE(lives_in_memory("/no/such/directory"));
+  EXPECT_FALSE(lives_in_memory("/proc"));
+  struct stat status {};
+  if (::stat("/dev/shm", &status) == 0) EXPECT_TRUE(lives_in_memory("/dev/shm"));
 }
 
 }  // namespace
