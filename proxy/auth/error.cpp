@@ -20,7 +20,7 @@ class Category final : public boost::system::error_category {
       case Error::kNonceMismatch:
         return "SCRAM nonce does not match";
       case Error::kChannelBinding:
-        return "SCRAM channel binding is not supported or was tampered with";
+        return "the channel binding does not fit the mechanism";
       case Error::kWrongProof:
         return "wrong password";
       case Error::kBadIteration:
@@ -35,6 +35,10 @@ class Category final : public boost::system::error_category {
         return "authentication message out of order";
       case Error::kCrypto:
         return "the crypto library refused the operation";
+      case Error::kBindingDowngrade:
+        return "SCRAM channel binding negotiation error";
+      case Error::kBindingMismatch:
+        return "SCRAM channel binding check failed";
     }
     return "unknown authentication error";
   }

@@ -8,17 +8,19 @@
 namespace dbproxy::auth {
 
 enum class Error {
-  kMalformed = 1,    // not what RFC 5802's grammar says, or out of order of the exchange
-  kTooLong,          // a message, nonce or salt above its bound
-  kNonceMismatch,    // the nonce does not extend ours, or is not the one that was agreed on
-  kChannelBinding,   // channel binding asked for, or a downgrade seen
-  kWrongProof,       // wrong password, or an unknown user: the two are the same on purpose
-  kBadIteration,     // iteration count missing, below 1 or above the bound
-  kServerSignature,  // the server does not know the password either: it is not who it says it is
-  kServerRefused,    // server-final says e=…
-  kExtension,        // a mandatory extension (m=), an authorization identity
-  kOutOfOrder,       // a call that this state of the machine does not take
-  kCrypto,           // the crypto library refused (out of memory, FIPS without MD5)
+  kMalformed = 1,     // not what RFC 5802's grammar says, or out of order of the exchange
+  kTooLong,           // a message, nonce or salt above its bound
+  kNonceMismatch,     // the nonce does not extend ours, or is not the one that was agreed on
+  kChannelBinding,    // the gs2-header does not fit the mechanism, or another type of binding
+  kWrongProof,        // wrong password, or an unknown user: the two are the same on purpose
+  kBadIteration,      // iteration count missing, below 1 or above the bound
+  kServerSignature,   // the server does not know the password either: it is not who it says it is
+  kServerRefused,     // server-final says e=…
+  kExtension,         // a mandatory extension (m=), an authorization identity
+  kOutOfOrder,        // a call that this state of the machine does not take
+  kCrypto,            // the crypto library refused (out of memory, FIPS without MD5)
+  kBindingDowngrade,  // the client could bind, and did not see that we can as well
+  kBindingMismatch,   // bound to another channel, or another header than was sent
 };
 
 const boost::system::error_category& error_category();

@@ -1,4 +1,7 @@
-// SCRAM-SHA-256 (RFC 5802, RFC 7677), both sides, without channel binding: bytes in, bytes out.
+// SCRAM-SHA-256 and SCRAM-SHA-256-PLUS (RFC 5802, RFC 7677), both sides: bytes in, bytes out.
+//
+// Channel binding is tls-server-end-point (RFC 5929), the only type that PostgreSQL knows: a hash of the certificate
+// that the server showed, which whoever stands in the middle cannot make equal on both sides.
 //
 // Neither machine does the slow part: keys are derived by `derive_scram_keys` (milliseconds: off the event loop) and
 // passed in, so that callers keep them. Everything else costs microseconds. An object belongs to one log-in and one
@@ -18,6 +21,7 @@
 namespace dbproxy::auth {
 
 inline constexpr std::string_view kScramMechanism = "SCRAM-SHA-256";
+inline constexpr std::string_view kScramPlusMechanism = "SCRAM-SHA-256-PLUS";
 inline constexpr int kDefaultScramIterations = 4096;
 inline constexpr int kMaxScramIterations = 1'000'000;
 inline constexpr std::size_t kMaxScramNonce = 1024;
@@ -36,8 +40,7 @@ struct ScramKeys {
   ~ScramKeys();
 };
 
-// PBKDF2: about half a millisecond per thousand iterations. The password is taken as its bytes: of SASLprep only what
-// ASCII needs (nothing), which is also what PostgreSQL falls back to. Aborts when the crypto library fails.
+// SASLprep, then PBKDF2: about half a millisecond per thousand iterations. Aborts when the crypto library fails.
 ScramKeys derive_scram_keys(const Secret& password, std::string_view salt, int iterations);
 
 // For a user that does not exist: keys that no password has, with a salt that stays the same for that user, so that
@@ -51,22 +54,27 @@ class ScramServer {
  public:
   enum class Mode { kVerify, kMock };  // kMock: does all the work, then fails with kWrongProof whatever comes
 
-  // The keys must outlive the object. `plus_offered`: SCRAM-SHA-256-PLUS was among the mechanisms that were sent.
-  ScramServer(const ScramKeys* keys, std::string server_nonce, Mode mode = Mode::kVerify, bool plus_offered = false);
+  // The keys must outlive the object. `end_point`: the hash that clients bind to; not empty exactly when
+  // SCRAM-SHA-256-PLUS was among the mechanisms that were sent.
+  ScramServer(const ScramKeys* keys, std::string server_nonce, Mode mode = Mode::kVerify, std::string end_point = {});
 
   // Takes client-first-message, returns server-first-message. The user name in it is ignored, as PostgreSQL does.
-  Result<std::string> on_client_first(std::string_view message);
+  // `plus`: the mechanism that the client chose is SCRAM-SHA-256-PLUS.
+  Result<std::string> on_client_first(std::string_view message, bool plus = false);
   // Takes client-final-message, returns server-final-message: the client is authenticated.
   Result<std::string> on_client_final(std::string_view message);
 
  private:
   enum class State { kExpectFirst, kExpectFinal, kDone, kFailed };
+  // The gs2-header's length; it must fit the mechanism.
+  Result<std::size_t> check_header(std::string_view message, bool plus) const;
+
   const ScramKeys* keys_;
   std::string nonce_;  // ours, then the client's and ours
   Mode mode_;
-  bool plus_offered_;
+  std::string end_point_;
   State state_ = State::kExpectFirst;
-  std::string gs2_header_;
+  std::string binding_;  // what c= must hold, before base64: the header, with PLUS followed by the hash
   std::string auth_message_;
 };
 
@@ -80,6 +88,11 @@ class ScramClient {
   // PostgreSQL takes the user from the start-up packet: `user` is empty there.
   explicit ScramClient(std::string client_nonce, std::string_view user = {});
 
+  // What is known of the channel once the server has named its mechanisms, before client_first(). `end_point`: the
+  // hash of the server's certificate; empty without TLS, or where none can be made. Returns the mechanism to choose:
+  // PLUS where the server offers it and there is a hash. Where only the server does without, it is told that we could
+  // have, so that it notices when somebody has removed PLUS from its list.
+  std::string_view bind(std::string_view end_point, bool plus_offered);
   std::string client_first() const;
   // What keys have to be derived for. Salt, nonce and count are bounded.
   Result<Challenge> on_server_first(std::string_view message);
@@ -91,7 +104,9 @@ class ScramClient {
  private:
   enum class State { kExpectFirst, kDerive, kExpectFinal, kDone, kFailed };
   State state_ = State::kExpectFirst;
-  std::string nonce_;  // ours, then the whole
+  std::string gs2_header_ = "n,,";
+  std::string end_point_;  // empty: not bound
+  std::string nonce_;      // ours, then the whole
   std::string first_bare_;
   std::string server_first_;
   Challenge challenge_;

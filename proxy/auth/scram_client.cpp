@@ -20,8 +20,19 @@ ScramClient::ScramClient(std::string client_nonce, std::string_view user) : nonc
   first_bare_.append(",r=").append(nonce_);
 }
 
+std::string_view ScramClient::bind(std::string_view end_point, bool plus_offered) {
+  if (end_point.empty()) return kScramMechanism;
+  if (!plus_offered) {
+    gs2_header_ = "y,,";
+    return kScramMechanism;
+  }
+  gs2_header_ = detail::kBoundHeader;
+  end_point_ = end_point;
+  return kScramPlusMechanism;
+}
+
 std::string ScramClient::client_first() const {
-  return "n,," + first_bare_;
+  return gs2_header_ + first_bare_;
 }
 
 Result<ScramClient::Challenge> ScramClient::on_server_first(std::string_view message) {
@@ -59,7 +70,7 @@ Result<ScramClient::Challenge> ScramClient::on_server_first(std::string_view mes
 
 std::string ScramClient::client_final(const ScramKeys& keys) {
   if (state_ != State::kDerive || keys.salt != challenge_.salt || keys.iterations != challenge_.iterations) return {};
-  std::string message = "c=biws,r=" + nonce_;  // biws: "n,,"
+  std::string message = "c=" + base64_encode(gs2_header_ + end_point_) + ",r=" + nonce_;
   const std::string auth_message = first_bare_ + "," + server_first_ + "," + message;
   detail::Key proof = keys.client_key;
   detail::xor_into(proof, detail::hmac_sha256(detail::bytes_of(keys.stored_key), auth_message));

@@ -10,6 +10,8 @@
 
 namespace dbproxy::auth::detail {
 
+inline constexpr std::string_view kBoundHeader = "p=tls-server-end-point,,";
+
 using Key = std::array<std::uint8_t, 32>;
 
 inline std::string_view bytes_of(const Key& key) {

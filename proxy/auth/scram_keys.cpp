@@ -6,6 +6,7 @@
 #include <openssl/sha.h>
 
 #include "proxy/auth/base64.hpp"
+#include "proxy/auth/saslprep.hpp"
 #include "proxy/auth/scram.hpp"
 #include "proxy/auth/scram_internal.hpp"
 
@@ -63,7 +64,8 @@ ScramKeys::~ScramKeys() {
 }
 
 ScramKeys derive_scram_keys(const Secret& password, std::string_view salt, int iterations) {
-  const std::string_view text = password.reveal();
+  const Secret prepared = saslprep(password);
+  const std::string_view text = prepared.reveal();
   detail::Key salted;
   if (PKCS5_PBKDF2_HMAC(text.data(), static_cast<int>(text.size()), reinterpret_cast<const unsigned char*>(salt.data()),
                         static_cast<int>(salt.size()), std::max(iterations, 1), EVP_sha256(),

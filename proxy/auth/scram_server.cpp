@@ -7,24 +7,43 @@
 
 namespace dbproxy::auth {
 
-ScramServer::ScramServer(const ScramKeys* keys, std::string server_nonce, Mode mode, bool plus_offered)
-    : keys_(keys), nonce_(std::move(server_nonce)), mode_(mode), plus_offered_(plus_offered) {}
+ScramServer::ScramServer(const ScramKeys* keys, std::string server_nonce, Mode mode, std::string end_point)
+    : keys_(keys), nonce_(std::move(server_nonce)), mode_(mode), end_point_(std::move(end_point)) {}
 
-Result<std::string> ScramServer::on_client_first(std::string_view message) {
+// "n,," (the client cannot bind), "y,," (it can, and thinks that we cannot), "p=type,," (it binds).
+Result<std::size_t> ScramServer::check_header(std::string_view message, bool plus) const {
+  if (message.size() < 3) return Error::kMalformed;
+  std::size_t flag = 1;
+  if (message[0] == 'p') {
+    if (!plus) return Error::kChannelBinding;
+    const std::size_t comma = message.find(',');
+    if (comma == std::string_view::npos || message.size() < comma + 2) return Error::kMalformed;
+    if (message.substr(0, comma + 1) != detail::kBoundHeader.substr(0, detail::kBoundHeader.size() - 1))
+      return Error::kChannelBinding;
+    flag = comma;
+  } else if (message[0] != 'n' && message[0] != 'y') {
+    return Error::kMalformed;
+  } else if (plus) {
+    return Error::kChannelBinding;
+  } else if (message[0] == 'y' && !end_point_.empty()) {
+    return Error::kBindingDowngrade;  // somebody removed PLUS from our list
+  }
+  if (message[flag] != ',') return Error::kMalformed;
+  if (message[flag + 1] == 'a') return Error::kExtension;
+  if (message[flag + 1] != ',') return Error::kMalformed;
+  return flag + 2;
+}
+
+Result<std::string> ScramServer::on_client_first(std::string_view message, bool plus) {
   if (state_ != State::kExpectFirst) return Error::kOutOfOrder;
   state_ = State::kFailed;  // until everything below has been checked
   if (message.size() > kMaxScramMessage) return Error::kTooLong;
 
-  // gs2-header: "n,," (client cannot bind), "y,," (client can, thinks that we cannot), "p=name,," (client binds).
-  if (message.size() < 3) return Error::kMalformed;
-  if (message[0] == 'p') return Error::kChannelBinding;
-  if (message[0] != 'n' && message[0] != 'y') return Error::kMalformed;
-  if (message[0] == 'y' && plus_offered_) return Error::kChannelBinding;  // somebody removed PLUS from our list
-  if (message[1] != ',') return Error::kMalformed;
-  if (message[2] == 'a') return Error::kExtension;
-  if (message[2] != ',') return Error::kMalformed;
+  if (plus && end_point_.empty()) return Error::kChannelBinding;  // not offered
+  const auto header = check_header(message, plus);
+  if (!header) return header.error();
 
-  const std::string_view bare = message.substr(3);
+  const std::string_view bare = message.substr(*header);
   std::string_view rest = bare;
   if (!rest.empty() && rest[0] == 'm') return Error::kExtension;
   if (!detail::take_attribute(rest, 'n')) return Error::kMalformed;
@@ -33,7 +52,8 @@ Result<std::string> ScramServer::on_client_first(std::string_view message) {
   if (client_nonce->size() > kMaxScramNonce) return Error::kTooLong;
   if (!detail::skip_extensions(rest, '\0') || !rest.empty()) return Error::kMalformed;
 
-  gs2_header_ = message.substr(0, 3);
+  binding_ = message.substr(0, *header);
+  if (plus) binding_ += end_point_;
   nonce_.insert(0, *client_nonce);
   std::string reply = "r=" + nonce_ + ",s=" + base64_encode(keys_->salt) + ",i=" + std::to_string(keys_->iterations);
   auth_message_.append(bare).append(",").append(reply).append(",");
@@ -58,7 +78,7 @@ Result<std::string> ScramServer::on_client_final(std::string_view message) {
   const auto proof_bytes = base64_decode(*proof_text);
   if (!proof_bytes || proof_bytes->size() != keys_->stored_key.size()) return Error::kMalformed;
 
-  if (*binding != base64_encode(gs2_header_)) return Error::kChannelBinding;
+  if (*binding != base64_encode(binding_)) return Error::kBindingMismatch;
   if (nonce->size() != nonce_.size() || CRYPTO_memcmp(nonce->data(), nonce_.data(), nonce_.size()) != 0)
     return Error::kNonceMismatch;
 

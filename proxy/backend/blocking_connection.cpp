@@ -14,6 +14,8 @@
 #include <system_error>
 #include <unistd.h>
 
+#include "proxy/net/tls_peer.hpp"
+
 namespace dbproxy::backend {
 namespace {
 
@@ -102,9 +104,13 @@ bool BlockingConnection::start_tls(const config::ServerTls& tls, const std::stri
   for (;;) {
     ERR_clear_error();
     const int result = SSL_do_handshake(ssl_.get());
-    if (result == 1) return true;
+    if (result == 1) return !tls.direct || net::alpn_agreed(ssl_.get()) ? true : fail(std::string(net::kNoAlpn));
     if (!wait_for_tls(result, "the server closed the connection during the TLS handshake")) return false;
   }
+}
+
+std::string BlockingConnection::end_point() const {
+  return net::peer_end_point(ssl_.get());
 }
 
 bool BlockingConnection::send(std::string_view bytes) {

@@ -26,6 +26,8 @@ class BlockingConnection {
   // A host that begins with '/' is the directory of a Unix socket.
   bool connect(const std::string& host, std::uint16_t port);
   bool start_tls(const config::ServerTls& tls, const std::string& host);
+  // For channel binding, once TLS is up.
+  std::string end_point() const;
   bool send(std::string_view bytes);
   // Appends at least one byte. The end of the stream is a failure.
   bool receive(std::string& buffer);

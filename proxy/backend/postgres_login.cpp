@@ -16,6 +16,7 @@ constexpr std::size_t kMaxLoginMessage = 64 * 1024;
 constexpr std::size_t kMaxLogin = 1024 * 1024;
 constexpr std::size_t kMaxCancelKey = 256;
 constexpr std::uint32_t kProtocol30 = 3u << 16;
+constexpr std::uint32_t kProtocol32 = kProtocol30 | 2;
 
 // AuthenticationXXX.
 enum : std::uint32_t { kOk = 0, kCleartext = 3, kMd5 = 5, kSasl = 10, kSaslContinue = 11, kSaslFinal = 12 };
@@ -52,7 +53,7 @@ Want Login::fail(FailureKind kind, std::string message) {
 void Login::send_startup(std::string& out) {
   wire::Parameters parameters = {{"user", options_.user}, {"database", options_.database}};
   parameters.insert(parameters.end(), options_.parameters.begin(), options_.parameters.end());
-  wire::startup_message(out, kProtocol30, parameters);
+  wire::startup_message(out, options_.protocol_3_2 ? kProtocol32 : kProtocol30, parameters);
   state_ = State::kAuthentication;
 }
 
@@ -60,6 +61,9 @@ Want Login::start(std::string& out) {
   if (state_ != State::kNew) return want_;
   if (options_.tls == config::TlsMode::kDisable || options_.unix_socket) {
     send_startup(out);
+  } else if (options_.direct_tls) {
+    state_ = State::kTlsHandshake;
+    return wants(Want::kStartTls);
   } else {
     wire::ssl_request(out);
     state_ = State::kTlsAnswer;
@@ -81,8 +85,9 @@ Want Login::tls_answer(std::string_view bytes, std::size_t& consumed) {
   return wants(Want::kStartTls);
 }
 
-Want Login::tls_established(std::string& out) {
+Want Login::tls_established(std::string& out, std::string end_point) {
   if (state_ != State::kTlsHandshake) return want_;
+  end_point_ = std::move(end_point);
   tls_up_ = true;
   send_startup(out);
   return wants(Want::kRead);
@@ -113,8 +118,10 @@ Want Login::message(char type, std::string_view whole, std::string& out) {
     case 'E':
       return server_error(whole);
     case 'N':  // notices are for people; nobody is there
-    case 'v':  // a protocol above 3.0 is not asked for, so nothing was lost
       return want_;
+    case 'v':
+      if (state_ == State::kAuthentication) return negotiated(body);
+      break;
     case 'R':
       if (state_ != State::kGreeting) return authentication(body, out);
       break;
@@ -124,6 +131,18 @@ Want Login::message(char type, std::string_view whole, std::string& out) {
   }
   return fail(FailureKind::kProtocol,
               std::string("unexpected message '") + (type >= ' ' && type < 0x7f ? type : '?') + "' during log-in");
+}
+
+// What was asked for is more than the server knows. Nothing that was asked for is needed.
+Want Login::negotiated(std::string_view body) {
+  wire::Reader reader(body);
+  const std::uint32_t newest = reader.u32();
+  const std::uint32_t unknown = reader.u32();
+  // Servers before 18 name the minor version only.
+  const std::uint32_t version = newest >> 16 == 0 ? kProtocol30 | newest : newest;
+  if (!reader.ok() || unknown != 0 || version < kProtocol30 || version > kProtocol32)
+    return fail(FailureKind::kProtocol, "the server wants a version of the protocol that was not asked for");
+  return want_;
 }
 
 Want Login::server_error(std::string_view whole) {
@@ -193,11 +212,17 @@ Want Login::authentication(std::string_view body, std::string& out) {
 Want Login::sasl(std::string_view mechanisms, std::string& out) {
   wire::Reader reader(mechanisms);
   bool found = false;
-  for (std::string_view name = reader.cstring(); reader.ok() && !name.empty(); name = reader.cstring())
+  bool plus = false;
+  for (std::string_view name = reader.cstring(); reader.ok() && !name.empty(); name = reader.cstring()) {
     found |= name == auth::kScramMechanism;
+    plus |= name == auth::kScramPlusMechanism;
+  }
   if (!reader.ok()) return fail(FailureKind::kProtocol, "a malformed list of SASL mechanisms");
+  if (plus && !tls_up_) return fail(FailureKind::kAuthExchange, "the server offers channel binding without TLS");
+  found |= plus && !end_point_.empty();
   if (!found) return fail(FailureKind::kAuthUnsupported, "the server offers no SASL mechanism that is supported");
-  wire::sasl_initial_response(out, auth::kScramMechanism, scram_.client_first());
+  const std::string_view mechanism = scram_.bind(end_point_, plus);
+  wire::sasl_initial_response(out, mechanism, scram_.client_first());
   state_ = State::kScramFirst;
   return want_;
 }

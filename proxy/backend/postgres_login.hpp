@@ -1,4 +1,4 @@
-// Login: a client's way into a PostgreSQL server, protocol 3.0, as a resumable machine: bytes in, bytes out.
+// Login: a client's way into a PostgreSQL server, protocol 3.0 or 3.2, as a resumable machine: bytes in, bytes out.
 //
 // Never touches a socket or a clock, and never computes for long: PBKDF2 is the caller's (kDeriveKeys). The caller
 // sends whatever was appended to `out` before it acts on what is wanted. Everything that the server says is bounded: a
@@ -25,7 +25,11 @@ struct LoginOptions {
   wire::postgres::Parameters parameters;  // further start-up parameters
   Secret password;
   config::TlsMode tls = config::TlsMode::kVerifyFull;
+  bool direct_tls = false;   // TLS from the first byte, without an SSLRequest
   bool unix_socket = false;  // then TLS is never asked for
+  // Ask for protocol 3.2, which has cancel keys that cannot be guessed. Only where the server is known to be 18 or
+  // later: one that is not says so and goes on with 3.0, but what stands before a server may not know how.
+  bool protocol_3_2 = false;
 };
 
 enum class Want {
@@ -63,7 +67,8 @@ class Login {
   Want start(std::string& out);
   // Takes whole messages off the front of `bytes`; `consumed` says how many bytes. Call again with the rest and more.
   Want feed(std::string_view bytes, std::size_t& consumed, std::string& out);
-  Want tls_established(std::string& out);
+  // `end_point`: for channel binding, see net::peer_end_point; empty: none can be made.
+  Want tls_established(std::string& out, std::string end_point = {});
   const auth::ScramClient::Challenge& scram_challenge() const { return challenge_; }
   Want keys_derived(const auth::ScramKeys& keys, std::string& out);
 
@@ -96,6 +101,7 @@ class Login {
   Want authentication(std::string_view body, std::string& out);
   Want sasl(std::string_view mechanisms, std::string& out);
   Want greeting(char type, std::string_view body);
+  Want negotiated(std::string_view body);
   Want server_error(std::string_view whole);
   Want fail(FailureKind kind, std::string message);
   Want wants(Want want) { return want_ = want; }
@@ -106,6 +112,7 @@ class Login {
   State state_ = State::kNew;
   Want want_ = Want::kRead;
   bool tls_up_ = false;
+  std::string end_point_;
   std::size_t taken_ = 0;  // bytes of all messages so far
   LoginFailure failure_;
   wire::postgres::Parameters parameters_;

@@ -99,7 +99,7 @@ class Probe {
         }
         case Want::kStartTls:
           if (!connection_.start_tls(tls_, host_)) return connection_failed(), false;
-          want = login.tls_established(out);
+          want = login.tls_established(out, connection_.end_point());
           break;
         case Want::kDeriveKeys: {
           const auto& challenge = login.scram_challenge();
@@ -185,6 +185,7 @@ ProbeOutcome probe(const std::string& host, std::uint16_t port, const config::Se
   options.parameters = {{"application_name", "dbproxy-monitor"}, {"client_encoding", "UTF8"}};
   options.password = password;
   options.tls = tls.mode;
+  options.direct_tls = tls.direct;
   options.unix_socket = !host.empty() && host[0] == '/';
   return Probe(host, tls, password, keys, timeout).run(port, std::move(options));
 }

@@ -70,7 +70,18 @@ struct Target {
 struct ServerTls {
   TlsMode mode = TlsMode::kVerifyFull;
   std::string ca_pem;
+  bool direct = false;                 // tls.negotiation: direct, to servers from 17
+  std::string client_certificate_pem;  // shown to the server; empty: none. Its issuers may follow
+  Secret client_key_pem = {};
   bool operator==(const ServerTls&) const = default;
+};
+
+// What clients over TCP have to show besides their password; the words are those of pg_hba.conf's clientcert.
+enum class ClientCertMode { kNone, kVerifyCa, kVerifyFull };
+struct ClientCert {
+  ClientCertMode mode = ClientCertMode::kNone;
+  std::string ca_pem;
+  bool operator==(const ClientCert&) const = default;
 };
 
 struct ConnectionPool {
@@ -109,6 +120,7 @@ struct Snapshot {
   std::vector<User> users;
   std::vector<Target> targets;
   ServerTls server_tls;
+  ClientCert client_cert;
   ConnectionPool pool;
   std::map<std::string, std::string> tags;
 

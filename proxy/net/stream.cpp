@@ -62,6 +62,18 @@ Io Stream::read(char* to, std::size_t room) {
   }
 }
 
+Io Stream::peek(char& byte) {
+  while (true) {
+    auto got = ::recv(fd_, &byte, 1, MSG_PEEK);
+    if (got > 0) return {IoStatus::kOk, 1};
+    if (got == 0) return {IoStatus::kClosed, 0};
+    if (errno == EINTR) continue;
+    if (errno != EAGAIN) return {IoStatus::kError, 0};
+    readable_ = false;
+    return {};
+  }
+}
+
 Io Stream::write(std::string_view bytes) {
   if (ssl_) {
     ERR_clear_error();

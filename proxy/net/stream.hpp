@@ -48,6 +48,8 @@ class Stream {
   bool peer_closed() const { return hung_up_; }
 
   Io read(char* to, std::size_t room);
+  // The first byte of what a read would give, left where it is. Before TLS only.
+  Io peek(char& byte);
   Io write(std::string_view bytes);
   // Plain streams send all parts in one system call; TLS joins them into one record first.
   Io write(std::span<const iovec> parts);

@@ -87,7 +87,8 @@ DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProx
   snapshot.endpoints = endpoints_of(manifests, proxy);
   snapshot.users = resolve_users(manifests, proxy);
   snapshot.targets = targets_of(proxy.cluster);
-  snapshot.server_tls = {proxy.cluster.tls.mode, resolve_ca(manifests, proxy)};
+  snapshot.server_tls.mode = proxy.cluster.tls.mode;
+  snapshot.server_tls.ca_pem = resolve_ca(manifests, proxy);
   snapshot.pool.max_connections_percent = proxy.pool.max_connections_percent;
   snapshot.pool.max_idle_connections_percent = proxy.pool.max_idle_connections_percent;
   snapshot.pool.borrow_timeout = proxy.pool.connection_borrow_timeout;

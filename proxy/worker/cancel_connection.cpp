@@ -4,16 +4,19 @@
 
 namespace dbproxy::worker {
 
-CancelConnection::CancelConnection(Context& context, std::function<void()> done)
-    : context_(context), done_(std::move(done)), deadline_([this] { finish(); }) {}
+CancelConnection::CancelConnection(Context& context, Done done)
+    : context_(context),
+      done_(std::move(done)),
+      deadline_([this] { finish(state_ == State::kSent ? Outcome::kUnknown : Outcome::kOver); }) {}
 
 void CancelConnection::start(Context& context, const net::Address& address, const std::string& host,
-                             net::SslContext tls, config::TlsMode mode, std::uint32_t process_id, std::string key,
-                             std::function<void()> done) {
+                             net::SslContext tls, const config::ServerTls& settings, std::uint32_t process_id,
+                             const std::string& key, Done done) {
   auto made = new CancelConnection(context, std::move(done));
   context.cancels.emplace(made, std::unique_ptr<net::Pollable>(made));
   made->tls_ = address.storage.ss_family == AF_UNIX ? nullptr : std::move(tls);
-  made->mode_ = mode;
+  made->mode_ = settings.mode;
+  made->direct_ = settings.direct;
   made->host_ = host;
   wire::postgres::cancel_request(made->request_, process_id, key);
   context.loop.arm(made->deadline_, std::chrono::seconds(5));
@@ -38,6 +41,8 @@ void CancelConnection::step() {
     if (net::connect_result(stream_.fd()) != 0) return finish();
     if (!tls_) {
       send_request();
+    } else if (direct_) {
+      start_tls();
     } else {
       std::string ask;
       wire::postgres::ssl_request(ask);
@@ -51,8 +56,7 @@ void CancelConnection::step() {
     auto io = stream_.read(&answer, 1);
     if (io.status == net::IoStatus::kBlocked) return;
     if (io.status != net::IoStatus::kOk || answer != 'S') return finish();
-    stream_.start_tls(net::new_client_side(tls_, stream_.fd(), mode_, host_));
-    state_ = State::kTls;
+    start_tls();
   }
   if (state_ == State::kTls) {
     auto io = stream_.handshake();
@@ -68,12 +72,17 @@ void CancelConnection::step() {
   }
 }
 
+void CancelConnection::start_tls() {
+  stream_.start_tls(net::new_client_side(tls_, stream_.fd(), mode_, host_));
+  state_ = State::kTls;
+}
+
 void CancelConnection::send_request() {
   state_ = State::kSent;
   if (stream_.write(std::string_view(request_)).status != net::IoStatus::kOk) finish();
 }
 
-void CancelConnection::finish() {
+void CancelConnection::finish(Outcome outcome) {
   if (state_ == State::kDone) return;
   state_ = State::kDone;
   deadline_.disarm();
@@ -86,7 +95,7 @@ void CancelConnection::finish() {
     context_.loop.retire(std::move(it->second));
     context_.cancels.erase(it);
   }
-  done();
+  done(outcome);
 }
 
 }  // namespace dbproxy::worker

@@ -4,6 +4,7 @@
 
 #include "proxy/base/log.hpp"
 #include "proxy/net/socket.hpp"
+#include "proxy/net/tls_peer.hpp"
 #include "proxy/worker/client_error.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
@@ -57,8 +58,15 @@ void ClientConnection::pump() {
                   {{"proxy", proxy_.name()}, {"client", peer_}, {"error", net::tls_failure(channel_.stream().ssl())}});
         return close();
       }
-      login_->tls_established();
       state_ = State::kLogin;
+      const SSL* ssl = channel_.stream().ssl();
+      std::string out;
+      auto want = login_->tls_established({.end_point = net::own_end_point(ssl),
+                                           .alpn = net::alpn_agreed(ssl),
+                                           .verified = net::peer_verified(ssl),
+                                           .common_name = net::peer_common_name(ssl)},
+                                          out);
+      step_login(want, out);
       return read_login();
     }
     case State::kLogin:
@@ -188,7 +196,7 @@ void ClientConnection::close(bool said_goodbye) {
   limit_timer_.disarm();
   if (waiting()) target_->cancel(*this);
   leave_server(said_goodbye);
-  if (process_id_ != 0) context_.clients_by_id.erase(process_id_);
+  context_.clients_by_id.erase(cancel_key_.process_id());
   context_.loop.unwatch(channel_.stream().fd());
   channel_.stream().close();
   proxy_.client_gone(*this);

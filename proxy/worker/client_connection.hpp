@@ -53,8 +53,8 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   bool send(session::Output& output);
   bool has_unsent() const { return channel_.has_unsent(); }
   void resume() { context_.loop.defer(*this); }
+  const session::postgres::CancelKey& cancel_key() const { return cancel_key_; }
   // A cancel request with this client's key came.
-  bool matches(std::string_view key) const { return key == std::string_view(cancel_key_, sizeof cancel_key_); }
   void cancel();
 
   // Ends it with these words, now if it is between transactions, else when it gets there.
@@ -69,7 +69,6 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   const EndpointRuntime& endpoint() const { return *endpoint_; }
   const std::string& name() const { return peer_; }
   bool tls() const { return channel_.stream().tls(); }
-  std::uint32_t process_id() const { return process_id_; }
   TimePoint pinned_since() const { return pinned_since_; }
   TimePoint since_query() const { return query_started_; }
   // The target went away: choose again, now if it waits there.
@@ -85,6 +84,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
 
  private:
   void pump();
+  bool begin_direct_tls();
   void read_login();
   void step_login(session::postgres::ClientLogin::Want want, std::string& out);
   void authenticated();
@@ -116,6 +116,8 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   State state_ = State::kLogin;
   bool unix_socket_;
   bool fresh_ = false;  // attached, and nothing has been sent yet
+  bool first_byte_seen_ = false;
+  bool long_cancel_key_ = false;
   bool retire_between_ = false;
   bool told_waiting_ = false;
   bool said_all_ = false;  // closing: our side of the connection has ended
@@ -127,8 +129,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   std::shared_ptr<const PoolKey> key_;
   Target* target_ = nullptr;
   ServerConnection* server_ = nullptr;
-  std::uint32_t process_id_ = 0;
-  char cancel_key_[4] = {};
+  session::postgres::CancelKey cancel_key_;
   std::uint32_t pins_seen_ = 0;
   TimePoint accepted_at_, active_at_, query_started_{}, pinned_since_{};
   // Since when, for limits on time; none where nothing runs or nothing is limited.

@@ -1,6 +1,4 @@
 // ClientConnection from its first byte to its greeting.
-#include <cstring>
-
 #include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
@@ -13,6 +11,7 @@ namespace postgres = session::postgres;
 namespace {
 
 constexpr std::size_t kMaxLoginBytes = 32 * 1024;
+constexpr char kTlsHandshake = 22;  // the type of a TLS record; the length of no start-up packet begins with it
 
 // As the server would report it: at most 63 bytes, nothing but printable ASCII.
 std::string clean_application_name(std::string_view name) {
@@ -25,7 +24,21 @@ std::string clean_application_name(std::string_view name) {
 
 }  // namespace
 
+// A client of PostgreSQL 17 and later may begin TLS without asking. One byte, not yet taken, tells. True: the first
+// bytes are not for read_login(), or not there yet.
+bool ClientConnection::begin_direct_tls() {
+  char first = 0;
+  auto io = channel_.stream().peek(first);
+  if (io.status == net::IoStatus::kBlocked) return true;
+  first_byte_seen_ = true;
+  if (io.status != net::IoStatus::kOk || first != kTlsHandshake) return false;
+  std::string nothing;
+  step_login(login_->direct_tls(), nothing);
+  return true;
+}
+
 void ClientConnection::read_login() {
+  if (!first_byte_seen_ && begin_direct_tls()) return;
   while (state_ == State::kLogin && channel_.stream().readable()) {
     auto io = channel_.stream().read(context_.scratch.data(), kReadSize);
     if (io.status == net::IoStatus::kBlocked) return;
@@ -53,7 +66,7 @@ void ClientConnection::step_login(postgres::ClientLogin::Want want, std::string&
       return;
     case Want::kStartTls:
       // The certificate may have gone since the client came.
-      if (!proxy_.listener_tls() || !channel_.send(std::string_view(out))) return close();
+      if (!proxy_.listener_tls() || (!out.empty() && !channel_.send(std::string_view(out)))) return close();
       channel_.stream().start_tls(net::new_server_side(proxy_.listener_tls(), channel_.stream().fd()));
       state_ = State::kTls;
       context_.loop.defer(*this);
@@ -85,6 +98,7 @@ void ClientConnection::authenticated() {
   });
   application_name_ = clean_application_name(application_name_);
   key_ = proxy_.pool_key(login_->user(), login_->database(), std::move(parameters));
+  long_cancel_key_ = login_->long_cancel_key();
   login_.reset();
   state_ = State::kGreeting;
   if (auto known = proxy_.greeting(*key_, endpoint_->endpoint.role)) return greet(std::move(known));
@@ -113,13 +127,10 @@ void ClientConnection::greet(postgres::SettingsPtr settings) {
   if (key_->text.find("pg_temp") != std::string::npos) {
     session_->pin(postgres::bit(postgres::PinReason::kTemporaryObject), postgres::bit(postgres::PinReason::kOpaque));
   }
-  process_id_ = context_.new_process_id(*this);
-  std::uint8_t key[4];
-  context_.random(key);
-  std::memcpy(cancel_key_, key, sizeof key);
+  cancel_key_ = context_.new_cancel_key(*this, long_cancel_key_);
   std::string out;
   for (const auto& [name, value] : settings->values()) wire::postgres::parameter_status(out, name, value);
-  wire::postgres::backend_key_data(out, process_id_, std::string_view(cancel_key_, sizeof cancel_key_));
+  wire::postgres::backend_key_data(out, cancel_key_.process_id(), cancel_key_.secret());
   wire::postgres::ready_for_query(out, 'I');
   state_ = State::kRunning;
   active_at_ = context_.loop.now();

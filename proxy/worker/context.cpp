@@ -27,13 +27,11 @@ Context::Context(const Clock& clock, ServiceOptions service_options)
       statements("dbproxy_" + random_text(random, 6) + "_"),
       scratch(kReadSize) {}
 
-std::uint32_t Context::new_process_id(ClientConnection& client) {
-  // libpq shows it as an int: keep it positive.
-  while (next_process_id == 0 || next_process_id > 0x7fffffff || clients_by_id.contains(next_process_id)) {
-    next_process_id = next_process_id >= 0x7fffffff ? 1 : next_process_id + 1;
+session::postgres::CancelKey Context::new_cancel_key(ClientConnection& client, bool long_key) {
+  while (true) {
+    auto key = session::postgres::make_cancel_key(worker, long_key, random);
+    if (clients_by_id.emplace(key.process_id(), &client).second) return key;
   }
-  clients_by_id.emplace(next_process_id, &client);
-  return next_process_id++;
 }
 
 }  // namespace dbproxy::worker

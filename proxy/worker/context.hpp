@@ -10,6 +10,7 @@
 #include "proxy/net/loop.hpp"
 #include "proxy/net/offload.hpp"
 #include "proxy/net/resolver.hpp"
+#include "proxy/session/postgres/cancel_key.hpp"
 #include "proxy/session/postgres/output.hpp"
 #include "proxy/session/postgres/settings.hpp"
 #include "proxy/session/postgres/statement.hpp"
@@ -42,8 +43,9 @@ struct Context {
 
   // Clients by the process id that they were told, for cancel requests.
   std::unordered_map<std::uint32_t, ClientConnection*> clients_by_id;
-  std::uint32_t new_process_id(ClientConnection& client);
-  std::uint32_t next_process_id = 1;
+  std::uint32_t worker = 0;  // its number, which every process id carries
+  // `long_key`: the client speaks protocol 3.2. Registered under it until the client closes.
+  session::postgres::CancelKey new_cancel_key(ClientConnection& client, bool long_key);
 };
 
 }  // namespace dbproxy::worker

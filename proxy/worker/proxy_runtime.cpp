@@ -52,6 +52,7 @@ postgres::LoginPolicy ProxyRuntime::login_policy(bool unix_socket) {
   postgres::LoginPolicy policy;
   policy.tls_available = offered_tls_ != nullptr;
   policy.require_tls = snapshot().require_tls;
+  policy.client_cert = snapshot().client_cert.mode;
   policy.unix_socket = unix_socket;
   policy.too_many_clients = clients_.size() >= snapshot().max_clients;
   policy.process_secret = context_.process_secret;
@@ -167,7 +168,7 @@ void ProxyRuntime::client_gone(ClientConnection& client) {
 
 void ProxyRuntime::cancel_request(std::uint32_t process_id, std::string_view key) {
   auto it = context_.clients_by_id.find(process_id);
-  if (it != context_.clients_by_id.end() && it->second->matches(key)) it->second->cancel();
+  if (it != context_.clients_by_id.end() && it->second->cancel_key().matches(key)) it->second->cancel();
 }
 
 void ProxyRuntime::observed(const Target& target, config::HealthReason reason, const std::string& user) {

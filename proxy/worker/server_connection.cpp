@@ -1,6 +1,7 @@
 #include "proxy/worker/server_connection.hpp"
 
 #include "proxy/base/log.hpp"
+#include "proxy/net/tls_peer.hpp"
 #include "proxy/worker/cancel_connection.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
@@ -55,7 +56,12 @@ void ServerConnection::pump() {
       }
       std::string out;
       state_ = State::kLogin;
-      auto want = login_->tls_established(out);
+      const SSL* ssl = channel_.stream().ssl();
+      if (proxy_.snapshot().server_tls.direct && !net::alpn_agreed(ssl)) {
+        fail(config::HealthReason::kConnectionFailed, std::string(net::kNoAlpn));
+        return;
+      }
+      auto want = login_->tls_established(out, net::peer_end_point(ssl));
       step_login(want, out);
       return;
     }
@@ -318,9 +324,12 @@ void ServerConnection::cancel() {
   proxy_.passed_on_cancel();
   std::weak_ptr<int> alive = alive_;
   CancelConnection::start(context_, address_, target_.description().host, proxy_.server_tls(),
-                          proxy_.snapshot().server_tls.mode, process_id_, cancel_key_, [this, alive] {
+                          proxy_.snapshot().server_tls, process_id_, cancel_key_,
+                          [this, alive](CancelConnection::Outcome outcome) {
                             if (alive.expired() || state_ == State::kClosed) return;
                             --cancels_in_flight_;
+                            // It may still come, and would hit the next client.
+                            if (outcome == CancelConnection::Outcome::kUnknown) spent_ = true;
                             if (state_ == State::kCleaning) {
                               clean();
                             } else if (client_ != nullptr && session_->quiet()) {

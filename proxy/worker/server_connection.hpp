@@ -59,6 +59,8 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   // The same because its statement has taken too long: its error says so.
   void cancel_over_limit();
   bool cancelling() const { return cancels_in_flight_ > 0 || cancel_after_replay_; }
+  // Of no use to another client: closed instead of going back to its pool.
+  bool spent() const { return spent_; }
   // RESET ALL or DISCARD ALL ran since it was attached.
   bool was_reset() const { return needs_init_; }
   // Says good-bye to the server and ends. The pool has forgotten it already.
@@ -122,6 +124,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   std::string cancel_key_;
   std::uint32_t cancels_in_flight_ = 0;
   bool cancel_after_replay_ = false;
+  bool spent_ = false;
   std::shared_ptr<Catalog> catalog_;
   int catalog_failures_ = 0;  // in a row, of readings that a change of the catalogue asked for
   std::uint32_t pins_to_discard_ = 0;

@@ -85,8 +85,10 @@ void ServerConnection::connected() {
   options.parameters = key_->parameters;
   options.password = user->password;
   options.tls = snapshot.server_tls.mode;
+  options.direct_tls = snapshot.server_tls.direct;
+  options.protocol_3_2 = target_.speaks_3_2();
   options.unix_socket = unix_socket;
-  awaiting_tls_answer_ = !unix_socket && options.tls != config::TlsMode::kDisable;
+  awaiting_tls_answer_ = !unix_socket && options.tls != config::TlsMode::kDisable && !options.direct_tls;
   login_ = std::make_unique<backend::Login>(std::move(options), context_.random);
   state_ = State::kLogin;
   std::string out;
@@ -205,6 +207,7 @@ void ServerConnection::logged_in() {
   session::postgres::Settings::Values values;
   for (const auto& [name, value] : login_->parameters()) values.emplace_back(name, value);
   session_.emplace(context_.settings, context_.settings.intern(std::move(values)));
+  target_.learn_version(login_->parameters());
   process_id_ = login_->process_id();
   cancel_key_ = login_->cancel_key();
   login_.reset();

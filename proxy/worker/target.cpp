@@ -1,6 +1,7 @@
 #include "proxy/worker/target.hpp"
 
 #include <algorithm>
+#include <charconv>
 
 #include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
@@ -87,13 +88,19 @@ void Target::forget_unused_keys() {
   }
 }
 
+void Target::learn_version(const wire::postgres::Parameters& greeting) {
+  for (const auto& [name, value] : greeting) {
+    if (name == "server_version") std::from_chars(value.data(), value.data() + value.size(), major_version_);
+  }
+}
+
 void Target::cancel(ClientConnection& client) {
   pool_.cancel(client);
 }
 
 void Target::release(ServerConnection& server) {
   pool::Actions actions;
-  if (server.generation < proxy_.generation(server.pool_key()->user)) {
+  if (server.spent() || server.generation < proxy_.generation(server.pool_key()->user)) {
     pool_.closed(server, actions);
     actions.close.push_back(&server);
     perform(actions);

@@ -70,6 +70,9 @@ class Target {
   const std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>>& servers() const { return servers_; }
   // Whom the sub-pool is for.
   const std::shared_ptr<const PoolKey>& key_of(const pool::KeyPool& key) const { return by_pool_.at(&key); }
+  // Protocol 3.2: known of a server that an earlier connection has shown to be PostgreSQL 18 or later.
+  bool speaks_3_2() const { return major_version_ >= 18; }
+  void learn_version(const wire::postgres::Parameters& greeting);
   bool reachable() const { return observed_ == config::HealthReason::kNone; }
   // What using it has shown. AUTH_FAILURE as long as any user's credentials are refused; the others are served.
   config::HealthReason observed_reason() const {
@@ -97,6 +100,7 @@ class Target {
   config::HealthReason observed_ = config::HealthReason::kNone;
   std::set<std::string> refused_users_;
   Duration back_off_{};
+  int major_version_ = 0;
   TimePoint peers_checked_{};
 };
 

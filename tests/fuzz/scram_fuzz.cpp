@@ -30,12 +30,12 @@ std::vector<std::string_view> split(std::string_view text) {
   }
 }
 
-void play_server(const std::vector<std::string_view>& messages, bool mock, bool plus_offered) {
+void play_server(const std::vector<std::string_view>& messages, bool mock, bool plus_offered, bool plus) {
   ScramServer server(&keys(), "servernonce", mock ? ScramServer::Mode::kMock : ScramServer::Mode::kVerify,
-                     plus_offered);
+                     plus_offered ? "hash of a certificate" : "");
   for (std::size_t i = 0; i < messages.size(); ++i) {
     if (i % 2 == 0) {
-      const auto reply = server.on_client_first(messages[i]);
+      const auto reply = server.on_client_first(messages[i], plus);
       if (reply && reply->find("servernonce") == std::string::npos) std::abort();
     } else if (server.on_client_final(messages[i])) {
       std::abort();  // authenticated without the password
@@ -43,8 +43,9 @@ void play_server(const std::vector<std::string_view>& messages, bool mock, bool 
   }
 }
 
-void play_client(const std::vector<std::string_view>& messages) {
+void play_client(const std::vector<std::string_view>& messages, bool tls, bool plus_offered) {
   ScramClient client("clientnonce");
+  client.bind(tls ? "hash of a certificate" : "", plus_offered);
   if (client.client_first().empty()) std::abort();
   for (std::size_t i = 0; i < messages.size(); ++i) {
     if (i % 2 == 0) {
@@ -69,9 +70,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
   const auto messages = split(text);
   if ((data[0] & 1) == 0) {
-    play_server(messages, (data[0] & 2) != 0, (data[0] & 4) != 0);
+    play_server(messages, (data[0] & 2) != 0, (data[0] & 4) != 0, (data[0] & 8) != 0);
   } else {
-    play_client(messages);
+    play_client(messages, (data[0] & 2) != 0, (data[0] & 4) != 0);
   }
   return 0;
 }

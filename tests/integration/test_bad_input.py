@@ -172,6 +172,7 @@ def test_log_in_flood_with_wrong_passwords(bed):
     sidecar = bed.sidecar()
     good = bed.connect()
     good.execute("SELECT 1")
+    logged = len(bed.writer.process.log())
     flood = [bed.raw() for _ in range(200)]
     for client in flood:
         client.send(wire.startup({"user": "app", "database": "orders"}))
@@ -188,7 +189,7 @@ def test_log_in_flood_with_wrong_passwords(bed):
         slowest = max(slowest, time.monotonic() - begun)
     assert slowest < 2
     wait_for(lambda: sidecar.metrics().sum("dbproxy_logins_total") >= 200, 20, "log-ins are counted")
-    assert "password authentication failed" not in bed.writer.process.log()[-2000:]
+    assert "password authentication failed" not in bed.writer.process.log()[logged:]
 
 
 def test_client_that_goes_away_at_every_step(served):

@@ -166,10 +166,10 @@ def test_bad_startup_parameter_is_the_databases_error(bed):
 def test_newer_minor_protocol_is_negotiated(bed):
     bed.sidecar()
     client = bed.raw()
-    client.send(wire.startup({"user": "app", "database": "orders", "_pq_.unknown": "1"}, version=196610))
+    client.send(wire.startup({"user": "app", "database": "orders", "_pq_.unknown": "1"}, version=196611))
     kind, body = client.message()
     assert kind == "v"
-    assert body[:4] == (196608).to_bytes(4, "big") and b"_pq_.unknown" in body
+    assert body[:4] == (196610).to_bytes(4, "big") and b"_pq_.unknown" in body
     client.authenticate("app", "app-secret")
     assert client.query("SELECT 1") == [["1"]]
 

@@ -37,7 +37,7 @@ def _scalar(value) -> str:
     plain = isinstance(value, str) and value and all(c.isalnum() or c in "-_./" for c in value) and value[0].isalpha()
     if plain and value.lower() not in ("true", "false", "null", "yes", "no", "on", "off", "y", "n"):
         return value
-    return json.dumps(value)
+    return json.dumps(value, ensure_ascii=False)
 
 
 def secret(name: str, username: str, password: str, namespace: str = "shop") -> dict:

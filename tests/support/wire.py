@@ -128,6 +128,10 @@ class Client:
         head = self.receive(5)
         return head[:1].decode(), self.receive(struct.unpack("!i", head[1:])[0] - 4)
 
+    def replay(self, kind: str, body: bytes):
+        """Puts a message back, to be read again."""
+        self._buffer = message(kind.encode(), body) + self._buffer
+
     def closed_by_peer(self) -> bool:
         """Waits for the end of the stream, whatever comes before it."""
         try:

@@ -10,6 +10,12 @@ namespace dbproxy::session::postgres {
 
 namespace wire = dbproxy::wire::postgres;
 
+namespace {
+
+constexpr std::uint16_t kNewestMinor = 2;
+
+}  // namespace
+
 ClientLogin::Want ClientLogin::feed(std::string_view bytes, std::size_t& consumed, std::string& out) {
   consumed = 0;
   if (state_ == State::kDone) return Want::kMore;
@@ -34,11 +40,12 @@ ClientLogin::Want ClientLogin::feed(std::string_view bytes, std::size_t& consume
   if (frame.scan == wire::Scan::kBad || (frame.scan == wire::Scan::kMessage && frame.size > auth::kMaxScramMessage)) {
     return refuse(out, LoginResult::kProtocol, "08P01", "invalid length of password message");
   }
-  if (frame.scan == wire::Scan::kNeedMore || bytes.size() < frame.size) return Want::kMore;
-  consumed = frame.size;
-  if (frame.type != 'p') {
+  // Whatever it is, nothing else may come now: a second start-up packet least of all.
+  if (!bytes.empty() && bytes[0] != 'p') {
     return refuse(out, LoginResult::kProtocol, "08P01", "expected a password message");
   }
+  if (frame.scan == wire::Scan::kNeedMore || bytes.size() < frame.size) return Want::kMore;
+  consumed = frame.size;
   auto body = bytes.substr(wire::kHeaderSize, frame.size - wire::kHeaderSize);
   switch (state_) {
     case State::kSaslInitial:
@@ -52,7 +59,8 @@ ClientLogin::Want ClientLogin::feed(std::string_view bytes, std::size_t& consume
 
 ClientLogin::Want ClientLogin::startup(std::string_view packet, std::string& out) {
   auto parsed = wire::parse_startup(packet);
-  if (auto bad = std::get_if<wire::BadStartup>(&parsed)) return refuse(out, LoginResult::kProtocol, "08P01", bad->why);
+  if (auto bad = std::get_if<wire::BadStartup>(&parsed))
+    return refuse(out, LoginResult::kProtocol, bad->sqlstate, bad->why);
   if (std::holds_alternative<wire::SslRequest>(parsed)) {
     if (tls_ || tls_refused_) return refuse(out, LoginResult::kProtocol, "08P01", "second SSL request");
     if (policy_.tls_available && !policy_.unix_socket) {
@@ -76,7 +84,28 @@ ClientLogin::Want ClientLogin::startup(std::string_view packet, std::string& out
     return Want::kCancel;
   }
 
-  auto& start = std::get<wire::Startup>(parsed);
+  return start(std::get<wire::Startup>(parsed), out);
+}
+
+ClientLogin::Want ClientLogin::direct_tls() {
+  std::string nobody_reads;  // the client expects TLS
+  if (!policy_.tls_available || policy_.unix_socket)
+    return refuse(nobody_reads, LoginResult::kProtocol, "08P01", "TLS without asking, where no TLS is to be had");
+  direct_ = true;
+  return Want::kStartTls;
+}
+
+ClientLogin::Want ClientLogin::tls_established(ClientTls tls, std::string& out) {
+  tls_ = true;
+  client_tls_ = std::move(tls);
+  if (direct_ && !client_tls_.alpn)
+    return refuse(out, LoginResult::kProtocol, "08P01",
+                  "received direct SSL connection request without ALPN protocol negotiation extension",
+                  "Send the ALPN protocol \"postgresql\", or ask for TLS with an SSLRequest first.");
+  return Want::kMore;
+}
+
+ClientLogin::Want ClientLogin::start(const wire::Startup& start, std::string& out) {
   std::vector<std::string_view> unknown_extensions;
   std::string_view replication;
   for (auto [name, value] : start.parameters) {
@@ -92,25 +121,62 @@ ClientLogin::Want ClientLogin::startup(std::string_view packet, std::string& out
       parameters_.emplace_back(name, value);
     }
   }
-  if (user_.empty()) {
+  minor_ = std::min(start.minor, kNewestMinor);
+  if (start.minor > kNewestMinor || !unknown_extensions.empty())
+    wire::negotiate_protocol_version(out, 3u << 16 | minor_, unknown_extensions);
+  if (user_.empty())
     return refuse(out, LoginResult::kProtocol, "28000", "no PostgreSQL user name specified in startup packet");
-  }
+  if (!read_replication(replication))
+    return refuse(out, LoginResult::kProtocol, "22023",
+                  "invalid value for parameter \"replication\": \"" + std::string(replication) + "\"",
+                  "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
+  if (!replication_.empty())
+    return refuse(out, LoginResult::kProtocol, "0A000", "replication connections are not served by this endpoint",
+                  "Connect to the database directly for replication.");
   if (database_.empty()) database_ = user_;
+  return check_access(out);
+}
+
+// As PostgreSQL reads a boolean: any beginning of a word that is of one meaning only.
+bool ClientLogin::read_replication(std::string_view value) {
+  std::string word(value);
+  for (char& c : word) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c | 0x20);
+  }
+  const auto begins = [&](std::string_view whole, std::size_t least = 1) {
+    return word.size() >= least && whole.starts_with(word);
+  };
+  if (value == "database") {
+    replication_ = "database";
+  } else if (begins("true") || begins("yes") || begins("on", 2) || word == "1") {
+    replication_ = "true";
+  } else if (!word.empty() && !begins("false") && !begins("no") && !begins("off", 2) && word != "0") {
+    return false;
+  }
+  return true;
+}
+
+ClientLogin::Want ClientLogin::check_access(std::string& out) {
   if (policy_.too_many_clients) {
     return refuse(out, LoginResult::kTooManyClients, "53300", "sorry, too many clients already",
                   "The sidecar is at its maximum of client connections: close idle ones, or use fewer.");
   }
-  if (policy_.require_tls && !tls_ && !policy_.unix_socket) {
-    return refuse(out, LoginResult::kTlsRequired, "28000", "this endpoint requires TLS (requireTLS: true)",
+  if (policy_.unix_socket) return begin_authentication(out);
+  const bool wants_cert = policy_.client_cert != config::ClientCertMode::kNone;
+  if ((policy_.require_tls || wants_cert) && !tls_) {
+    return refuse(out, LoginResult::kTlsRequired, "28000",
+                  wants_cert ? "this endpoint requires TLS with a client certificate (clientCert)"
+                             : "this endpoint requires TLS (requireTLS: true)",
                   "Connect with sslmode=require or stronger, or through the Unix socket.");
   }
-  if (!replication.empty() && replication != "false" && replication != "off" && replication != "no" &&
-      replication != "0") {
-    return refuse(out, LoginResult::kUnsupported, "0A000", "replication connections are not served by this endpoint",
-                  "Connect to the database directly for replication.");
+  if (wants_cert && !client_tls_.verified) {
+    return refuse(out, LoginResult::kCertificate, "28000", "connection requires a valid client certificate",
+                  "Connect with sslcert and sslkey of a certificate from the authority in clientCert.caRef.");
   }
-  if (start.minor > 0 || !unknown_extensions.empty())
-    wire::negotiate_protocol_version(out, 3u << 16, unknown_extensions);
+  if (policy_.client_cert == config::ClientCertMode::kVerifyFull && client_tls_.common_name != user_) {
+    return refuse(out, LoginResult::kCertificate, "28000", "the client certificate is not for user \"" + user_ + "\"",
+                  "With clientCert.mode: verify-full the certificate's common name has to be the user's name.");
+  }
   return begin_authentication(out);
 }
 
@@ -126,10 +192,10 @@ ClientLogin::Want ClientLogin::begin_authentication(std::string& out) {
   if (!credential_) mock_keys_ = auth::mock_scram_keys(user_, policy_.process_secret);
   auto mode = credential_ ? auth::ScramServer::Mode::kVerify : auth::ScramServer::Mode::kMock;
   scram_.emplace(credential_ ? credential_->scram_keys.get() : &mock_keys_, auth::make_scram_nonce(policy_.random),
-                 mode);
+                 mode, client_tls_.end_point);
   state_ = State::kSaslInitial;
-  std::array<std::string_view, 1> mechanisms = {auth::kScramMechanism};
-  wire::authentication_sasl(out, mechanisms);
+  std::array<std::string_view, 2> mechanisms = {auth::kScramPlusMechanism, auth::kScramMechanism};
+  wire::authentication_sasl(out, std::span(mechanisms).subspan(client_tls_.end_point.empty() ? 1 : 0));
   return Want::kMore;
 }
 
@@ -141,12 +207,12 @@ ClientLogin::Want ClientLogin::sasl_initial(std::string_view body, std::string& 
   if (!reader.ok() || !reader.rest().empty()) {
     return refuse(out, LoginResult::kProtocol, "08P01", "malformed SASLInitialResponse message");
   }
-  if (mechanism != auth::kScramMechanism) {
+  const bool plus = mechanism == auth::kScramPlusMechanism && !client_tls_.end_point.empty();
+  if (!plus && mechanism != auth::kScramMechanism) {
     return refuse(out, LoginResult::kProtocol, "08P01", "client selected an invalid SASL authentication mechanism");
   }
-  auto reply = scram_->on_client_first(data);
-  if (!reply)
-    return refuse(out, LoginResult::kProtocol, "08P01", "malformed SCRAM message: " + reply.error().message());
+  auto reply = scram_->on_client_first(data, plus);
+  if (!reply) return bad_scram(out, reply.error());
   state_ = State::kSaslFinal;
   wire::authentication(out, 11, *reply);
   return Want::kMore;
@@ -156,10 +222,19 @@ ClientLogin::Want ClientLogin::sasl_final(std::string_view body, std::string& ou
   auto reply = scram_->on_client_final(body);
   if (!reply) {
     if (reply.error() == auth::Error::kWrongProof) return wrong_password(out);
-    return refuse(out, LoginResult::kProtocol, "08P01", "malformed SCRAM message: " + reply.error().message());
+    return bad_scram(out, reply.error());
   }
   wire::authentication(out, 12, *reply);
   return succeed(out);
+}
+
+ClientLogin::Want ClientLogin::bad_scram(std::string& out, const ErrorCode& error) {
+  // Not a mistake of the client's program: somebody stands between it and us.
+  if (error == auth::Error::kBindingDowngrade || error == auth::Error::kBindingMismatch)
+    return refuse(out, LoginResult::kProtocol, "28000", error.message(),
+                  "What the client saw of this server is not what this server sent: something between them has "
+                  "changed the list of mechanisms or the certificate.");
+  return refuse(out, LoginResult::kProtocol, "08P01", "malformed SCRAM message: " + error.message());
 }
 
 ClientLogin::Want ClientLogin::md5(std::string_view body, std::string& out) {

@@ -1,8 +1,8 @@
 // ClientLogin: a client from its first byte to the point where it is known who it is.
 //
 // Pure and resumable: bytes in; bytes out and what is wanted next. Follows "Start-up", "SSL Session Encryption",
-// "SASL Authentication" of the protocol. Nothing but the messages that may come is accepted at each step, and bytes
-// that arrive before TLS is up never count as sent under it.
+// "SASL Authentication" of the protocol, 3.0 and 3.2 (there is no 3.1; it is served as 3.0). Nothing but the messages
+// that may come is accepted at each step, and bytes that arrive before TLS is up never count as sent under it.
 #pragma once
 
 #include <array>
@@ -16,6 +16,7 @@
 #include "proxy/auth/scram.hpp"
 #include "proxy/config/snapshot.hpp"
 #include "proxy/wire/postgres/messages.hpp"
+#include "proxy/wire/postgres/startup.hpp"
 
 namespace dbproxy::session::postgres {
 
@@ -25,9 +26,18 @@ struct Credential {
   std::shared_ptr<const auth::ScramKeys> scram_keys;
 };
 
+// What a client's TLS showed.
+struct ClientTls {
+  std::string end_point;    // hash of our certificate, for channel binding; empty: none can be made
+  bool alpn = false;        // "postgresql" was agreed on
+  bool verified = false;    // it showed a certificate, and the certificate is good
+  std::string common_name;  // of that; empty where there is none, or more than one, or an odd one
+};
+
 struct LoginPolicy {
   bool tls_available = false;
   bool require_tls = false;
+  config::ClientCertMode client_cert = config::ClientCertMode::kNone;
   bool unix_socket = false;         // counts as secure: libpq never does TLS there
   bool too_many_clients = false;    // refuse with 53300 once the client said who it is
   std::string_view process_secret;  // for users that do not exist
@@ -43,7 +53,7 @@ enum class LoginResult {
   kTlsRequired,
   kTooManyClients,
   kProtocol,
-  kUnsupported
+  kCertificate
 };
 
 class ClientLogin {
@@ -60,7 +70,10 @@ class ClientLogin {
 
   // Uses whole messages only; `consumed` counts their bytes.
   Want feed(std::string_view bytes, std::size_t& consumed, std::string& out);
-  void tls_established() { tls_ = true; }
+  // The first byte that came is that of a TLS handshake (22): TLS without asking. kStartTls or kRefuse.
+  Want direct_tls();
+  // kMore or kRefuse.
+  Want tls_established(ClientTls tls, std::string& out);
 
   LoginResult result() const { return result_; }
   const std::string& user() const { return user_; }
@@ -68,6 +81,10 @@ class ClientLogin {
   // All others of the start-up packet, in order, the protocol's own extensions excluded.
   const wire::postgres::Parameters& parameters() const { return parameters_; }
   bool tls() const { return tls_; }
+  // Protocol 3.2 or later: the cancel key may be longer than 4 bytes.
+  bool long_cancel_key() const { return minor_ >= 2; }
+  // "", "true" or "database", as the server is asked for it; then it is among the parameters as well.
+  const std::string& replication() const { return replication_; }
   std::uint32_t cancel_process_id() const { return cancel_process_id_; }
   const std::string& cancel_key() const { return cancel_key_; }
   const std::string& refusal() const { return refusal_; }  // words, for the log
@@ -75,9 +92,13 @@ class ClientLogin {
  private:
   enum class State { kStartup, kSaslInitial, kSaslFinal, kMd5, kDone };
   Want startup(std::string_view packet, std::string& out);
+  Want start(const wire::postgres::Startup& start, std::string& out);
+  Want check_access(std::string& out);
+  bool read_replication(std::string_view value);
   Want begin_authentication(std::string& out);
   Want sasl_initial(std::string_view body, std::string& out);
   Want sasl_final(std::string_view body, std::string& out);
+  Want bad_scram(std::string& out, const ErrorCode& error);
   Want md5(std::string_view body, std::string& out);
   Want succeed(std::string& out);
   Want wrong_password(std::string& out);
@@ -88,9 +109,12 @@ class ClientLogin {
   State state_ = State::kStartup;
   LoginResult result_ = LoginResult::kNone;
   bool tls_ = false;
+  bool direct_ = false;
   bool tls_refused_ = false;
   bool gss_refused_ = false;
-  std::string user_, database_;
+  std::uint16_t minor_ = 0;
+  ClientTls client_tls_;
+  std::string user_, database_, replication_;
   wire::postgres::Parameters parameters_;
   std::optional<Credential> credential_;
   auth::ScramKeys mock_keys_;

@@ -30,7 +30,7 @@ StartupPacket parse_startup(std::string_view packet) {
   Startup startup;
   startup.major = static_cast<std::uint16_t>(code >> 16);
   startup.minor = static_cast<std::uint16_t>(code & 0xffff);
-  if (startup.major != 3) return BadStartup{"unsupported frontend protocol: only version 3 is served"};
+  if (startup.major != 3) return BadStartup{"unsupported frontend protocol: server supports 3.0 to 3.2", "0A000"};
   while (true) {
     auto name = reader.cstring();
     if (!reader.ok()) return BadStartup{"invalid startup packet layout: expected terminator as last byte"};

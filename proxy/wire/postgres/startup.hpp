@@ -29,6 +29,7 @@ struct Startup {
 // Words for the client's ErrorResponse.
 struct BadStartup {
   const char* why = "";
+  const char* sqlstate = "08P01";
 };
 
 using StartupPacket = std::variant<BadStartup, SslRequest, GssEncRequest, CancelRequest, Startup>;

@@ -125,13 +125,72 @@ TEST(Scram, ServerTakesOptionalExtensionsAndTheOtherHeader) {
   ASSERT_TRUE(y.on_client_first("y,,n=,r=abc"));
   // The binding must repeat the header that was sent: "biws" is "n,,".
   EXPECT_EQ(y.on_client_final("c=biws,r=abc" + kServerNonce + ",p=" + base64_encode(std::string(32, 'x'))).error(),
-            make_error_code(Error::kChannelBinding));
+            make_error_code(Error::kBindingMismatch));
   ScramServer y2(&rfc_keys(), kServerNonce);
   ASSERT_TRUE(y2.on_client_first("y,,n=,r=abc"));
   EXPECT_EQ(y2.on_client_final("c=eSws,r=abc" + kServerNonce + ",p=" + base64_encode(std::string(32, 'x'))).error(),
             make_error_code(Error::kWrongProof));
-  ScramServer downgrade(&rfc_keys(), kServerNonce, ScramServer::Mode::kVerify, true);
-  EXPECT_EQ(downgrade.on_client_first("y,,n=,r=abc").error(), make_error_code(Error::kChannelBinding));
+  ScramServer downgrade(&rfc_keys(), kServerNonce, ScramServer::Mode::kVerify, "hash");
+  EXPECT_EQ(downgrade.on_client_first("y,,n=,r=abc").error(), make_error_code(Error::kBindingDowngrade));
+}
+
+TEST(Scram, BindsToTheChannel) {
+  const std::string hash(32, '\xAB');
+  ScramServer server(&rfc_keys(), "servernonce", ScramServer::Mode::kVerify, hash);
+  ScramClient client("clientnonce");
+  EXPECT_EQ(client.bind(hash, true), kScramPlusMechanism);
+  EXPECT_EQ(client.client_first(), "p=tls-server-end-point,,n=,r=clientnonce");
+  ScramServer other(&rfc_keys(), "servernonce", ScramServer::Mode::kVerify, std::string(32, 'x'));
+  for (ScramServer* at : {&server, &other}) {
+    const auto reply = at->on_client_first(client.client_first(), true);
+    ASSERT_TRUE(reply);
+    ScramClient mine = client;
+    ASSERT_TRUE(mine.on_server_first(*reply));
+    ScramKeys keys = rfc_keys();
+    const auto final = at->on_client_final(mine.client_final(keys));
+    if (at == &other) {  // the client has seen another certificate than this server's
+      EXPECT_EQ(final.error(), make_error_code(Error::kBindingMismatch));
+    } else {
+      ASSERT_TRUE(final);
+      EXPECT_TRUE(mine.on_server_final(*final));
+    }
+  }
+}
+
+TEST(Scram, ClientSaysWhatItCouldHaveDone) {
+  ScramClient none("abc"), could("abc");
+  EXPECT_EQ(none.bind("", true), kScramMechanism);
+  EXPECT_EQ(none.client_first(), "n,,n=,r=abc");
+  EXPECT_EQ(could.bind("hash", false), kScramMechanism);
+  EXPECT_EQ(could.client_first(), "y,,n=,r=abc");
+}
+
+TEST(Scram, ServerRefusesHeadersThatDoNotFitTheMechanism) {
+  struct Case {
+    const char* message;
+    bool plus;
+    bool offered;
+    Error error;
+  };
+  for (const Case& c : std::vector<Case>{
+           {"n,,n=,r=abc", true, true, Error::kChannelBinding},
+           {"y,,n=,r=abc", true, true, Error::kChannelBinding},
+           {"y,,n=,r=abc", false, true, Error::kBindingDowngrade},
+           {"p=tls-server-end-point,,n=,r=abc", false, true, Error::kChannelBinding},
+           {"p=tls-server-end-point,,n=,r=abc", true, false, Error::kChannelBinding},
+           {"p=tls-unique,,n=,r=abc", true, true, Error::kChannelBinding},
+           {"p=tls-server-end-point", true, true, Error::kMalformed},
+           {"p=tls-server-end-point,", true, true, Error::kMalformed},
+           {"p=tls-server-end-point,x", true, true, Error::kMalformed},
+           {"p=tls-server-end-point,a=admin,n=,r=abc", true, true, Error::kExtension},
+           {"p=,,n=,r=abc", true, true, Error::kChannelBinding},
+           {"p", true, true, Error::kMalformed},
+       }) {
+    ScramServer server(&rfc_keys(), kServerNonce, ScramServer::Mode::kVerify, c.offered ? "hash" : "");
+    const auto result = server.on_client_first(c.message, c.plus);
+    ASSERT_FALSE(result) << c.message;
+    EXPECT_EQ(result.error(), make_error_code(c.error)) << c.message;
+  }
 }
 
 TEST(Scram, ServerRefusesEveryTruncationAndEveryChangedByte) {

@@ -33,7 +33,7 @@ std::string ok() {
 
 std::string sasl() {
   std::string out;
-  const std::string_view mechanisms[] = {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"};
+  const std::string_view mechanisms[] = {"SCRAM-SHA-1", "SCRAM-SHA-256"};
   wire::authentication_sasl(out, mechanisms);
   return out;
 }
@@ -319,13 +319,68 @@ TEST(Login, NamesWhatItDoesNotSpeak) {
 }
 
 TEST(Login, TakesLongCancelKeys) {
-  std::string bytes = ok();
+  std::string bytes;
   wire::negotiate_protocol_version(bytes, 0, {});
+  bytes += ok();
   wire::backend_key_data(bytes, 1, std::string(256, 'k'));
   wire::ready_for_query(bytes, 'I');
   const Outcome done = run(options(), script({bytes}), SIZE_MAX);
   EXPECT_EQ(done.want, Want::kDone);
   EXPECT_EQ(done.cancel_key.size(), 256u);
+}
+
+// A log-in under TLS up to the mechanism that it chooses; `end_point` as the certificate gave it.
+std::string chosen(const std::string& end_point, std::vector<std::string_view> offered, bool tls = true) {
+  auto login_options = options(tls ? config::TlsMode::kRequire : config::TlsMode::kDisable);
+  login_options.direct_tls = true;
+  Login login(login_options, fixed_random());
+  std::string out;
+  std::size_t consumed = 0;
+  if (login.start(out) == Want::kStartTls) login.tls_established(out, end_point);
+  std::string reply;
+  wire::authentication_sasl(reply, offered);
+  out.clear();
+  if (login.feed(reply, consumed, out) == Want::kFailed) return login.failure().message;
+  const std::string_view sent = std::string_view(out).substr(5);
+  const auto end = sent.find('\0');
+  return std::string(sent.substr(0, end)) + " " + std::string(sent.substr(end + 5, sent.find(',', end) - end - 5));
+}
+
+TEST(Login, BindsToTheChannelWhereItCan) {
+  EXPECT_EQ(chosen("hash", {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"}), "SCRAM-SHA-256-PLUS p=tls-server-end-point");
+  EXPECT_EQ(chosen("hash", {"SCRAM-SHA-256-PLUS"}), "SCRAM-SHA-256-PLUS p=tls-server-end-point");
+  EXPECT_EQ(chosen("hash", {"SCRAM-SHA-256"}), "SCRAM-SHA-256 y");
+  EXPECT_EQ(chosen("", {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"}), "SCRAM-SHA-256 n");
+  EXPECT_EQ(chosen("", {"SCRAM-SHA-256"}, false), "SCRAM-SHA-256 n");
+  EXPECT_EQ(chosen("", {"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"}, false),
+            "the server offers channel binding without TLS");
+  EXPECT_EQ(chosen("", {"SCRAM-SHA-256-PLUS"}), "the server offers no SASL mechanism that is supported");
+}
+
+std::string version_answer(std::uint32_t version, std::span<const std::string_view> unknown = {}) {
+  std::string out;
+  wire::negotiate_protocol_version(out, version, unknown);
+  return out;
+}
+
+TEST(Login, AsksForProtocol32AndTakesLess) {
+  const auto newer = [] {
+    auto made = options();
+    made.protocol_3_2 = true;
+    return made;
+  };
+  for (const std::string& answer : {std::string(), version_answer(196608), version_answer(196610), version_answer(0)}) {
+    const Outcome outcome = run_all(newer, [&] { return script({answer + ok() + greeting()}); });
+    EXPECT_EQ(outcome.want, Want::kDone);
+    EXPECT_EQ(outcome.sent.substr(4, 4), std::string("\0\3\0\2", 4));
+  }
+  const std::string_view unknown[] = {"_pq_.x"};
+  for (const std::string& answer : {version_answer(196611), version_answer(131072), version_answer(196608, unknown),
+                                    ok() + version_answer(196608), std::string("v\0\0\0\6\0\0", 7)}) {
+    const Outcome outcome = run_all(newer, [&] { return script({answer + ok() + greeting()}); });
+    EXPECT_EQ(outcome.want, Want::kFailed);
+    EXPECT_EQ(outcome.failure.kind, FailureKind::kProtocol);
+  }
 }
 
 }  // namespace

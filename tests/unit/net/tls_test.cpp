@@ -28,13 +28,16 @@ class TlsTest : public ::testing::Test {
     pki::LeafRequest leaf{.common_name = "db", .dns_names = std::move(names), .addresses = std::move(addresses)};
     auto identity = pki::issue(by, leaf, clock);
     std::string error;
-    auto context = identity ? make_server_context(identity->certificate_pem, identity->key_pem, error) : nullptr;
+    auto context = identity ? make_server_context(identity->certificate_pem, identity->key_pem, {}, error) : nullptr;
     EXPECT_TRUE(context) << error;
     return context;
   }
   static SslContext client(TlsMode mode, const std::string& ca) {
     std::string error;
-    auto context = make_client_context(ServerTls{.mode = mode, .ca_pem = ca}, error);
+    ServerTls settings;
+    settings.mode = mode;
+    settings.ca_pem = ca;
+    auto context = make_client_context(settings, error);
     EXPECT_TRUE(context) << error;
     return context;
   }
@@ -135,13 +138,15 @@ TEST_F(TlsTest, BytesGoBothWaysAndTheEndIsSeen) {
 
 TEST_F(TlsTest, WhatCannotBeUsedIsSaidInWords) {
   std::string error;
-  EXPECT_FALSE(make_client_context(ServerTls{.mode = TlsMode::kVerifyFull, .ca_pem = "garbage"}, error));
+  ServerTls settings;
+  settings.ca_pem = "garbage";
+  EXPECT_FALSE(make_client_context(settings, error));
   EXPECT_EQ(error, "tls.caRef holds no PEM certificate");
-  EXPECT_FALSE(make_server_context("garbage", Secret("garbage"), error));
+  EXPECT_FALSE(make_server_context("garbage", Secret("garbage"), {}, error));
   EXPECT_TRUE(error.starts_with("the listener's certificate is not PEM")) << error;
-  EXPECT_FALSE(make_server_context(ours.certificate_pem, another.key_pem, error));
+  EXPECT_FALSE(make_server_context(ours.certificate_pem, another.key_pem, {}, error));
   EXPECT_TRUE(error.starts_with("the listener's private key does not belong to its certificate")) << error;
-  EXPECT_FALSE(make_server_context(ours.certificate_pem, Secret("garbage"), error));
+  EXPECT_FALSE(make_server_context(ours.certificate_pem, Secret("garbage"), {}, error));
   EXPECT_EQ(error.find("garbage"), std::string::npos);
 }
 

@@ -307,7 +307,9 @@ class FlowTls : public Flow {
     tls_.certificate_pem = identity->certificate_pem;
     tls_.key_pem = identity->key_pem;
     std::string error;
-    context_ = net::make_client_context({.mode = config::TlsMode::kRequire, .ca_pem = ""}, error);
+    config::ServerTls settings;
+    settings.mode = config::TlsMode::kRequire;
+    context_ = net::make_client_context(settings, error);
     snapshot_.targets[0].host = server_.listen_unix();  // local, and so as good as encrypted
   }
   Client tls_client(bool drip) {

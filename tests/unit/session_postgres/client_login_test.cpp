@@ -1,0 +1,254 @@
+#include "proxy/session/postgres/client_login.hpp"
+
+#include <gtest/gtest.h>
+
+#include "proxy/session/postgres/cancel_key.hpp"
+#include "proxy/wire/postgres/reader.hpp"
+
+namespace dbproxy::session::postgres {
+namespace {
+
+namespace wire = dbproxy::wire::postgres;
+using Want = ClientLogin::Want;
+
+constexpr std::uint32_t k30 = 3u << 16;
+
+auth::RandomBytes counting() {
+  return [next = std::uint8_t{1}](std::span<std::uint8_t> out) mutable {
+    for (auto& byte : out) byte = next++;
+  };
+}
+
+LoginPolicy policy() {
+  static const auto user = [] {
+    auto made = std::make_shared<config::User>();
+    made->name = "app";
+    made->password = Secret("app-secret");
+    return made;
+  }();
+  static const auto keys = std::make_shared<auth::ScramKeys>(
+      auth::derive_scram_keys(user->password, "0123456789abcdef", 16));
+  LoginPolicy made;
+  made.tls_available = true;
+  made.process_secret = "process secret";
+  made.random = counting();
+  made.find = [](std::string_view name) -> std::optional<Credential> {
+    if (name != "app") return std::nullopt;
+    return Credential{user, keys};
+  };
+  return made;
+}
+
+std::string startup(std::uint32_t version = k30, wire::Parameters more = {}) {
+  more.insert(more.begin(), {"user", "app"});
+  std::string out;
+  wire::startup_message(out, version, more);
+  return out;
+}
+
+ClientTls shown(std::string end_point, bool alpn = false, bool verified = false, std::string common_name = {}) {
+  return {std::move(end_point), alpn, verified, std::move(common_name)};
+}
+
+struct Answer {
+  Want want;
+  std::string out;
+  wire::ErrorFields error() const {
+    const auto at = out.find(std::string("SFATAL") + '\0');
+    return at == std::string::npos ? wire::ErrorFields{} : wire::read_error(std::string_view(out).substr(at));
+  }
+};
+
+Answer feed(ClientLogin& login, const std::string& bytes) {
+  Answer answer{Want::kMore, {}};
+  std::size_t consumed = 0;
+  answer.want = login.feed(bytes, consumed, answer.out);
+  return answer;
+}
+
+// The client's side, up to the end.
+Want log_in(ClientLogin& login, const std::string& end_point, bool plus_seen = true) {
+  auth::ScramClient client("clientnonce");
+  const auto mechanism = client.bind(end_point, plus_seen);
+  std::string message;
+  wire::sasl_initial_response(message, mechanism, client.client_first());
+  auto answer = feed(login, message);
+  if (answer.want != Want::kMore) return answer.want;
+  const auto challenge = client.on_server_first(std::string_view(answer.out).substr(9));
+  if (!challenge) return Want::kRefuse;
+  message.clear();
+  wire::sasl_response(message, client.client_final(auth::derive_scram_keys(Secret("app-secret"), challenge->salt,
+                                                                           challenge->iterations)));
+  return feed(login, message).want;
+}
+
+TEST(ClientLogin, OffersChannelBindingUnderTlsOnly) {
+  ClientLogin plain(policy());
+  EXPECT_EQ(feed(plain, startup()).out.find("PLUS"), std::string::npos);
+  EXPECT_EQ(log_in(plain, ""), Want::kAuthenticated);
+
+  std::string out;
+  ClientLogin bound(policy());
+  EXPECT_EQ(bound.tls_established(shown("hash"), out), Want::kMore);
+  EXPECT_NE(feed(bound, startup()).out.find("SCRAM-SHA-256-PLUS"), std::string::npos);
+  EXPECT_EQ(log_in(bound, "hash"), Want::kAuthenticated);
+
+  ClientLogin other_certificate(policy());
+  other_certificate.tls_established(shown("hash"), out);
+  feed(other_certificate, startup());
+  EXPECT_EQ(log_in(other_certificate, "what the client saw"), Want::kRefuse);
+  EXPECT_EQ(other_certificate.refusal(), "SCRAM channel binding check failed");
+
+  ClientLogin stripped(policy());
+  stripped.tls_established(shown("hash"), out);
+  feed(stripped, startup());
+  EXPECT_EQ(log_in(stripped, "hash", false), Want::kRefuse);
+  EXPECT_EQ(stripped.refusal(), "SCRAM channel binding negotiation error");
+}
+
+TEST(ClientLogin, NegotiatesTheVersionAsPostgresql18) {
+  struct Case {
+    std::uint32_t asked;
+    wire::Parameters extensions;
+    bool answered;
+    std::uint32_t told;
+    bool long_key;
+  };
+  for (const Case& c : std::vector<Case>{
+           {k30, {}, false, 0, false},
+           {k30 | 1, {}, false, 0, false},
+           {k30 | 2, {}, false, 0, true},
+           {k30 | 3, {}, true, k30 | 2, true},
+           {k30 | 9999, {}, true, k30 | 2, true},
+           {k30, {{"_pq_.x", "1"}}, true, k30, false},
+           {k30 | 2, {{"_pq_.x", "1"}, {"_pq_.y", ""}}, true, k30 | 2, true},
+       }) {
+    ClientLogin login(policy());
+    const auto answer = feed(login, startup(c.asked, c.extensions));
+    EXPECT_EQ(answer.want, Want::kMore);
+    EXPECT_EQ(answer.out[0] == 'v', c.answered) << c.asked;
+    EXPECT_EQ(login.long_cancel_key(), c.long_key);
+    if (!c.answered) continue;
+    EXPECT_EQ(wire::load_u32(answer.out.data() + 5), c.told);
+    EXPECT_EQ(wire::load_u32(answer.out.data() + 9), c.extensions.size());
+  }
+  ClientLogin two(policy());
+  const auto answer = feed(two, startup(2u << 16));
+  EXPECT_EQ(answer.want, Want::kRefuse);
+  EXPECT_EQ(answer.error().sqlstate, "0A000");
+}
+
+TEST(ClientLogin, TakesDirectTlsWhereThereIsTls) {
+  std::string out;
+  ClientLogin login(policy());
+  EXPECT_EQ(login.direct_tls(), Want::kStartTls);
+  EXPECT_EQ(login.tls_established(shown({}, true), out), Want::kMore);
+  EXPECT_EQ(feed(login, startup()).want, Want::kMore);
+
+  ClientLogin no_alpn(policy());
+  EXPECT_EQ(no_alpn.direct_tls(), Want::kStartTls);
+  EXPECT_EQ(no_alpn.tls_established({}, out), Want::kRefuse);
+
+  auto without = policy();
+  without.tls_available = false;
+  EXPECT_EQ(ClientLogin(without).direct_tls(), Want::kRefuse);
+  auto on_socket = policy();
+  on_socket.unix_socket = true;
+  EXPECT_EQ(ClientLogin(on_socket).direct_tls(), Want::kRefuse);
+}
+
+TEST(ClientLogin, ChecksClientCertificates) {
+  using Mode = config::ClientCertMode;
+  struct Case {
+    Mode mode;
+    ClientTls tls;
+    Want want;
+  };
+  for (const Case& c : std::vector<Case>{
+           {Mode::kNone, {}, Want::kMore},
+           {Mode::kVerifyCa, {}, Want::kRefuse},
+           {Mode::kVerifyCa, shown({}, false, true, "other"), Want::kMore},
+           {Mode::kVerifyFull, shown({}, false, true, "app"), Want::kMore},
+           {Mode::kVerifyFull, shown({}, false, true, "other"), Want::kRefuse},
+           {Mode::kVerifyFull, shown({}, false, true), Want::kRefuse},
+           {Mode::kVerifyFull, shown({}, false, false, "app"), Want::kRefuse},
+       }) {
+    auto with = policy();
+    with.client_cert = c.mode;
+    std::string out;
+    ClientLogin login(with);
+    login.tls_established(c.tls, out);
+    const auto answer = feed(login, startup());
+    EXPECT_EQ(answer.want, c.want);
+    if (c.want == Want::kRefuse) {
+      EXPECT_EQ(answer.error().sqlstate, "28000");
+      EXPECT_EQ(login.result(), LoginResult::kCertificate);
+    }
+  }
+  auto plain = policy();
+  plain.client_cert = Mode::kVerifyCa;
+  ClientLogin in_clear(plain);
+  EXPECT_EQ(feed(in_clear, startup()).want, Want::kRefuse);
+  EXPECT_EQ(in_clear.result(), LoginResult::kTlsRequired);
+  plain.unix_socket = true;
+  ClientLogin over_socket(plain);
+  EXPECT_EQ(feed(over_socket, startup()).want, Want::kMore);
+}
+
+// PgBouncer let a second start-up packet during SCRAM change who was being logged in.
+TEST(ClientLogin, RefusesASecondStartUpPacketDuringScram) {
+  ClientLogin login(policy());
+  feed(login, startup());
+  EXPECT_EQ(feed(login, startup()).want, Want::kRefuse);
+  EXPECT_EQ(login.user(), "app");
+}
+
+TEST(ClientLogin, RefusesAFinalMessageWithoutNonce) {
+  for (const char* final : {"c=biws,p=AAAA", "c=biws", "", "r=x,p=AAAA", "c=biws,r=,p=AAAA"}) {
+    ClientLogin login(policy());
+    feed(login, startup());
+    std::string message;
+    wire::sasl_initial_response(message, auth::kScramMechanism, "n,,n=,r=abc");
+    ASSERT_EQ(feed(login, message).want, Want::kMore);
+    message.clear();
+    wire::sasl_response(message, final);
+    EXPECT_EQ(feed(login, message).want, Want::kRefuse) << final;
+  }
+}
+
+TEST(ClientLogin, DeclinesEncryptionInEitherOrder) {
+  const std::string ssl("\0\0\0\x08\x04\xd2\x16\x2f", 8), gss("\0\0\0\x08\x04\xd2\x16\x30", 8);
+  auto without = policy();
+  without.tls_available = false;
+  for (const auto& order : {std::pair{ssl, gss}, std::pair{gss, ssl}}) {
+    ClientLogin login(without);
+    EXPECT_EQ(feed(login, order.first).out, "N");
+    EXPECT_EQ(feed(login, order.second).out, "N");
+    EXPECT_EQ(feed(login, order.first).want, Want::kRefuse);
+  }
+  ClientLogin login(policy());
+  EXPECT_EQ(feed(login, gss).out, "N");
+  EXPECT_EQ(feed(login, ssl).want, Want::kStartTls);
+}
+
+TEST(CancelKey, CarriesTheWorkerAndFitsTheProtocol) {
+  for (const std::uint32_t worker : {0u, 1u, 255u}) {
+    const auto random = auth::system_random();
+    const CancelKey short_key = make_cancel_key(worker, false, random);
+    const CancelKey long_key = make_cancel_key(worker, true, random);
+    EXPECT_EQ(worker_of(short_key.process_id()), worker);
+    EXPECT_GT(static_cast<std::int32_t>(short_key.process_id()), 0);
+    EXPECT_EQ(short_key.secret().size(), 4u);
+    EXPECT_EQ(long_key.secret().size(), 32u);
+    EXPECT_TRUE(long_key.matches(std::string(long_key.secret())));
+    EXPECT_FALSE(long_key.matches(long_key.secret().substr(0, 4)));
+    EXPECT_FALSE(long_key.matches(short_key.secret()));
+    std::string wrong(long_key.secret());
+    wrong.back() = static_cast<char>(wrong.back() ^ 1);
+    EXPECT_FALSE(long_key.matches(wrong));
+  }
+  EXPECT_FALSE(CancelKey().matches(""));
+}
+
+}  // namespace
+}  // namespace dbproxy::session::postgres
