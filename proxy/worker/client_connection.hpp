@@ -44,6 +44,8 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void server_ready();
   // What the server said of that which pins this client.
   void probed(const session::postgres::ServerSession::Rows& rows);
+  // The server does not say what this client has set.
+  void settings_unread(std::string_view why);
   TimePoint active_at() const { return active_at_; }
   // The server connection is gone. `forwarded`: the client has seen the server's own last words.
   void server_lost(std::string_view why, bool forwarded);

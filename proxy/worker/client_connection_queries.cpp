@@ -208,6 +208,8 @@ void ClientConnection::server_ready() {
       release_server();
     } else if (session_->wants_probe(server_->session(), false)) {
       server_->probe();
+    } else if (session_->wants_settings(server_->session())) {
+      server_->read_settings();
     }
   }
   if (state_ != State::kClosed && (!in_.empty() || channel_.stream().readable())) context_.loop.defer(*this);
@@ -271,6 +273,13 @@ void ClientConnection::count_pins() {
                {"pinned_ms", std::chrono::duration_cast<std::chrono::milliseconds>(now - pinned_since_).count()}});
   }
   pins_seen_ = pins;
+}
+
+void ClientConnection::settings_unread(std::string_view why) {
+  session_->pin(postgres::bit(postgres::PinReason::kSetVariable));
+  log::info("session", "settings cannot be read back",
+            {{"proxy", proxy_.name()}, {"client", peer_}, {"user", key_->user}, {"why", why}});
+  count_pins();
 }
 
 void ClientConnection::probed(const postgres::ServerSession::Rows& rows) {

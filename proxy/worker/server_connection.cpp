@@ -119,6 +119,29 @@ void ServerConnection::probe_read() {
   if (client_ != nullptr && client_->session() != nullptr) client_->probed(rows);
 }
 
+void ServerConnection::read_settings() {
+  session_->read_settings(context_.to_server);
+  channel_.send(context_.to_server);  // when that fails, reading says so
+}
+
+void ServerConnection::settings_read() {
+  auto error = session_->settings_read();
+  // What nobody waits for stays unknown: the next client has it set in any case.
+  if (!error.empty() && client_ != nullptr) client_->settings_unread(error);
+}
+
+// What initQuery has set: first the names, then the values.
+void ServerConnection::base_read(bool names) {
+  if (names) {
+    session_->touch_set_names(session_->take_rows(), session::postgres::classify(proxy_.snapshot().pool.init_query));
+    if (!session_->settings_known()) return read_settings();
+  } else if (auto error = session_->settings_read(); !error.empty()) {
+    return fail(config::HealthReason::kConnectionFailed, "what initQuery has set cannot be read: " + error);
+  }
+  session_->set_base();
+  initialised();
+}
+
 // A client waits to hear that its change of the catalogue is done.
 void ServerConnection::catalog_or_ready() {
   if (session_->catalog_changed()) return read_catalog();
@@ -185,6 +208,7 @@ void ServerConnection::clean() {
   } else if (needs_init_ && !init.empty()) {
     needs_init_ = false;
     session_->query(init, context_.to_server);
+    session_->back_to_base();
   } else if (wants_catalog()) {
     read_catalog();
     return;
@@ -269,8 +293,10 @@ void ServerConnection::after_ready() {
     if (!session_->quiet()) cancel();
   }
   if (client_ != nullptr && client_->session() != nullptr && client_->session()->held()) client_->resume();
+  if (state_ == State::kBase && session_->quiet()) return base_read(events.rows_ready);
   if (events.rows_ready) catalog_read();
   if (events.probe_ready) probe_read();
+  if (events.settings_ready) settings_read();
   if (session_->owes_ready() && !session_->reading_rows()) catalog_or_ready();
   if (state_ == State::kCleaning) {
     pins_to_discard_ |= events.pins;  // of a client that had left when the server told of them
@@ -289,7 +315,9 @@ void ServerConnection::after_ready() {
         fail(config::HealthReason::kConnectionFailed, "initQuery failed", std::move(error));
         return;
       }
-      initialised();
+      state_ = State::kBase;
+      session_->read_set_names(context_.to_server);
+      channel_.send(context_.to_server);
       return;
     case State::kCatalog:
       finished();

@@ -79,12 +79,26 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   // Its client is pinned and rests: time to see whether that is still needed.
   void check_pins();
   void probe();
+  // Its client has set something and would be done with it.
+  void read_settings();
   std::uint32_t process_id() const { return process_id_; }
   Channel& channel() { return channel_; }
 
  private:
   friend class CancelConnection;
-  enum class State { kResolving, kConnecting, kTls, kLogin, kDeriving, kInit, kCatalog, kReady, kCleaning, kClosed };
+  enum class State {
+    kResolving,
+    kConnecting,
+    kTls,
+    kLogin,
+    kDeriving,
+    kInit,
+    kBase,
+    kCatalog,
+    kReady,
+    kCleaning,
+    kClosed
+  };
 
   void pump();
   void start_on(std::vector<net::Address> addresses);
@@ -103,6 +117,8 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void catalog_read();
   void catalog_or_ready();
   void probe_read();
+  void settings_read();
+  void base_read(bool names);
   void clean();
   void replay_failed();
   void fail(config::HealthReason reason, std::string words, std::string error = {});

@@ -65,6 +65,8 @@ class Classifier {
   void set();
   void set_name();
   void reset();
+  std::string_view whole_name(const Token& first);
+  void note_setting(std::string_view text);
   void set_config(Tokenizer ahead);
   void execute();
   void count_name();

@@ -58,6 +58,13 @@ struct Verdict {
   bool may_end : 1 = false;     // may end state that pins, or may have left none: an unlock, a lock that was only tried
   bool quoting_matters : 1 =
       false;  // a plain string has a backslash: another standard_conforming_strings, another verdict
+  bool settings_go_back : 1 = false;  // RESET, TO DEFAULT: what was set may be as it was at the start
+  bool role_too : 1 = false;          // SET, RESET SESSION AUTHORIZATION: role changes with it
+  bool characteristics : 1 = false;   // SET SESSION CHARACTERISTICS: the three default_transaction_…
+  // What is set or reset and not reported: tracked_name() of each is not empty. More than fit pin.
+  static constexpr std::size_t kMaxSettings = 6;
+  std::uint8_t setting_count = 0;
+  std::array<std::string_view, kMaxSettings> settings{};
   std::string_view prepared_name;  // token of PREPARE's or DEALLOCATE's name: see identifier_name
   std::string_view executed_name;  // token of EXECUTE's name
 

@@ -1,4 +1,5 @@
 #include "proxy/session/postgres/classifier.hpp"
+#include "proxy/session/postgres/settings.hpp"
 
 namespace dbproxy::session::postgres {
 
@@ -7,16 +8,43 @@ void Classifier::set() {
   next();
   if (word_ == Word::kLocal) {
     // Ends with the transaction; but `SET local.x = 1` is a setting of that name.
+    const Token name = token_;
     next();
-    if (at_assignment()) pin(PinReason::kSetVariable);
+    if (at_assignment()) note_setting(whole_name(name));
     return;
   }
   if (word_ == Word::kSession) {
+    const Token name = token_;
     next();
-    if (word_ == Word::kAuthorization) return pin(PinReason::kSessionAuthorization);
-    if (word_ == Word::kCharacteristics || at_assignment()) return pin(PinReason::kSetVariable);
+    if (word_ == Word::kAuthorization) {
+      verdict_.role_too = true;
+      return;
+    }
+    if (word_ == Word::kCharacteristics) {
+      verdict_.characteristics = true;
+      return;
+    }
+    if (at_assignment()) return note_setting(whole_name(name));
   }
   set_name();
+}
+
+// The name that begins with `first`, of which the token after it has been read: words with dots between them.
+std::string_view Classifier::whole_name(const Token& first) {
+  const char* end = first.text.data() + first.text.size();
+  while (token_.is('.')) {
+    next();
+    if (token_.kind == TokenKind::kEnd) break;
+    end = token_.text.data() + token_.text.size();
+    next();
+  }
+  return {first.text.data(), static_cast<std::size_t>(end - first.text.data())};
+}
+
+void Classifier::note_setting(std::string_view text) {
+  if (verdict_.setting_count == Verdict::kMaxSettings || tracked_name(text).empty())
+    return pin(PinReason::kSetVariable);
+  verdict_.settings[verdict_.setting_count++] = text;
 }
 
 void Classifier::set_name() {
@@ -26,33 +54,46 @@ void Classifier::set_name() {
   switch (word) {
     case Word::kTransaction:
     case Word::kConstraints:
-      if (at_assignment()) pin(PinReason::kSetVariable);
-      return;
+      if (!at_assignment()) return;
+      break;
     case Word::kTime:
     case Word::kNames:
-      if (word == Word::kTime ? word_ == Word::kZone : !at_assignment())
+      if (word == Word::kTime ? word_ == Word::kZone : !at_assignment()) {
         verdict_.reported_setting = true;
-      else
-        pin(PinReason::kSetVariable);
-      return;
+        return;
+      }
+      break;
     case Word::kSchema:
-      if (options_.search_path_reported && !at_assignment())
+      if (at_assignment()) break;
+      if (options_.search_path_reported)
         verdict_.reported_setting = true;
       else
-        pin(PinReason::kSetVariable);
+        note_setting("search_path");
       return;
     case Word::kRole:
-      return pin(PinReason::kSessionAuthorization);
+      return note_setting(whole_name(name));
     default:
       break;
   }
   const std::string_view setting = without_quotes(name);
-  if (equals_folded(setting, "session_authorization") || equals_folded(setting, "role"))
-    return pin(PinReason::kSessionAuthorization);
-  if (is_name(name) && is_reported(setting) && at_assignment() && !token_.is('.'))
-    verdict_.reported_setting = true;
-  else
-    pin(PinReason::kSetVariable);
+  if (!is_name(name)) return pin(PinReason::kSetVariable);
+  if (at_assignment() && !token_.is('.')) {
+    if (is_reported(setting)) {
+      verdict_.reported_setting = true;
+      return;
+    }
+    if (equals_folded(setting, "session_authorization")) {
+      verdict_.role_too = true;
+      return;
+    }
+    // These are of one transaction; outside of one they do nothing.
+    if (equals_folded(setting, "transaction_isolation") || equals_folded(setting, "transaction_read_only") ||
+        equals_folded(setting, "transaction_deferrable"))
+      return;
+  }
+  if (name.kind == TokenKind::kWord && equals_folded(setting, "xml") && !at_assignment())
+    return note_setting("xmloption");
+  note_setting(whole_name(name));
 }
 
 void Classifier::reset() {
@@ -60,16 +101,24 @@ void Classifier::reset() {
   const Token name = token_;
   const Word word = word_;
   next();
-  if (word == Word::kAll)
+  verdict_.settings_go_back = true;
+  if (word == Word::kAll && !token_.is('.')) {
     verdict_.reset_all = true;
-  else if ((word == Word::kTime && word_ == Word::kZone) || (is_reported(without_quotes(name)) && !token_.is('.')))
+  } else if ((word == Word::kTime && word_ == Word::kZone) || (is_reported(without_quotes(name)) && !token_.is('.'))) {
     verdict_.reported_setting = true;
-  else
+  } else {
     verdict_.reset_other = true;
+    if ((word == Word::kSession && word_ == Word::kAuthorization) ||
+        equals_folded(without_quotes(name), "session_authorization")) {
+      verdict_.role_too = true;
+    } else if (name.kind != TokenKind::kEnd) {
+      note_setting(whole_name(name));
+    }
+  }
 }
 
-// Pins unless the call's third argument is the word true alone: then the setting ends with the transaction. The
-// look-ahead is bounded, so that nested calls cannot make it quadratic.
+// Pins unless the call's third argument is the word true alone: then the setting ends with the transaction; or its
+// first is a string that names the setting. The look-ahead is bounded, so that nested calls cannot make it quadratic.
 void Classifier::set_config(Tokenizer ahead) {
   constexpr int kLookAhead = 64;
   Token token = ahead.next();
@@ -88,12 +137,22 @@ void Classifier::set_config(Tokenizer ahead) {
         if (depth-- == 0) {
           const bool word_alone = argument == 3 && tokens_in_third == 1 && third.kind == TokenKind::kWord;
           if (word_alone && equals_folded(third.text, "true")) return;
-          if (word_alone && equals_folded(third.text, "false") && tokens_in_first == 1 &&
-              setting.kind == TokenKind::kString && setting.text.size() >= 2 &&
-              is_reported(setting.text.substr(1, setting.text.size() - 2))) {
+          if (tokens_in_first != 1 || !setting.is_string() || setting.text.size() < 3 || setting.text.front() != '\'' ||
+              (setting.traits & Token::kBackslash))
+            break;
+          auto name = setting.text.substr(1, setting.text.size() - 2);
+          if (is_reported(name)) {
             verdict_.reported_setting = true;
             return;
           }
+          if (equals_folded(name, "session_authorization")) {
+            verdict_.role_too = true;
+            return;
+          }
+          // At times of one transaction only: reading it back tells.
+          verdict_.settings_go_back = true;
+          note_setting(setting.text);
+          return;
           break;
         }
       }

@@ -10,6 +10,10 @@ void ClientSession::note(const Verdict& verdict, std::string_view text, const St
   if (verdict.may_report_catalog_change) ++step.server->changes_;
   if (step.options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
   if (verdict.may_end) probe_due_ = true;
+  if (verdict.setting_count != 0 || verdict.role_too || verdict.characteristics || verdict.reset_all) {
+    auto& server = *step.server;
+    server.touch(verdict, server.transaction_status_ != 'I' || !server.requests_.empty());
+  }
   if (reasons == 0) return;
   if (pins_ == 0) pin_statement_ = digest(text);
   pin(reasons, verdict.leaves);

@@ -459,20 +459,26 @@ void ClientSession::answer(Step& step, char type, NamedStatement* changed, State
 void ClientSession::attached(ServerSession& server, Output& to_server, Output& to_client) {
   execute_sets_ = false;
   execute_runs_ = false;
-  if (server.settings_ != settings_) replay_settings(server, to_server, to_client);
+  if (server.settings_ != settings_ || !server.settings_known()) replay_settings(server, to_server, to_client);
   send_begin(server, to_server);
 }
 
 void ClientSession::replay_settings(ServerSession& server, Output& to_server, Output& to_client) {
+  auto sql = replay_sql(*server.settings_, *settings_, server.unknown_, *server.base_);
+  bool other_user = sql.find("RESET SESSION AUTHORIZATION") == 0;
   for (const auto& [name, value] : server.settings_->values()) {
-    if (is_settable(name)) continue;
+    if (is_settable(name) || name == "session_authorization") continue;
+    if (other_user && name == "is_superuser") continue;
     auto mine = settings_->find(name);
     if (mine != nullptr && *mine == value) continue;
     wire::parameter_status(to_client.own(), name, value);
     settings_ = server.interner_->with(settings_, name, value);
   }
-  auto sql = replay_sql(*server.settings_, *settings_);
-  if (!sql.empty()) server.replay(sql, to_server);
+  if (sql.empty()) return;
+  server.replay(sql, to_server);
+  // What is reported comes by ParameterStatus.
+  server.settings_ = server.interner_->with_tracked(server.settings_, settings_->tracked());
+  server.unknown_.clear();
 }
 
 bool ClientSession::hold(const Step& step, std::string_view text) {

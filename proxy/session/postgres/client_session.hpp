@@ -58,9 +58,9 @@ class ClientSession {
   bool in_mid_message() const { return body_left_ > 0 && body_forward_; }
 
   // Whether the server connection may go to another client now.
-  bool can_release(const ServerSession& server) const {
-    return server.idle() && pins_ == 0 && !in_mid_message() && !held_;
-  }
+  bool can_release(const ServerSession& server) const { return settled(server) && server.settings_known(); }
+  // Whether nothing but settings that have to be read back keeps it from that.
+  bool wants_settings(const ServerSession& server) const { return settled(server) && !server.settings_known(); }
   // kWait was said because of what is at the front of its bytes: call feed() again when replaying() is over.
   bool held() const { return held_; }
 
@@ -126,6 +126,7 @@ class ClientSession {
   ClientVerdict refuse(std::string_view sqlstate, std::string_view message, std::string_view hint = {});
   void answer(Step& step, char type, NamedStatement* slot, StatementPtr previous);
   bool use_unnamed(Step& step);
+  bool settled(const ServerSession& server) const { return server.idle() && pins_ == 0 && !in_mid_message() && !held_; }
 
   void replay_settings(ServerSession& server, Output& to_server, Output& to_client);
   bool answered_here(Step& step, std::string_view whole);

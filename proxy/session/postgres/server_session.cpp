@@ -141,7 +141,12 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool&
   copy_in_ = false;
   if (requests_.empty()) timed_out_ = false;
   if (kept_rows) {
-    (std::exchange(probing_, false) ? events_.probe_ready : events_.rows_ready) = true;
+    if (std::exchange(probing_, false))
+      events_.probe_ready = true;
+    else if (std::exchange(reading_settings_, false))
+      events_.settings_ready = true;
+    else
+      events_.rows_ready = true;
     reading_rows_ = false;
     // The client went on without waiting: its answers follow.
     forward = owes_ready_ && !requests_.empty();
@@ -191,6 +196,7 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
         prepared_.clear();
         unnamed_.reset();
         if (tag == "DISCARD ALL") {
+          discarded_all();
           events_.pins = 0;
           events_.lost_init = true;
           if (client != nullptr) client->discarded_all();
@@ -243,6 +249,7 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
                                          .hint = "What was asked has not been carried out. Connect again."});
     return true;
   }
+  maybe_back_ = true;
   if (front.kind == RequestKind::kQuery || front.kind == RequestKind::kFunctionCall) {
     if (front.keeps_rows) {
       rows_.failed = true;
@@ -365,7 +372,8 @@ void ServerSession::query(std::string_view sql, Output& to_server) {
 }
 
 void ServerSession::replay(std::string_view sql, Output& to_server) {
-  std::string block = "BEGIN; ";
+  // Not as the connection's settings have it: a serializable transaction may wait, or fail on a replica.
+  std::string block = "BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; ";
   block += sql;
   block += "; COMMIT";
   query(block, to_server);

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "proxy/session/postgres/output.hpp"
 #include "proxy/session/postgres/requests.hpp"
@@ -37,17 +38,18 @@ struct ServerEvents {
   std::uint32_t transactions_done = 0;  // of these, the ones after which no transaction was open
   bool fatal = false;                   // the server said FATAL or PANIC: it will close
   std::uint32_t pins = 0;
-  bool rows_ready = false;     // query_rows() is done: see take_rows()
-  bool probe_ready = false;    // the same of probe()
-  bool lost_init = false;      // RESET or DISCARD ALL ran: initQuery is to be run again
-  std::string fatal_sqlstate;  // of the last FATAL, or of an error that says "not the writer any more"
+  bool rows_ready = false;      // query_rows() is done: see take_rows()
+  bool probe_ready = false;     // the same of probe()
+  bool settings_ready = false;  // the same of read_settings()
+  bool lost_init = false;       // RESET or DISCARD ALL ran: initQuery is to be run again
+  std::string fatal_sqlstate;   // of the last FATAL, or of an error that says "not the writer any more"
   std::string fatal_message;
 };
 
 class ServerSession {
  public:
   ServerSession(SettingsInterner& interner, SettingsPtr settings)
-      : interner_(&interner), settings_(std::move(settings)) {}
+      : interner_(&interner), settings_(std::move(settings)), base_(settings_) {}
 
   // Uses as much of `bytes` as it can and sets `consumed`; what goes to the client is added to `out` as views of
   // `bytes`. `client` is null when none is attached: then everything is read and dropped.
@@ -72,6 +74,22 @@ class ServerSession {
     bool too_long = false;  // and thrown away
     std::string error;      // the server's words
   };
+  // Settings that are not reported: what a client's statement may have changed is unknown until it is read back, which
+  // has to be done before the client's settings can be put on another connection. Any transaction must have ended.
+  bool settings_known() const { return unknown_.empty(); }
+  void read_settings(Output& to_server);
+  // When that is done. Not empty: they are still unknown, and why.
+  std::string settings_read();
+  // These may have been changed by what was sent just now; `maybe_back`: or be as they were at the start.
+  void touch(const Verdict& verdict, bool maybe_back);
+  // What a client finds that sets nothing is what there is now; once, when initQuery has run. Before: read_set_names(),
+  // a query_rows(), then touch_set_names() with its rows and initQuery's verdict, then read_settings().
+  void read_set_names(Output& to_server);
+  void touch_set_names(const Rows& rows, const Verdict& init);
+  void set_base();
+  // initQuery ran again.
+  void back_to_base();
+  const Settings& base() const { return *base_; }
   Rows take_rows() { return std::exchange(rows_, {}); }
 
   // A client's statement may have changed functions, triggers, views …, and the catalogue was not read since.
@@ -128,6 +146,8 @@ class ServerSession {
   void on_copy_in();
   void keep(std::string_view piece);
   void emit_local(ClientSession* client, Output& out);
+  void touch(std::string name);
+  void discarded_all();
   void undo(Request& request, ClientSession* client, bool executed);
   void settle(Request& request, ClientSession* client);
   bool expect(RequestKind kind) const { return !requests_.empty() && requests_.front().kind == kind; }
@@ -152,6 +172,11 @@ class ServerSession {
   bool body_keep_ = false;
   bool reading_rows_ = false;
   bool probing_ = false;
+  std::vector<std::string> unknown_;  // tracked names
+  std::vector<std::string> read_;     // those that read_settings() asked for
+  bool reading_settings_ = false;
+  bool maybe_back_ = false, read_sources_ = false;
+  SettingsPtr base_;                                                  // see set_base()
   std::uint64_t changes_ = 0, changes_read_ = 0, changes_known_ = 0;  // of the catalogue
   bool may_hold_ = false;
   bool owes_ready_ = false;

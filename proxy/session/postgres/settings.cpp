@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 
 namespace dbproxy::session::postgres {
 namespace {
@@ -11,14 +12,31 @@ auto position(const Settings::Values& values, std::string_view name) {
                           [](const auto& item, std::string_view n) { return item.first < n; });
 }
 
-// E'…' means the same whatever standard_conforming_strings is.
-void append_literal(std::string& out, std::string_view text) {
-  out += "E'";
-  for (char c : text) {
-    if (c == '\'' || c == '\\') out += c;
-    out += c;
-  }
-  out += '\'';
+// Whether a statement is read or planned differently when it has another value: constants in the text go through the
+// input functions of their types when it is prepared, and what is planned then is kept.
+bool matters_for_reading(std::string_view name) {
+  static constexpr std::string_view kKnown[] = {"DateStyle",
+                                                "IntervalStyle",
+                                                "TimeZone",
+                                                "array_nulls",
+                                                "client_encoding",
+                                                "constraint_exclusion",
+                                                "cursor_tuple_fraction",
+                                                "default_text_search_config",
+                                                "default_toast_compression",
+                                                "effective_cache_size",
+                                                "from_collapse_limit",
+                                                "join_collapse_limit",
+                                                "operator_precedence_warning",
+                                                "plan_cache_mode",
+                                                "search_path",
+                                                "standard_conforming_strings",
+                                                "timezone_abbreviations",
+                                                "transform_null_equals",
+                                                "xmloption"};
+  if (std::find(std::begin(kKnown), std::end(kKnown), name) != std::end(kKnown)) return true;
+  return name.starts_with("enable_") || name.starts_with("geqo") || name.starts_with("lc_") ||
+         name.starts_with("backslash_") || name.ends_with("_cost");
 }
 
 }  // namespace
@@ -28,9 +46,16 @@ const std::string* Settings::find(std::string_view name) const {
   return it != values_.end() && it->first == name ? &it->second : nullptr;
 }
 
-SettingsPtr SettingsInterner::intern(Settings::Values values) {
-  std::sort(values.begin(), values.end());
-  auto it = known_.find(values);
+const std::string* Settings::find_tracked(std::string_view name) const {
+  auto it = position(tracked_, name);
+  return it != tracked_.end() && it->first == name ? &it->second : nullptr;
+}
+
+SettingsPtr SettingsInterner::intern(Settings::Values reported, Settings::Values tracked) {
+  std::sort(reported.begin(), reported.end());
+  std::sort(tracked.begin(), tracked.end());
+  Key key{std::move(reported), std::move(tracked)};
+  auto it = known_.find(key);
   if (it != known_.end()) {
     if (auto alive = it->second.lock()) return alive;
     known_.erase(it);
@@ -39,9 +64,23 @@ SettingsPtr SettingsInterner::intern(Settings::Values values) {
     std::erase_if(known_, [](const auto& item) { return item.second.expired(); });
     sweep_at_ = std::max<std::size_t>(64, known_.size() * 2);
   }
-  auto made = std::make_shared<const Settings>(values);
-  known_.emplace(std::move(values), made);
+  Settings::Values reads;
+  for (const auto* values : {&key.first, &key.second})
+    for (const auto& item : *values)
+      if (matters_for_reading(item.first)) reads.push_back(item);
+  // Numbers are never used again: one that is forgotten makes for statements that are prepared once more.
+  if (readings_.size() >= kMaxReadings) readings_.clear();
+  auto reading = readings_.emplace(std::move(reads), next_reading_).first->second;
+  if (reading == next_reading_) ++next_reading_;
+  auto made = std::make_shared<const Settings>(key.first, key.second, reading);
+  known_.emplace(std::move(key), made);
   return made;
+}
+
+SettingsPtr SettingsInterner::with_tracked(const SettingsPtr& base, Settings::Values tracked) {
+  std::sort(tracked.begin(), tracked.end());
+  if (base && base->tracked() == tracked) return base;
+  return intern(base ? base->values() : Settings::Values{}, std::move(tracked));
 }
 
 SettingsPtr SettingsInterner::with(const SettingsPtr& base, std::string_view name, std::string_view value) {
@@ -55,7 +94,7 @@ SettingsPtr SettingsInterner::with(const SettingsPtr& base, std::string_view nam
   } else {
     values.emplace(it, name, value);
   }
-  return intern(std::move(values));
+  return intern(std::move(values), base ? base->tracked() : Settings::Values{});
 }
 
 bool is_settable(std::string_view name) {
@@ -64,21 +103,6 @@ bool is_settable(std::string_view name) {
       "application_name", "client_encoding", "default_transaction_read_only",
       "scram_iterations", "search_path",     "standard_conforming_strings"};
   return std::find(kSettable.begin(), kSettable.end(), name) != kSettable.end();
-}
-
-std::string replay_sql(const Settings& from, const Settings& to) {
-  std::string sql;
-  for (const auto& [name, value] : to.values()) {
-    if (!is_settable(name)) continue;
-    auto current = from.find(name);
-    if (current == nullptr || *current == value) continue;
-    sql += sql.empty() ? "SELECT pg_catalog.set_config(" : ", pg_catalog.set_config(";
-    append_literal(sql, name);
-    sql += ", ";
-    append_literal(sql, value);
-    sql += ", false)";
-  }
-  return sql;
 }
 
 }  // namespace dbproxy::session::postgres

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "proxy/session/postgres/classify.hpp"
+#include "proxy/session/postgres/settings.hpp"
 
 namespace dbproxy::session::postgres {
 
@@ -16,6 +17,11 @@ inline std::string pins_of(const Verdict& verdict) {
     if (!out.empty()) out += ' ';
     out += to_string(pin_reason(i));
   }
+  // What is read back: "=work_mem".
+  const auto add = [&](const std::string& name) { out += (out.empty() ? "=" : " =") + name; };
+  for (std::size_t i = 0; i < verdict.setting_count; ++i) add(tracked_name(verdict.settings[i]));
+  if (verdict.role_too) add("role");
+  if (verdict.characteristics) add("characteristics");
   return out;
 }
 

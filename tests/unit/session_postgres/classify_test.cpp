@@ -81,9 +81,9 @@ TEST(Classify, OtherState) {
       {"CREATE TABLE \"pg_temp\".t (a int)", "temporary_object"},
       {"CREATE FUNCTION pg_temp.f() RETURNS int LANGUAGE sql AS 'SELECT 1'", "temporary_object"},
       {"CREATE TABLE pg_temp_3.t (a int)", "temporary_object"},
-      {"SET search_path = pg_temp", "set_variable temporary_object"},
-      {"SET search_path = 'pg_temp', public", "set_variable temporary_object"},
-      {"SET SCHEMA 'pg_temp'", "set_variable temporary_object"},
+      {"SET search_path = pg_temp", "temporary_object =search_path"},
+      {"SET search_path = 'pg_temp', public", "temporary_object =search_path"},
+      {"SET SCHEMA 'pg_temp'", "temporary_object =search_path"},
       {"SELECT pg_advisory_lock(1)", "advisory_lock"},
       {"SELECT pg_advisory_lock_shared(1, 2)", "advisory_lock"},
       {"SELECT pg_try_advisory_lock(1)", "advisory_lock"},
@@ -115,7 +115,7 @@ TEST(Classify, OtherState) {
       {"SELECT U&\"pg\\005fadvisory\\005flock\"(1)", "opaque"},
       {"SELECT u&\"!0041\" UESCAPE '!'", "opaque"},
       {"SELECT pg_backup_start('x')", "opaque"},
-      {"SELECT 1; SET x = 1", "set_variable"},
+      {"SELECT 1; SET x = 1", "=x"},
       {"BEGIN; LISTEN a; COMMIT; SELECT pg_advisory_lock(1)", "listen advisory_lock"},
   });
 }
@@ -279,7 +279,7 @@ TEST(Classify, BoundsItsWork) {
   for (int i = 0; i < 50'000; ++i) many += "set_config('a.b','x',true),";
   EXPECT_EQ(pins_of(classify(many)), "");
   EXPECT_EQ(pins_of(classify(std::string(kMaxStatement + 1, ' '))), "statement_too_large");
-  EXPECT_EQ(pins_of(classify(std::string(1'000'000, '(') + "SET x = 1")), "set_variable");
+  EXPECT_EQ(pins_of(classify(std::string(1'000'000, '(') + "SET x = 1")), "=x");
   std::string dollars;
   for (int i = 0; i < 200'000; ++i) dollars += "$a";
   (void)classify(dollars);

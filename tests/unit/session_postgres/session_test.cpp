@@ -240,18 +240,59 @@ TEST_F(Script, ReportedSettingsFollowTheirClient) {
   client.detaching(server);
   Output to_server, to_client;
   other.attached(server, to_server, to_client);
-  EXPECT_EQ(shown(flat(to_server)), "Q(BEGIN; SELECT pg_catalog.set_config(E'application_name', E'a', false); COMMIT)");
+  EXPECT_EQ(shown(flat(to_server)),
+            "Q(BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; SELECT pg_catalog.set_config(E'application_name', "
+            "E'a', false); COMMIT)");
   std::string back;
   wire::parameter_status(back, "application_name", "a");
   EXPECT_EQ(got(other, back + tag("SELECT 1") + z()), "");
   EXPECT_EQ(server.settings(), settings);
   client.attached(server, to_server, to_client);
-  EXPECT_EQ(shown(flat(to_server)), "Q(BEGIN; SELECT pg_catalog.set_config(E'application_name', E'b', false); COMMIT)");
+  EXPECT_EQ(shown(flat(to_server)),
+            "Q(BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; SELECT pg_catalog.set_config(E'application_name', "
+            "E'b', false); COMMIT)");
+}
+
+TEST_F(Script, OtherSettingsAreReadBackAndFollow) {
+  sent(client, q("SET work_mem = '8MB'"));
+  got(client, tag("SET") + z());
+  EXPECT_EQ(client.pins(), 0u);
+  EXPECT_FALSE(client.can_release(server));
+  ASSERT_TRUE(client.wants_settings(server));
+  Output to_server, to_client;
+  server.read_settings(to_server);
+  EXPECT_FALSE(client.wants_settings(server));
+  // Meanwhile the client goes on, and sets it again: what was read is not the last word.
+  EXPECT_NE(sent(client, q("SET work_mem = '9MB'")), "");
+  std::string row;
+  wire::MessageWriter(row, 'D').u16(1).u32(3).bytes("8MB");
+  EXPECT_EQ(got(client, tag("BEGIN") + row + tag("COMMIT") + z()), "");
+  EXPECT_EQ(server.settings_read(), "");
+  EXPECT_EQ(*server.settings()->find_tracked("work_mem"), "8MB");
+  got(client, tag("SET") + z());
+  EXPECT_TRUE(client.wants_settings(server));
+  server.read_settings(to_server);
+  EXPECT_EQ(got(client, m('E') + z()), "");
+  EXPECT_NE(server.settings_read(), "");
+  EXPECT_TRUE(client.wants_settings(server));  // the worker pins
+  server.read_settings(to_server);
+  row.clear();
+  wire::MessageWriter(row, 'D').u16(2).u32(3).bytes("9MB").u32(1).bytes("t");
+  got(client, row + z());
+  EXPECT_EQ(server.settings_read(), "");
+  ASSERT_TRUE(client.can_release(server));
+  client.detaching(server);
+  to_server.clear();
+  other.attached(server, to_server, to_client);
+  EXPECT_EQ(shown(flat(to_server)),
+            "Q(BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; RESET \"work_mem\"; COMMIT)");
+  got(other, tag("RESET") + z());
+  EXPECT_EQ(server.settings(), settings);
 }
 
 TEST_F(Script, OtherStatePins) {
-  for (auto sql : {"SET work_mem = '8MB'", "LISTEN x", "CREATE TEMP TABLE t (i int)", "SELECT pg_advisory_lock(1)",
-                   "PREPARE x AS SELECT 1", "DO $$ begin end $$"}) {
+  for (auto sql : {"SELECT set_config($1, '8MB', false)", "LISTEN x", "CREATE TEMP TABLE t (i int)",
+                   "SELECT pg_advisory_lock(1)", "PREPARE x AS SELECT 1", "DO $$ begin end $$"}) {
     ClientSession one(cache, settings);
     sent(one, q(sql));
     got(one, tag("X") + z());
@@ -263,8 +304,8 @@ TEST_F(Script, OtherStatePins) {
 TEST_F(Script, DiscardAllUnpinsAndForgetsStatements) {
   sent(client, p("a", "SELECT 1") + s());
   got(client, m('1') + z());
-  sent(client, q("SET work_mem = '8MB'"));
-  got(client, tag("SET") + z());
+  sent(client, q("CREATE TEMP TABLE t (n int)"));
+  got(client, tag("CREATE TABLE") + z());
   EXPECT_NE(client.pins(), 0u);
   EXPECT_EQ(sent(client, q("DISCARD ALL") + b("a") + s()), "Q(DISCARD ALL)");
   EXPECT_EQ(verdict, ClientVerdict::kWait);

@@ -205,7 +205,7 @@ bool FakeServer::answer(Wire& wire, std::uint32_t process_id, const std::string&
   if (status == 'E' && !text.starts_with("COMMIT") && text != "ROLLBACK") {
     return wire.send(error("ERROR", "25P02") + ready(status));
   }
-  if (text.starts_with("BEGIN; SELECT pg_catalog.set_config")) {
+  if (text.starts_with("BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; SELECT pg_catalog.set_config")) {
     if (hold_settings) {
       std::unique_lock lock(mutex_);
       changed_.wait(lock, [&] { return stopping_ || !hold_settings; });

@@ -15,7 +15,9 @@ TEST_F(Replay, GoesAheadOfTheRequest) {
   EXPECT_EQ(types(c.ask("SELECT 1")), "TDCZ");
   auto asked = server_.queries();
   ASSERT_EQ(asked.size(), 2u);
-  EXPECT_EQ(asked[0], "BEGIN; SELECT pg_catalog.set_config(E'application_name', E'mine', false); COMMIT");
+  EXPECT_EQ(asked[0],
+            "BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; "
+            "SELECT pg_catalog.set_config(E'application_name', E'mine', false); COMMIT");
   EXPECT_EQ(asked[1], "SELECT 1");
 }
 
