@@ -167,3 +167,53 @@ def test_init_query_is_what_reset_leads_to(bed):
         client.execute(reset)
         assert one(other, "SHOW work_mem") == "9MB"
         assert one(client, "SHOW work_mem") == "9MB"
+
+
+def test_a_statement_is_read_as_its_own_client_reads_it(bed):
+    """A constant goes through its type's input function when it is prepared: under the TimeZone of whoever does."""
+    bed.sidecar(limit=1)
+    clients = {zone: bed.connect() for zone in ("UTC", "Asia/Tokyo", "America/New_York")}
+    sql = "SELECT extract(epoch FROM '2020-01-01 00:00'::timestamptz)::int + %s"
+    expected = {}
+    for zone, client in clients.items():
+        client.execute(f"SET TimeZone = '{zone}'")
+        expected[zone] = int(bed.writer.sql(
+            f"SELECT extract(epoch FROM timezone('{zone}', '2020-01-01 00:00'::timestamp))::int"))
+    assert len(set(expected.values())) == 3
+    for _ in range(3):
+        for zone, client in clients.items():
+            assert client.execute(sql, [0], prepare=True).fetchone()[0] == expected[zone], zone
+
+
+def test_sql_prepare_pins_until_it_is_deallocated(bed):
+    sidecar = bed.sidecar(limit=1)
+    first, second = bed.connect(), bed.connect()
+    for end in ("DEALLOCATE mine", "DEALLOCATE ALL", "DISCARD ALL"):
+        first.execute("PREPARE mine AS SELECT 1")
+        assert [pin["reasons"] for pin in sidecar.json("pins")] == [["sql_prepare"]]
+        first.execute("BEGIN")
+        first.execute("ROLLBACK")
+        assert one(first, "EXECUTE mine") == 1
+        first.execute(end)
+        with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+            second.execute("EXECUTE mine")
+        with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+            first.execute("EXECUTE mine")
+    assert sidecar.json("pins") == []
+
+
+def test_execute_of_a_protocol_statement_is_each_clients_own(bed):
+    sidecar = bed.sidecar(limit=1)
+    sessions = []
+    for number in (1, 2):
+        session = bed.raw_session()
+        session.send(wire.parse("mine", f"SELECT {number}") + wire.message(b"S"))
+        session.until_ready()
+        sessions.append(session)
+    for _ in range(2):
+        for number, session in enumerate(sessions, 1):
+            assert session.query("EXECUTE mine") == [[str(number)]]
+            session.query("DEALLOCATE mine")
+            session.send(wire.parse("mine", f"SELECT {number}") + wire.message(b"S"))
+            session.until_ready()
+    wait_for(lambda: sidecar.json("pins") == [], 10, "nobody is pinned")

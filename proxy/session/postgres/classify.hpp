@@ -29,6 +29,8 @@ struct ClassifyOptions {
   // Of the HazardSet: statements that were classified with another are classified again. One database has one domain.
   std::uint64_t hazards_generation = 0;
   std::uint32_t hazards_domain = 0;
+  // Settings::reading() of the session: statements are kept apart by it.
+  std::uint32_t reading = 0;
   // The catalogue has been read: what is not in the HazardSet is known to be none, procedures and blocks included.
   bool catalog_known = false;
   // The catalogue changed since the HazardSet was read: whatever computes something pins.

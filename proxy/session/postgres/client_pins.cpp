@@ -34,7 +34,7 @@ void ClientSession::command_done(std::string_view tag) {
   if (tag == "COMMIT" || tag == "ROLLBACK") {
     probe_due_ = probe_due_ || unsettled_;
   } else if (tag.starts_with("DROP ") || tag == "DISCARD TEMP" || tag.starts_with("CLOSE CURSOR") ||
-             tag == "UNLISTEN") {
+             tag == "UNLISTEN" || tag.starts_with("DEALLOCATE")) {
     probe_due_ = true;
   }
 }
@@ -46,7 +46,7 @@ bool ClientSession::wants_probe(const ServerSession& server, bool anything) cons
 }
 
 void ClientSession::probe(ServerSession& server, Output& to_server) {
-  server.probe(probe_sql(pins_ | leaves_), to_server);
+  server.probe(probe_sql(pins_ | leaves_, cache_->prefix()), to_server);
   pins_since_ = leaves_since_ = 0;
   probe_due_ = unsettled_ = done_since_ = false;
 }
@@ -58,6 +58,8 @@ bool ClientSession::probed(const ServerSession::Rows& rows) {
   pins_ = *left | pins_since_;
   leaves_ = leaves_since_;
   if (pins_ == 0) pin_statement_.clear();
+  if (!(pins_ & bit(PinReason::kSqlPrepare)))
+    for (auto& [name, named] : names_) named.materialized = false;
   return true;
 }
 

@@ -201,9 +201,16 @@ void ClientSession::pass(Output* to_server, std::string_view available, std::siz
   used = here.size();
 }
 
+// While a setting is not known, a statement is like no other.
+std::uint32_t ClientSession::reading_of(const Step& step) const {
+  if (step.server != nullptr && !step.server->settings_settled()) return cache_->new_reading();
+  const auto& settings = settings_now(step.server);
+  return settings ? settings->reading() : 0;
+}
+
 ClassifyOptions ClientSession::classify_options(const Step& step) const {
   auto options = step.options.classify;
-  const auto& settings = step.server != nullptr ? step.server->settings_ : settings_;
+  const auto& settings = settings_now(step.server);
   auto strings = settings ? settings->find("standard_conforming_strings") : nullptr;
   options.standard_conforming_strings = strings == nullptr || *strings == "on";
   options.search_path_reported = settings && settings->find("search_path") != nullptr;
@@ -211,6 +218,7 @@ ClassifyOptions ClientSession::classify_options(const Step& step) const {
   auto encoding = settings ? settings->find("client_encoding") : nullptr;
   options.everything = step.server != nullptr && step.server->catalog_changed();
   options.backslash_in_characters = encoding != nullptr && may_hide_backslash(*encoding);
+  options.reading = reading_of(step);
   return options;
 }
 
@@ -277,6 +285,16 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   }
   if (named->current) {
     force_error(server, step.to_server, ErrorText::kStatementExists, named);
+    return ClientVerdict::kMore;
+  }
+  if (pins_ & bit(PinReason::kSqlPrepare)) {
+    // SQL may have made a statement of this name on the server: there it goes, too, so that the server sees to it.
+    auto& entry = server.requests_.push(RequestKind::kParse);
+    entry.slot = named;
+    ++named->pending;
+    named->current = statement;
+    named->materialized = true;
+    step.to_server.ref(whole);
     return ClientVerdict::kMore;
   }
   auto known = server.prepared_.find(statement->id);
@@ -430,7 +448,11 @@ ClientVerdict ClientSession::close(Step& step, std::string_view whole) {
       answer(step, '3', closing, std::move(previous));
       return ClientVerdict::kMore;
     }
-    closing = nullptr;
+    if (closing != nullptr) {
+      closing->materialized = false;
+      release_slot(closing);
+    }
+    if (pins_ & bit(PinReason::kSqlPrepare)) probe_due_ = true;
   } else if (step.server == nullptr) {
     wire::empty_message(step.to_client.own(), '3');  // no portal outlives its transaction
     return ClientVerdict::kMore;

@@ -139,6 +139,12 @@ class ClientSession {
   void command_done(std::string_view tag);
   void command_failed() { probe_due_ = probe_due_ || unsettled_; }
   ClassifyOptions classify_options(const Step& step) const;
+  // In force for what is sent next: behind a replay this client's own, of which the server has not told yet.
+  const SettingsPtr& settings_now(const ServerSession* server) const {
+    return server == nullptr || server->replaying() ? settings_ : server->settings();
+  }
+  std::uint32_t reading_of(const Step& step) const;
+  void read_here(const Step& step, NamedStatement& named);
   void prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server);
   void make_room(ServerSession& server, Output& to_server);
   void forget_names();

@@ -28,6 +28,18 @@ bool ClientSession::use_unnamed(Step& step) {
   return true;
 }
 
+// Where a statement does not stand yet it is prepared as this session reads it now. Where it stands it stays what it
+// was when it was prepared, as on a connection of its own.
+void ClientSession::read_here(const Step& step, NamedStatement& named) {
+  if (!named.current) return;
+  const auto& server = *step.server;
+  const auto known = server.prepared_.find(named.current->id);
+  if (known != server.prepared_.end() && !known->second.stale) return;
+  const auto& settings = settings_now(&server);
+  if (server.settings_settled() && settings && settings->reading() == named.current->reading()) return;
+  named.current = cache_->for_reading(*named.current, reading_of(step), step.options.classify);
+}
+
 void ClientSession::prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server) {
   auto it = server.prepared_.find(statement->id);
   if (it != server.prepared_.end() && !it->second.stale) {
@@ -94,11 +106,12 @@ void ClientSession::put_name(Step& step, NamedStatement& named, bool whole, bool
 // A name that stays there belongs to this client alone: it is pinned.
 void ClientSession::shadow_names(Step& step, const Verdict& verdict, bool simple) {
   if (verdict.deallocate_all) return forget_names();
-  if (!verdict.deallocate && !verdict.executes_prepared) return;
+  const bool prepares = verdict.pinned_by(PinReason::kSqlPrepare);
+  if (!verdict.deallocate && !verdict.executes_prepared && !prepares) return;
   if (verdict.several_names) {
     for (auto& [name, named] : names_) {
       if (!named.current) continue;
-      pins_ |= bit(PinReason::kSqlPrepare);
+      pin(bit(PinReason::kSqlPrepare));
       if (!named.materialized) put_name(step, named, true, simple);
     }
     return;
@@ -106,8 +119,8 @@ void ClientSession::shadow_names(Step& step, const Verdict& verdict, bool simple
   auto it = names_.find(identifier_name(verdict.executes_prepared ? verdict.executed_name : verdict.prepared_name));
   if (it == names_.end() || !it->second.current) return;
   auto& named = it->second;
-  if (verdict.executes_prepared) pins_ |= bit(PinReason::kSqlPrepare);
-  if (!named.materialized) put_name(step, named, verdict.executes_prepared, simple);
+  if (verdict.executes_prepared) pin(bit(PinReason::kSqlPrepare));
+  if (!named.materialized) put_name(step, named, !verdict.deallocate, simple);
   if (verdict.deallocate) {
     named.current.reset();
     named.materialized = false;

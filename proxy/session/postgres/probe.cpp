@@ -31,6 +31,8 @@ constexpr Question kQuestions[] = {
      " OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) OR EXISTS (SELECT FROM pg_catalog.pg_proc AS p"
      " WHERE p.pronamespace OPERATOR(pg_catalog.=) pg_catalog.pg_my_temp_schema()) END"},
     {PinReason::kHoldableCursor, "EXISTS (SELECT FROM pg_catalog.pg_cursors AS c WHERE c.is_holdable)"},
+    {PinReason::kSqlPrepare,
+     "EXISTS (SELECT FROM pg_catalog.pg_prepared_statements AS s WHERE NOT pg_catalog.starts_with(s.name, '"},
     {PinReason::kListen, "EXISTS (SELECT FROM pg_catalog.pg_listening_channels())"},
     {PinReason::kReplicationSlot,
      "EXISTS (SELECT FROM pg_catalog.pg_replication_slots AS s WHERE s.temporary"
@@ -50,7 +52,7 @@ bool probe_can_tell(std::uint32_t pins, std::uint32_t leaves) {
          (!(pins & bit(PinReason::kOpaque)) || leaves != 0);
 }
 
-std::string probe_sql(std::uint32_t reasons) {
+std::string probe_sql(std::uint32_t reasons, std::string_view prefix) {
   std::string sql = "SELECT '" + std::string(kProbed) + "'";
   for (const auto& question : kQuestions) {
     if (!(reasons & bit(question.reason))) continue;
@@ -58,6 +60,8 @@ std::string probe_sql(std::uint32_t reasons) {
     sql += to_string(question.reason);
     sql += "' WHERE ";
     sql += question.condition;
+    // The other prepared statements have names that clients chose.
+    if (question.reason == PinReason::kSqlPrepare) sql += std::string(prefix) + "'))";
   }
   return sql;
 }

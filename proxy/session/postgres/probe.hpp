@@ -18,7 +18,8 @@ namespace dbproxy::session::postgres {
 bool probe_can_tell(std::uint32_t pins, std::uint32_t leaves);
 
 // One statement, to be asked outside of a transaction. Asks about these reasons; kOpaque is none.
-std::string probe_sql(std::uint32_t reasons);
+// `prefix`: of the names of the proxy's own prepared statements.
+std::string probe_sql(std::uint32_t reasons, std::string_view prefix);
 
 // The reasons that are still there, from its DataRow messages. Nothing: these are not its rows.
 std::optional<std::uint32_t> read_probe(std::string_view messages);

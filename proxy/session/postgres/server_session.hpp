@@ -77,6 +77,8 @@ class ServerSession {
   // Settings that are not reported: what a client's statement may have changed is unknown until it is read back, which
   // has to be done before the client's settings can be put on another connection. Any transaction must have ended.
   bool settings_known() const { return unknown_.empty(); }
+  // The same, and nothing that was asked for is still to come.
+  bool settings_settled() const { return unknown_.empty() && read_.empty(); }
   void read_settings(Output& to_server);
   // When that is done. Not empty: they are still unknown, and why.
   std::string settings_read();

@@ -27,6 +27,12 @@ ClassifyOptions Statement::read_as() const {
   return options;
 }
 
+std::uint32_t Statement::reading() const {
+  std::uint32_t value = 0;
+  for (std::size_t i = 0; i < 4; ++i) value |= std::uint32_t{static_cast<unsigned char>(key[5 + i])} << (8 * i);
+  return value;
+}
+
 void Statement::classify_again(const ClassifyOptions& now) {
   auto options = read_as();
   options.hazards = now.hazards;
@@ -43,13 +49,15 @@ Verdict Statement::strict_verdict() const {
 
 StatementPtr StatementCache::intern(std::string_view text, std::string_view parameter_types,
                                     const ClassifyOptions& options) {
-  // First how the text is to be read: the same text means something else where backslashes escape, and in another
-  // database. Then the types, whose number is compared, so that no text can pass for another's types.
+  // First how the text is to be read: the same text means something else where backslashes escape, in another
+  // database, and where a constant is read by another TimeZone when it is prepared. Then the types, whose number is
+  // compared, so that no text can pass for another's types.
   scratch_.clear();
   scratch_ += static_cast<char>('0' + (options.standard_conforming_strings ? 1 : 0) +
                                 (options.backslash_in_characters ? 2 : 0) + (options.search_path_reported ? 4 : 0) +
                                 (options.read_only_reported ? 8 : 0));
   for (int shift = 0; shift < 32; shift += 8) scratch_ += static_cast<char>(options.hazards_domain >> shift);
+  for (int shift = 0; shift < 32; shift += 8) scratch_ += static_cast<char>(options.reading >> shift);
   scratch_ += parameter_types;
   scratch_ += text;
   auto it = statements_.find(scratch_);
@@ -68,6 +76,17 @@ StatementPtr StatementCache::intern(std::string_view text, std::string_view para
     statements_.emplace(made->key, made);
   }
   return made;
+}
+
+StatementPtr StatementCache::for_reading(const Statement& statement, std::uint32_t reading,
+                                         const ClassifyOptions& now) {
+  auto options = statement.read_as();
+  options.hazards = now.hazards;
+  options.hazards_generation = now.hazards_generation;
+  options.hazards_domain = now.hazards_domain;
+  options.catalog_known = now.catalog_known;
+  options.reading = reading;
+  return intern(statement.text(), statement.parameter_types(), options);
 }
 
 }  // namespace dbproxy::session::postgres

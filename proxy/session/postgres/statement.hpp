@@ -27,7 +27,9 @@ struct Statement {
   Verdict verdict;               // its views point into `key`
   std::uint64_t generation = 0;  // of the HazardSet that the verdict was made with
 
-  static constexpr std::size_t kTypesAt = 5;  // after one byte of flags and four that tell the database
+  // After one byte of flags, four that tell the database and four that tell how the session reads.
+  static constexpr std::size_t kTypesAt = 9;
+  std::uint32_t reading() const;
   std::string_view parameter_types() const { return std::string_view(key).substr(kTypesAt, types); }
   std::string_view text() const { return std::string_view(key).substr(kTypesAt + types); }
   // Another HazardSet, another verdict. The text is still read as it was when it was prepared.
@@ -64,6 +66,10 @@ class StatementCache {
   StatementCache& operator=(const StatementCache&) = delete;
 
   StatementPtr intern(std::string_view text, std::string_view parameter_types, const ClassifyOptions& options);
+  // The same statement for a session that reads it otherwise.
+  StatementPtr for_reading(const Statement& statement, std::uint32_t reading, const ClassifyOptions& now);
+  // One that no Settings::reading() is, and no other call.
+  std::uint32_t new_reading() { return next_reading_++; }
   const std::string& prefix() const { return prefix_; }
   std::size_t size() const { return statements_.size(); }
 
@@ -72,6 +78,7 @@ class StatementCache {
   std::string prefix_;
   std::string scratch_;
   std::uint64_t next_id_ = 1;
+  std::uint32_t next_reading_ = 1u << 31;
   std::unordered_map<std::string_view, Statement*> statements_;  // keys are views of Statement::key
 };
 

@@ -25,9 +25,10 @@ std::string complete(std::string_view tag, char status) {
 }
 
 TEST(Probe, AsksForWhatPinsOnly) {
-  EXPECT_EQ(probe_sql(bit(kOpaque)), "SELECT 'probed'");
-  EXPECT_NE(probe_sql(bit(kAdvisoryLock)).find("pg_locks"), std::string::npos);
-  EXPECT_EQ(probe_sql(bit(kAdvisoryLock)).find("pg_cursors"), std::string::npos);
+  EXPECT_EQ(probe_sql(bit(kOpaque), "p_"), "SELECT 'probed'");
+  EXPECT_NE(probe_sql(bit(kAdvisoryLock), "p_").find("pg_locks"), std::string::npos);
+  EXPECT_NE(probe_sql(bit(kSqlPrepare), "p_").find("starts_with(s.name, 'p_'))"), std::string::npos);
+  EXPECT_EQ(probe_sql(bit(kAdvisoryLock), "p_").find("pg_cursors"), std::string::npos);
 }
 
 TEST(Probe, KnowsWhatItCannotSee) {
@@ -36,8 +37,7 @@ TEST(Probe, KnowsWhatItCannotSee) {
   EXPECT_FALSE(probe_can_tell(bit(kOpaque), 0));
   EXPECT_FALSE(probe_can_tell(bit(kOpaque), bit(kOpaque) | bit(kAdvisoryLock)));
   EXPECT_FALSE(probe_can_tell(bit(kTemporaryObject), bit(kOpaque)));
-  for (auto reason :
-       {kSetVariable, kSessionAuthorization, kSqlPrepare, kLoad, kStatementTooLarge, kProtocol, kSequence})
+  for (auto reason : {kSetVariable, kSessionAuthorization, kLoad, kStatementTooLarge, kProtocol, kSequence})
     EXPECT_FALSE(probe_can_tell(bit(kAdvisoryLock) | bit(reason), 0));
 }
 

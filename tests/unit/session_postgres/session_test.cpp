@@ -314,6 +314,31 @@ TEST_F(Script, DiscardAllUnpinsAndForgetsStatements) {
   EXPECT_EQ(sent(client, b("a") + s()), "B(a) S");  // unknown: the server says so
 }
 
+TEST_F(Script, AnotherWayToReadATextIsAnotherStatement) {
+  sent(client, p("a", "SELECT '2020-01-01'::timestamptz") + s());
+  std::string report;
+  wire::parameter_status(report, "TimeZone", "UTC");
+  got(client, m('1') + report + z());
+  ClientSession tokyo(cache, interner.with(server.settings(), "TimeZone", "Asia/Tokyo"));
+  Output to_server, to_client;
+  tokyo.attached(server, to_server, to_client);
+  // Behind the replay, before the server has told of it.
+  EXPECT_EQ(sent(tokyo, p("x", "SELECT '2020-01-01'::timestamptz") + s()), "P(p_2) S");
+}
+
+TEST_F(Script, ANameThatSqlMayHaveMadeIsTheServersBusiness) {
+  sent(client, q("PREPARE a AS SELECT 1"));
+  got(client, tag("PREPARE") + z());
+  EXPECT_EQ(client.pins(), bit(PinReason::kSqlPrepare));
+  EXPECT_EQ(sent(client, p("a", "SELECT 2") + s()), "P(a) S");
+  EXPECT_EQ(got(client, m('E') + z()), "E ZI");
+  EXPECT_EQ(sent(client, b("a") + s()), "B(a) S");
+  got(client, m('E') + z());
+  EXPECT_EQ(sent(client, c("a") + s()), "C(Sa) S");
+  got(client, m('3') + z());
+  EXPECT_TRUE(client.wants_probe(server, false));
+}
+
 TEST_F(Script, DeallocateFindsTheClientsOwnName) {
   sent(client, p("a", "SELECT 1") + s());
   got(client, m('1') + z());
