@@ -49,10 +49,10 @@ bool is_in(const Stringprep_table_element* table, std::uint32_t c) {
 }
 
 bool is_prohibited(std::uint32_t c) {
-  for (const auto* table : {stringprep_rfc3454_C_1_2, stringprep_rfc3454_C_2_1, stringprep_rfc3454_C_2_2,
-                            stringprep_rfc3454_C_3, stringprep_rfc3454_C_4, stringprep_rfc3454_C_5,
-                            stringprep_rfc3454_C_6, stringprep_rfc3454_C_7, stringprep_rfc3454_C_8,
-                            stringprep_rfc3454_C_9, stringprep_rfc3454_A_1}) {
+  for (const auto* table :
+       {stringprep_rfc3454_C_1_2, stringprep_rfc3454_C_2_1, stringprep_rfc3454_C_2_2, stringprep_rfc3454_C_3,
+        stringprep_rfc3454_C_4, stringprep_rfc3454_C_5, stringprep_rfc3454_C_6, stringprep_rfc3454_C_7,
+        stringprep_rfc3454_C_8, stringprep_rfc3454_C_9, stringprep_rfc3454_A_1}) {
     if (is_in(table, c)) return true;
   }
   return false;

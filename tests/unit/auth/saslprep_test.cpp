@@ -11,7 +11,8 @@ std::string prepared(const std::string& text) {
 }
 
 TEST(Saslprep, TakesAsciiAsItIs) {
-  for (const std::string& text : {std::string(), std::string("pencil"), std::string(" \t\x7f\x01"), std::string("a\0b", 3)})
+  for (const std::string& text :
+       {std::string(), std::string("pencil"), std::string(" \t\x7f\x01"), std::string("a\0b", 3)})
     EXPECT_EQ(prepared(text), text);
 }
 
@@ -33,17 +34,20 @@ TEST(Saslprep, MapsAndNormalises) {
 
 TEST(Saslprep, FallsBackToTheBytes) {
   for (const char* text : {
-           "\u00AD",              // nothing is left
-           "p\u00E4\x07",         // a control character beside what is not ASCII
-           "\u0627\u0031",        // right to left, ending otherwise
-           "\u0627x\u0627",       // both directions
-           "\uE000",              // private use
-           "\U0001F600\u00AD",    // not assigned in Unicode 3.2
-           "\u0221",              // likewise
-           "\U0001F130",          // likewise, though it normalises to A
-           "\uFFFD", "\u2028",
-           "\xff\xfe",            // not UTF-8
-           "\xc0\x80", "\xed\xa0\x80", "p\xc3",
+           "\u00AD",            // nothing is left
+           "p\u00E4\x07",       // a control character beside what is not ASCII
+           "\u0627\u0031",      // right to left, ending otherwise
+           "\u0627x\u0627",     // both directions
+           "\uE000",            // private use
+           "\U0001F600\u00AD",  // not assigned in Unicode 3.2
+           "\u0221",            // likewise
+           "\U0001F130",        // likewise, though it normalises to A
+           "\uFFFD",
+           "\u2028",
+           "\xff\xfe",  // not UTF-8
+           "\xc0\x80",
+           "\xed\xa0\x80",
+           "p\xc3",
        })
     EXPECT_EQ(prepared(text), text);
 }

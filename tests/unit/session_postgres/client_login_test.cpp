@@ -26,8 +26,8 @@ LoginPolicy policy() {
     made->password = Secret("app-secret");
     return made;
   }();
-  static const auto keys = std::make_shared<auth::ScramKeys>(
-      auth::derive_scram_keys(user->password, "0123456789abcdef", 16));
+  static const auto keys =
+      std::make_shared<auth::ScramKeys>(auth::derive_scram_keys(user->password, "0123456789abcdef", 16));
   LoginPolicy made;
   made.tls_available = true;
   made.process_secret = "process secret";
