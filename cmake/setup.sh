@@ -162,6 +162,32 @@ helm_program() {
   CGO_ENABLED=0 GOTOOLCHAIN=local GOBIN=$testbed/kube/bin go install -trimpath -ldflags '-s -w' "helm.sh/helm/v3/cmd/helm@$helm"
 }
 
+# The suites of others: sources with the tests in them, and what those tests want beside them. build/testbed/suites/NAME.
+suites_python() {
+  say "psycopg2's suite → build/testbed/suites"
+  local suites=$testbed/suites
+  rm -rf "$suites"/{venv,psycopg2}
+  mkdir -p "$suites/psycopg2"
+  /usr/bin/python3 -m venv "$suites/venv"
+  local pip=("$suites/venv/bin/pip" -q --disable-pip-version-check)
+  "${pip[@]}" install -r tests/suites/requirements.txt
+  "${pip[@]}" download --no-deps --no-binary psycopg2 -d "$suites" \
+    "$(sed -n 's/^psycopg2-binary==/psycopg2==/p' tests/suites/requirements.txt)"
+  tar -xzf "$suites"/psycopg2-*.tar.gz -C "$suites/psycopg2" --strip-components=1
+  rm "$suites"/psycopg2-*.tar.gz
+}
+
+# The same version as the driver's own check, so that one go.sum names it; its tests' modules are in its own.
+suites_pgx() {
+  say "pgx's suite → build/testbed/suites"
+  local suites=$testbed/suites
+  rm -rf "$suites/pgx"
+  mkdir -p "$suites"
+  cp -r "$(cd tests/drivers/pgx && GOTOOLCHAIN=local go list -m -f '{{.Dir}}' github.com/jackc/pgx/v5)" "$suites/pgx"
+  chmod -R u+w "$suites/pgx"
+  (cd "$suites/pgx" && GOTOOLCHAIN=local go mod download)
+}
+
 setup_build() { apt_install "${build_packages[@]}"; }
 setup_demo() { apt_install "${build_packages[@]}" "${demo_packages[@]}"; }
 
@@ -200,6 +226,8 @@ setup_test() {
   once node "$(cat tests/drivers/node/package-lock.json)" node_drivers
   setup_cluster
   once go "$(cat tests/drivers/pgx/go.sum)" go_drivers
+  once suites-python "$(cat tests/suites/requirements.txt)" suites_python
+  once suites-pgx "$(cat tests/drivers/pgx/go.sum)" suites_pgx
 }
 
 setup_bench() { apt_install "${build_packages[@]}" "${demo_packages[@]}" "${bench_packages[@]}"; }

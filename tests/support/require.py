@@ -28,6 +28,7 @@ COMPONENTS = {
     "node": (lambda: shutil.which("node") and (paths.TESTBED / "node/node_modules/pg").exists(), SETUP),
     "java": (lambda: shutil.which("java") and list((paths.TESTBED / "jars").glob("postgresql-*.jar")), SETUP),
     "go": (lambda: shutil.which("go"), SETUP),
+    "suites": (lambda: all((paths.TESTBED / "suites" / name).exists() for name in ("venv", "psycopg2", "pgx")), SETUP),
     "promtool": (lambda: shutil.which("promtool"), SETUP),
     "strace": (lambda: shutil.which("strace"), SETUP),
     "fuzzers": (lambda: list((paths.BUILD / "fuzz/bin").glob("*_fuzz")), "run make fuzz"),

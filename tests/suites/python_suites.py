@@ -1,0 +1,38 @@
+"""The suite of psycopg2, from its source distribution, under pytest."""
+
+import os
+import subprocess
+
+from results import from_junit
+from target import USER
+
+from support import paths
+
+SOURCES = paths.TESTBED / "suites"
+PYTHON = SOURCES / "venv/bin/python"
+
+
+def clean_environment(**more) -> dict:
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("PG")}, **more}
+
+
+def pytest(source, target, arguments, environment) -> dict[str, str]:
+    report = target.directory / "report.xml"
+    with open(target.directory / "output", "w") as output:
+        subprocess.run([PYTHON, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}",
+                        *arguments], cwd=source, env=clean_environment(**environment), stdin=subprocess.DEVNULL,
+                       stdout=output, stderr=subprocess.STDOUT, timeout=1800)
+    return from_junit(report)
+
+
+class Psycopg2:
+    name, connections, source = "psycopg2", 3, SOURCES / "psycopg2"
+
+    def prepare(self, server):
+        server.sql("CREATE EXTENSION hstore", "suite")
+
+    def run(self, target, quick: bool) -> dict[str, str]:
+        return pytest(self.source, target, ["tests"], {
+            "PSYCOPG2_TESTDB": target.database, "PSYCOPG2_TESTDB_HOST": target.host,
+            "PSYCOPG2_TESTDB_PORT": str(target.port), "PSYCOPG2_TESTDB_USER": USER,
+            "PSYCOPG2_TESTDB_PASSWORD": target.password(), **({"PSYCOPG2_TEST_FAST": "1"} if quick else {})})
