@@ -108,12 +108,18 @@ bool is_address(const std::string& host) {
 
 }  // namespace
 
-SslContext make_server_context(std::string_view certificate_pem, const Secret& key_pem, std::string_view client_ca_pem,
-                               std::string& error) {
+SslContext make_server_context(std::string_view certificate_pem, const Secret& key_pem, std::string& error) {
   ERR_clear_error();
   auto context = new_context(TLS_server_method());
-  SSL_CTX_set_alpn_select_cb(context.get(), select_alpn, nullptr);
   if (!show(*context, certificate_pem, key_pem, "the listener's", error)) return nullptr;
+  return context;
+}
+
+SslContext make_listener_context(std::string_view certificate_pem, const Secret& key_pem,
+                                 std::string_view client_ca_pem, std::string& error) {
+  auto context = make_server_context(certificate_pem, key_pem, error);
+  if (!context) return nullptr;
+  SSL_CTX_set_alpn_select_cb(context.get(), select_alpn, nullptr);
   if (!client_ca_pem.empty()) {
     if (!trust(*context, client_ca_pem, "clientCert.caRef", error)) return nullptr;
     // Who shows none is refused in words once it has said who it is.

@@ -19,10 +19,13 @@ struct SslFree {
 using SslHandle = std::unique_ptr<SSL, SslFree>;
 using SslContext = std::shared_ptr<SSL_CTX>;
 
-// For listeners. With `client_ca_pem` clients are asked for a certificate, and one that does not verify ends the
-// handshake; that there is one at all is the caller's to check. On failure null, and `error` says why.
-SslContext make_server_context(std::string_view certificate_pem, const Secret& key_pem, std::string_view client_ca_pem,
-                               std::string& error);
+// For what listens, whatever it speaks. On failure null, and `error` says why.
+SslContext make_server_context(std::string_view certificate_pem, const Secret& key_pem, std::string& error);
+
+// For PostgreSQL's clients: takes no other ALPN protocol than PostgreSQL's. With `client_ca_pem` clients are asked for
+// a certificate, and one that does not verify ends the handshake; that there is one at all is the caller's to check.
+SslContext make_listener_context(std::string_view certificate_pem, const Secret& key_pem,
+                                 std::string_view client_ca_pem, std::string& error);
 
 // For connections to servers: mode is require, verify-ca or verify-full, in libpq's meaning.
 SslContext make_client_context(const config::ServerTls& tls, std::string& error);

@@ -142,7 +142,7 @@ std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
   std::string error;
   if (!tls.certificate_pem.empty()) {
     prepared.listener_tls =
-        net::make_server_context(tls.certificate_pem, tls.key_pem, snapshot->client_cert.ca_pem, error);
+        net::make_listener_context(tls.certificate_pem, tls.key_pem, snapshot->client_cert.ca_pem, error);
     if (!prepared.listener_tls) return error;
   }
   if (snapshot->server_tls.mode != config::TlsMode::kDisable) {

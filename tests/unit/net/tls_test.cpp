@@ -28,7 +28,7 @@ class TlsTest : public ::testing::Test {
     pki::LeafRequest leaf{.common_name = "db", .dns_names = std::move(names), .addresses = std::move(addresses)};
     auto identity = pki::issue(by, leaf, clock);
     std::string error;
-    auto context = identity ? make_server_context(identity->certificate_pem, identity->key_pem, {}, error) : nullptr;
+    auto context = identity ? make_server_context(identity->certificate_pem, identity->key_pem, error) : nullptr;
     EXPECT_TRUE(context) << error;
     return context;
   }
@@ -142,11 +142,11 @@ TEST_F(TlsTest, WhatCannotBeUsedIsSaidInWords) {
   settings.ca_pem = "garbage";
   EXPECT_FALSE(make_client_context(settings, error));
   EXPECT_EQ(error, "tls.caRef holds no PEM certificate");
-  EXPECT_FALSE(make_server_context("garbage", Secret("garbage"), {}, error));
+  EXPECT_FALSE(make_server_context("garbage", Secret("garbage"), error));
   EXPECT_TRUE(error.starts_with("the listener's certificate is not PEM")) << error;
-  EXPECT_FALSE(make_server_context(ours.certificate_pem, another.key_pem, {}, error));
+  EXPECT_FALSE(make_server_context(ours.certificate_pem, another.key_pem, error));
   EXPECT_TRUE(error.starts_with("the listener's private key does not belong to its certificate")) << error;
-  EXPECT_FALSE(make_server_context(ours.certificate_pem, Secret("garbage"), {}, error));
+  EXPECT_FALSE(make_server_context(ours.certificate_pem, Secret("garbage"), error));
   EXPECT_EQ(error.find("garbage"), std::string::npos);
 }
 
