@@ -39,6 +39,8 @@ test-build:
 	@ninja -C build/dev -j$(JOBS)
 	@mkdir -p build && cmake --preset fuzz >build/fuzz-configure.log 2>&1 || { cat build/fuzz-configure.log; exit 1; }
 	@ninja -C build/fuzz -j$(JOBS) fuzzers
+	@mkdir -p build && cmake --preset tsan >build/tsan-configure.log 2>&1 || { cat build/tsan-configure.log; exit 1; }
+	@ninja -C build/tsan -j$(JOBS) threaded_tests
 
 cluster: ## A single-node Kubernetes of its own, in seconds; cluster-stop ends it (root)
 	@cmake/setup.sh cluster

@@ -9,6 +9,8 @@ constexpr std::size_t kMaxSubjects = 4096;  // targets × users of one sidecar a
 }  // namespace
 
 void Outbox::reply(v1::ConfigReply reply) {
+  // What was said of a DBProxy before the operator knew that it is here was of no use to it.
+  said_.erase({kStatus, reply.proxy(), "", ""});
   *replies_.emplace_back().mutable_config_reply() = std::move(reply);
 }
 

@@ -65,6 +65,13 @@ class World {
         pump_clients();
         return false;
       }
+      if (verdict == session::ServerVerdict::kReplayFailed) {  // its client ends with it, and nothing more is read
+        const int who = attached_;
+        close_server();
+        if (who >= 0) open_client(who);
+        open_server();
+        break;
+      }
       if (verdict == session::ServerVerdict::kMore) break;
       release();
     }

@@ -179,7 +179,7 @@ def test_operator_of_another_authority_is_refused(bed):
 
 def test_dbproxyctl(bed, pair):
     operator, sidecar = pair
-    bed.connect().execute("SET work_mem = '5MB'")
+    bed.connect().execute("SELECT pg_advisory_lock(5)")
     for command in ("get", "targets", "sidecars"):
         table = ctl(command, "--operator", operator.http).stdout
         assert "orders" in table and len(table.splitlines()) >= 2, table

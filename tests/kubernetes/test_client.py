@@ -1,5 +1,6 @@
 """The client's view equals the API server's after any fault: lists and watches through a proxy that misbehaves."""
 
+import contextlib
 import json
 import signal
 import threading
@@ -10,7 +11,7 @@ import pytest
 from support import paths
 from support.certificates import Authority
 from support.fault_proxy import FaultProxy
-from support.kube_apiserver import KubeApiserver
+from support.kube_apiserver import KubeApiserver, Refused
 from support.pages import get_json
 from support.ports import free_port
 from support.process import Process
@@ -143,20 +144,21 @@ def test_too_many_requests(testbed):
     """A server that is busy with others says 429 and when to come again."""
     arguments = ["--enable-priority-and-fairness=false", "--max-requests-inflight=1"]
     with KubeApiserver(testbed.directory / "busy", arguments=arguments) as busy, ThreadPoolExecutor(3) as pool:
-        for user in ("mirror", "other"):
-            busy.kubectl("create", "clusterrolebinding", user, "--clusterrole=cluster-admin", f"--user={user}")
-        fill(busy, 300)
-        stop = threading.Event()
+        busy.kubectl("create", "clusterrolebinding", "other", "--clusterrole=cluster-admin",
+                     "--serviceaccount=default:default")
+        busy.kubectl("create", "clusterrolebinding", "mirror", "--clusterrole=cluster-admin", "--user=mirror")
+        fill(busy, 20, size=500_000)  # so that one list takes its time
+        token, stop = busy.account_token("default"), threading.Event()
 
         def other():
             while not stop.is_set():
-                busy.kubectl("get", "configmaps", "-A", "-o", "json", f"--kubeconfig={kubeconfig}", check=False)
-        kubeconfig = busy.kubeconfig_for("other.kubeconfig", user="other")
+                with contextlib.suppress(Refused):
+                    busy.get(MAPS, token=token)
         others = [pool.submit(other) for _ in range(3)]
         try:
             with Mirror(testbed, busy, "busy", "--pages-only", "--page-size", "1",
                         kubeconfig=busy.kubeconfig_for("mirror.kubeconfig", user="mirror")) as mirror:
-                wait_for(lambda: mirror.view()["throttled"] > 0, 40, "the mirror is refused")
+                wait_for(lambda: mirror.view()["throttled"] > 0, 60, "the mirror is refused")
                 stop.set()
                 mirror.equal(60)
         finally:
@@ -242,9 +244,10 @@ def plain_api(testbed):
         yield server
 
 
-def fill(api, count):
+def fill(api, count, size=0):
+    data = {"d": "x" * size} if size else {}
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda i: api.request("POST", MAPS, config_map(f"filled-{i}")), range(count)))
+        list(pool.map(lambda i: api.request("POST", MAPS, config_map(f"filled-{i}", **data)), range(count)))
 
 
 def test_without_streaming_lists_and_with_compaction(testbed, plain_api):

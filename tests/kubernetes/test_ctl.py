@@ -92,7 +92,8 @@ def test_inject(testbed, crds):
 
 
 def test_inject_refuses(testbed):
-    windows = WORKLOADS.replace("      containers:\n      - name: app", "      os: {name: windows}\n      containers:\n      - name: app")
+    windows = WORKLOADS.replace("      containers:\n      - name: app",
+                                "      os: {name: windows}\n      containers:\n      - name: app")
     directory = testbed.subdirectory("proxies")
     (directory / "proxy.yaml").write_text(DBPROXY.replace("PORT", "5432"))
     done = ctl("inject", "-f", "-", "--manifests", directory, input=windows, check=False)

@@ -31,6 +31,8 @@ COMPONENTS = {
     "suites": (lambda: all((paths.TESTBED / "suites" / name).exists() for name in ("venv", "psycopg2", "pgx")), SETUP),
     "promtool": (lambda: shutil.which("promtool"), SETUP),
     "strace": (lambda: shutil.which("strace"), SETUP),
+    "tsan": (lambda: (paths.BUILD / "tsan/bin/test_worker").exists(),
+             "run cmake --preset tsan && ninja -C build/tsan threaded_tests"),
     "fuzzers": (lambda: list((paths.BUILD / "fuzz/bin").glob("*_fuzz")), "run make fuzz"),
     "clang-format": (lambda: shutil.which("clang-format-14"), SETUP),
     "clang-tidy": (lambda: shutil.which("clang-tidy-14"), SETUP),

@@ -220,7 +220,7 @@ TEST_F(Lifecycle, AClientThatLeavesInATransactionIsRolledBack) {
 TEST_F(Lifecycle, StateOfAClientThatLeftIsDiscarded) {
   one_connection();
   auto c = client();
-  c.ask("SET app.x = 1");
+  c.ask("SELECT pg_advisory_lock(1)");
   ASSERT_EQ(service_->pins().size(), 1u);
   c.wire.close();
   auto next = client();
