@@ -131,7 +131,7 @@ void Reflector::listed(std::map<std::string, ObjectPtr> all, std::string version
 
 Failure Reflector::list() {
   for (int i = 0; i < kRestarts; ++i) {
-    const Failure failure = list_pages(page_size_);
+    Failure failure = list_pages(page_size_);
     if (!failure.expired()) return failure;
     ++counts_.expired;  // it took longer than the server keeps history
   }
@@ -216,7 +216,7 @@ Failure Reflector::watch(bool initial) {
       if (!initial) return {};
       return {Kind::kTransport, 0, "", "watch: it ended before the list was complete", std::nullopt};
     }
-    if (const Failure failure = take(**line, initial, first); !failure.ok()) return failure;
+    if (Failure failure = take(**line, initial, first); !failure.ok()) return failure;
   }
 }
 

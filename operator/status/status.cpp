@@ -25,7 +25,9 @@ std::string errors(const Facts& facts, bool references) {
   for (const manifest::Diagnostic& each : facts.diagnostics) {
     if (each.severity != manifest::Severity::kError || about_references(each) != references) continue;
     if (out.size() > kMostMessage / 2) return out + "; and more";
-    out += (out.empty() ? "" : "; ") + manifest::to_text(each);
+    std::string text = manifest::to_text(each);
+    if (text.starts_with(": ")) text.erase(0, 2);  // an object of the API has no file
+    out += (out.empty() ? "" : "; ") + text;
   }
   return out.size() > kMostMessage ? out.substr(0, kMostMessage) : out;
 }
@@ -82,8 +84,13 @@ std::vector<Condition> conditions(const Facts& facts) {
   out.push_back({"TargetsAvailable", writable ? "True" : "False", writable ? "Available" : "NoWriter",
                  writable ? available : available + ", none of them is the writer"});
   const bool ready = writable && out[2].status != "False";
-  out.push_back({"Ready", ready ? "True" : "False", ready ? "Ready" : "NotReady",
-                 ready ? "clients are served" : "see the conditions that are False"});
+  if (ready && !(invalid.empty() && unresolved.empty())) {
+    out.push_back({"Ready", "True", out[invalid.empty() ? 1 : 0].reason,
+                   "clients are served as the last good version says; see the conditions that are False"});
+  } else {
+    out.push_back({"Ready", ready ? "True" : "False", ready ? "Ready" : "NotReady",
+                   ready ? "clients are served" : "see the conditions that are False"});
+  }
   return out;
 }
 

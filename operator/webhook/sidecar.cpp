@@ -146,7 +146,7 @@ json::object resources_of(const json::object& pod, const Settings& settings, std
   const Neighbours neighbours = neighbours_of(pod);
   const auto annotated = [&](const std::string& name) -> std::string {
     const std::string key = "dbproxy.io/" + name;
-    const std::string text(annotation_of(pod, key));
+    std::string text(annotation_of(pod, key));
     if (text.empty() || parse_quantity(text)) return text;
     if (error.empty()) {
       error = "annotation " + key + ": \"" + text.substr(0, 64) +

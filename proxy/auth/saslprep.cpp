@@ -99,7 +99,7 @@ Secret saslprep(const Secret& password) {
                    static_cast<utf8proc_ssize_t>(mapped.reveal().size()), &raw,
                    static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_COMPAT));  // NFKC
   if (size < 0) return password;
-  const Secret normalised(std::string(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(size)));
+  Secret normalised(std::string(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(size)));
   OPENSSL_cleanse(raw, static_cast<std::size_t>(size));
   std::free(raw);
   return normalised;

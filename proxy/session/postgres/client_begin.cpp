@@ -55,7 +55,7 @@ void ClientSession::send_begin(ServerSession& server, Output& to_server) {
   push(RequestKind::kBind).replays = true;
   wire::MessageWriter(own, 'E').cstring("").u32(0);
   push(RequestKind::kExecute).replays = true;
-  wire::MessageWriter(own, 'H');
+  wire::empty_message(own, 'H');
   server.unnamed_.reset();
   server.replaying_ = server.beginning_ = true;
   server.sync_pending_ = true;

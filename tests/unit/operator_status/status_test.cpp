@@ -70,8 +70,10 @@ TEST(Conditions, ErrorsStandWhereTheyBelong) {
   EXPECT_NE(all[1].message.find("Secret shop/app"), std::string::npos);
   EXPECT_NE(all[1].message.find("secretRef"), std::string::npos);
   EXPECT_EQ(all[4].status, "True");  // clients are served all the same
+  EXPECT_EQ(all[4].reason, "Invalid");
   broken.diagnostics[0].severity = manifest::Severity::kWarning;
   EXPECT_EQ(conditions(broken)[0].status, "True");
+  EXPECT_EQ(conditions(broken)[4].reason, "Unresolved");
 }
 
 TEST(Conditions, NothingGoodYet) {
