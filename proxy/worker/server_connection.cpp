@@ -126,7 +126,7 @@ void ServerConnection::read_settings() {
 
 void ServerConnection::settings_read() {
   auto error = session_->settings_read();
-  // What nobody waits for stays unknown: the next client has it set in any case.
+  // What nobody waits for stays unknown: clean() discards it.
   if (!error.empty() && client_ != nullptr) client_->settings_unread(error);
 }
 
@@ -201,7 +201,8 @@ void ServerConnection::clean() {
   const auto& init = proxy_.snapshot().pool.init_query;
   if (session_->transaction_status() != 'I') {
     session_->query("ROLLBACK", context_.to_server);
-  } else if (pins_to_discard_ != 0) {
+  } else if (pins_to_discard_ != 0 || !session_->settings_known()) {
+    // Names that nobody has read back may be of no setting at all: setting them for the next client could fail.
     pins_to_discard_ = 0;
     needs_init_ = true;
     session_->query("DISCARD ALL", context_.to_server);

@@ -93,7 +93,6 @@ def main() -> int:
                     failures += different
                     print(f"PostgreSQL {version}: {count} generated scripts (seeds {seed} to {after - 1}), "
                           f"{different} different", flush=True)
-                    seed = after
                 took = time.monotonic() - since
                 print(f"PostgreSQL {version}: {player.steps:,} steps on both sides in {took:.0f} s, "
                       f"{player.steps / took:,.0f} a second", flush=True)
