@@ -360,6 +360,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
   } else if (auto it = names_.find(name); it != names_.end() && it->second.current) {
     target = it->second.current;
     named = &it->second;
+    ++named->pending;  // by the entry below; from here on, as the statement may drop its own name
     prepare_on(server, target, step.to_server);
   }
   if (target) {
@@ -376,7 +377,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
   }
   auto& entry = server.requests_.push(RequestKind::kBind);
   entry.statement = target;
-  refer_to(entry, named);
+  entry.slot = named;  // so that an error can say the client's own name
   if (!target || name.empty()) {
     pass(&step.to_server, available, whole_size, used);
     return ClientVerdict::kMore;
@@ -420,7 +421,8 @@ ClientVerdict ClientSession::describe(Step& step, std::string_view whole) {
   if (target) prepare_on(server, target, step.to_server);
   auto& entry = server.requests_.push(RequestKind::kDescribe);
   entry.statement = target;
-  refer_to(entry, named);
+  entry.slot = named;
+  if (named != nullptr) ++named->pending;
   if (target) {
     wire::MessageWriter(step.to_server.own(), 'D').u8('S').cstring(target->name);
   } else {

@@ -151,11 +151,6 @@ class ClientSession {
   void put_name(Step& step, NamedStatement& named, bool whole, bool simple);
   void shadow_names(Step& step, const Verdict& verdict, bool simple);
   void force_error(ServerSession& server, Output& to_server, ErrorText text, NamedStatement* slot);
-  // So that an error at this entry can say the client's own name.
-  static void refer_to(Request& entry, NamedStatement* named) {
-    entry.slot = named;
-    if (named != nullptr) ++named->pending;
-  }
   void release_slot(NamedStatement* slot);
   NamedStatement* slot(std::string_view name);
 

@@ -358,6 +358,22 @@ TEST_F(Script, ExecuteInSqlFindsTheClientsOwnStatementAndPins) {
   EXPECT_EQ(sent(client, q("EXECUTE a")), "Q(EXECUTE a)");
 }
 
+TEST_F(Script, AStatementMayDropItself) {
+  for (std::string text : {"DEALLOCATE a", "DEALLOCATE ALL", "DISCARD ALL"}) {
+    sent(client, p("a", text) + s());
+    got(client, m('1') + z());
+    const auto name = sent(client, d("a") + s());
+    got(client, m('t') + m('n') + z());
+    const auto seen = sent(client, b("a") + e() + s());
+    EXPECT_NE(seen.find("B(p_"), std::string::npos) << seen << " after " << name;
+    // Where the client's own name is put there first, that is hidden.
+    const auto put = seen.find("P(a)") != std::string::npos ? m('3') + m('1') : "";
+    EXPECT_EQ(got(client, put + m('2') + tag(text) + z()), "2 C(" + text + ") ZI") << text;
+    sent(client, b("a") + s());
+    EXPECT_EQ(got(client, error("26000") + z()).substr(0, 1), "E") << text;
+  }
+}
+
 TEST_F(Script, SeveralNamesInOneTextAreAllThere) {
   sent(client, p("a", "SELECT 1") + p("b", "SELECT 2") + s());
   got(client, m('1') + m('1') + z());
