@@ -1,0 +1,268 @@
+// The part of ClientSession that knows what each message means that is seen whole, or as far as its names go.
+#include "proxy/session/postgres/client_session.hpp"
+#include "proxy/wire/postgres/messages.hpp"
+#include "proxy/wire/postgres/reader.hpp"
+
+namespace dbproxy::session::postgres {
+
+namespace wire = dbproxy::wire::postgres;
+
+ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
+  auto text = whole.substr(wire::kHeaderSize);
+  if (text.empty() || text.back() != '\0') return refuse("08P01", "invalid string in message");
+  text = text.substr(0, text.find('\0'));
+  if (hold(step, text)) return ClientVerdict::kWait;
+  auto verdict = classify(text, classify_options(step));
+  // What the text's first statement makes, its second may use: no HazardSet knows it.
+  if (verdict.may_report_catalog_change && verdict.statement_count > 1) {
+    verdict.pins |= bit(PinReason::kOpaque);
+    verdict.leaves |= bit(PinReason::kOpaque);
+  }
+  note(verdict, text, step);
+  shadow_names(step, verdict, true);
+  auto& server = *step.server;
+  unnamed_.current.reset();
+  server.unnamed_.reset();
+  auto& entry = server.requests_.push(RequestKind::kQuery);
+  entry.settings_expected = verdict.sets;
+  entry.block_expected = verdict.runs_block;
+  server.sync_pending_ = false;
+  step.to_server.ref(whole);
+  wait_for_quiet_ = verdict.discard_all || verdict.deallocate_all;
+  ++queries_;
+  if (keep_text) last_text = text;
+  return ClientVerdict::kMore;
+}
+
+ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
+  wire::Reader reader(whole.substr(wire::kHeaderSize));
+  auto name = reader.cstring();
+  auto text = reader.cstring();
+  auto types = reader.bytes(std::size_t{reader.u16()} * 4);
+  if (!reader.ok() || !reader.rest().empty()) return refuse("08P01", "invalid message format: Parse");
+  if (hold(step, text)) return ClientVerdict::kWait;
+  auto& server = *step.server;
+  auto statement = cache_->intern(text, types, classify_options(step));
+  server.sync_pending_ = true;
+
+  if (name.empty()) {
+    auto& entry = server.requests_.push(RequestKind::kParse);
+    entry.slot = &unnamed_;
+    entry.previous = unnamed_.current;
+    ++unnamed_.pending;
+    unnamed_.current = statement;
+    server.unnamed_ = statement;
+    step.to_server.ref(whole);
+    return ClientVerdict::kMore;
+  }
+
+  if (names_.size() >= kMaxNamesPerClient && names_.find(name) == names_.end()) {
+    return refuse("54000", "too many prepared statements in this session", "Close the ones that are no longer needed.");
+  }
+  auto named = slot(name);
+  bool failed = server.transaction_status_ == 'E' && server.requests_.empty();
+  if (named->current && failed) {
+    // The server looks at the transaction before it looks at the name.
+    server.requests_.push(RequestKind::kParse);
+    server.unnamed_.reset();
+    wire::parse(step.to_server.own(), "", text, types);
+    return ClientVerdict::kMore;
+  }
+  if (named->current) {
+    force_error(server, step.to_server, ErrorText::kStatementExists, named);
+    return ClientVerdict::kMore;
+  }
+  if (pins_ & bit(PinReason::kSqlPrepare)) {
+    // SQL may have made a statement of this name on the server: there it goes, too, so that the server sees to it.
+    auto& entry = server.requests_.push(RequestKind::kParse);
+    entry.slot = named;
+    ++named->pending;
+    named->current = statement;
+    named->materialized = true;
+    step.to_server.ref(whole);
+    return ClientVerdict::kMore;
+  }
+  auto known = server.prepared_.find(statement->id);
+  bool prepared = known != server.prepared_.end() && !known->second.stale;
+  if (prepared && !failed) {
+    known->second.used = ++server.use_counter_;
+    named->current = statement;
+    answer(step, '1', named, {});
+    return ClientVerdict::kMore;
+  }
+  if (!prepared) {
+    make_room(server, step.to_server);
+    if (known != server.prepared_.end()) {
+      wire::close_statement(step.to_server.own(), statement->name);
+      auto& gone = server.requests_.push(RequestKind::kClose);
+      gone.hidden = true;
+      gone.statement = statement;
+    }
+    server.prepared_[statement->id] = {statement, ++server.use_counter_, false};
+  }
+  auto& entry = server.requests_.push(RequestKind::kParse);
+  entry.slot = named;
+  ++named->pending;
+  // In a failed transaction Parse is refused before the name is looked at, and nothing is lost by that.
+  if (!prepared) entry.statement = statement;
+  named->current = statement;
+  wire::parse(step.to_server.own(), statement->name, text, types);
+  return ClientVerdict::kMore;
+}
+
+ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::size_t whole_size, std::size_t& used) {
+  auto body = available.substr(0, std::min(whole_size, kMaxNames)).substr(wire::kHeaderSize);
+  wire::Reader reader(body);
+  auto portal = reader.cstring();
+  auto name = reader.cstring();
+  if (!reader.ok()) {
+    if (available.size() >= std::min(whole_size, kMaxNames)) return refuse("08P01", "invalid message format: Bind");
+    used = 0;
+    needed_ = std::min(whole_size, kMaxNames);
+    return ClientVerdict::kMore;
+  }
+  auto& server = *step.server;
+  if (server.copy_in_) return refuse("08P01", "unexpected message during COPY from the client");
+  if (server.replaying()) {
+    auto named = names_.find(name);
+    const auto& bound = name.empty()            ? unnamed_.current
+                        : named != names_.end() ? named->second.current
+                                                : StatementPtr();
+    if (hold(step, bound ? bound->text() : "end")) return ClientVerdict::kWait;
+  }
+  server.sync_pending_ = true;
+  ++queries_;
+
+  StatementPtr target;
+  NamedStatement* named = nullptr;
+  if (name.empty()) {
+    if (!use_unnamed(step)) {
+      force_error(server, step.to_server, ErrorText::kNoUnnamedStatement, nullptr);
+      pass(nullptr, available, whole_size, used);
+      return ClientVerdict::kMore;
+    }
+    target = unnamed_.current;
+  } else if (auto it = names_.find(name); it != names_.end() && it->second.current) {
+    target = it->second.current;
+    named = &it->second;
+    ++named->pending;  // by the entry below; from here on, as the statement may drop its own name
+    prepare_on(server, target, step.to_server);
+  }
+  if (target) {
+    target->refresh(step.options.classify);
+    if (server.catalog_changed()) {
+      note(target->strict_verdict(), target->text(), step);
+    } else {
+      note(target->verdict, target->text(), step);
+    }
+    shadow_names(step, target->verdict, false);
+    execute_sets_ = execute_sets_ || target->verdict.sets;
+    execute_runs_ = execute_runs_ || target->verdict.runs_block;
+    if (keep_text) last_text = target->text();
+  }
+  auto& entry = server.requests_.push(RequestKind::kBind);
+  entry.statement = target;
+  entry.slot = named;  // so that an error can say the client's own name
+  if (!target || name.empty()) {
+    pass(&step.to_server, available, whole_size, used);
+    return ClientVerdict::kMore;
+  }
+  // The same message with our name for the statement in the place of the client's.
+  auto old_front = wire::kHeaderSize + portal.size() + 1 + name.size() + 1;
+  auto& own = step.to_server.own();
+  auto length = whole_size - 1 - name.size() + target->name.size();
+  own += 'B';
+  own.append(4, '\0');
+  wire::store_u32(own.data() + own.size() - 4, static_cast<std::uint32_t>(length));
+  own += portal;
+  own += '\0';
+  own += target->name;
+  own += '\0';
+  pass(&step.to_server, available.substr(old_front), whole_size - old_front, used);
+  used += old_front;
+  return ClientVerdict::kMore;
+}
+
+ClientVerdict ClientSession::describe(Step& step, std::string_view whole) {
+  wire::Reader reader(whole.substr(wire::kHeaderSize));
+  auto kind = static_cast<char>(reader.u8());
+  auto name = reader.cstring();
+  if (!reader.ok() || !reader.rest().empty()) return refuse("08P01", "invalid message format: Describe");
+  auto& server = *step.server;
+  server.sync_pending_ = true;
+  StatementPtr target;
+  NamedStatement* named = nullptr;
+  if (kind == 'S' && name.empty()) {
+    if (!use_unnamed(step)) {
+      force_error(server, step.to_server, ErrorText::kNoUnnamedStatement, nullptr);
+      return ClientVerdict::kMore;
+    }
+  } else if (kind == 'S') {
+    if (auto it = names_.find(name); it != names_.end() && it->second.current) {
+      target = it->second.current;
+      named = &it->second;
+    }
+  }
+  if (target) prepare_on(server, target, step.to_server);
+  auto& entry = server.requests_.push(RequestKind::kDescribe);
+  entry.statement = target;
+  entry.slot = named;
+  if (named != nullptr) ++named->pending;
+  if (target) {
+    wire::MessageWriter(step.to_server.own(), 'D').u8('S').cstring(target->name);
+  } else {
+    step.to_server.ref(whole);
+  }
+  return ClientVerdict::kMore;
+}
+
+ClientVerdict ClientSession::close(Step& step, std::string_view whole) {
+  wire::Reader reader(whole.substr(wire::kHeaderSize));
+  auto kind = static_cast<char>(reader.u8());
+  auto name = reader.cstring();
+  if (!reader.ok() || !reader.rest().empty()) return refuse("08P01", "invalid message format: Close");
+  if (kind == 'S') {
+    NamedStatement* closing = &unnamed_;
+    if (!name.empty()) {
+      auto it = names_.find(name);
+      closing = it != names_.end() ? &it->second : nullptr;
+    }
+    bool real = closing == nullptr ? (pins_ & bit(PinReason::kSqlPrepare)) != 0 : closing->materialized;
+    auto previous = closing != nullptr ? closing->current : StatementPtr();
+    if (closing != nullptr) closing->current.reset();
+    if (!real || step.server == nullptr) {
+      if (step.server != nullptr) step.server->sync_pending_ = true;
+      answer(step, '3', closing, std::move(previous));
+      return ClientVerdict::kMore;
+    }
+    if (closing != nullptr) {
+      closing->materialized = false;
+      release_slot(closing);
+    }
+    if (pins_ & bit(PinReason::kSqlPrepare)) probe_due_ = true;
+  } else if (step.server == nullptr) {
+    wire::empty_message(step.to_client.own(), '3');  // no portal outlives its transaction
+    return ClientVerdict::kMore;
+  }
+  if (kind == 'P' && pins_ != 0) probe_due_ = true;  // it may be a cursor WITH HOLD
+  step.server->sync_pending_ = true;
+  step.server->requests_.push(RequestKind::kClose);
+  step.to_server.ref(whole);
+  return ClientVerdict::kMore;
+}
+
+// Gives an answer of our own when its turn comes, which is now if the server owes nothing.
+void ClientSession::answer(Step& step, char type, NamedStatement* changed, StatementPtr previous) {
+  if (step.server == nullptr || step.server->requests_.empty()) {
+    wire::empty_message(step.to_client.own(), type);
+    if (changed != nullptr) release_slot(changed);
+    return;
+  }
+  auto& entry = step.server->requests_.push(RequestKind::kLocal);
+  entry.answer = type;
+  entry.slot = changed;
+  entry.previous = std::move(previous);
+  if (changed != nullptr) ++changed->pending;
+}
+
+}  // namespace dbproxy::session::postgres

@@ -1,0 +1,80 @@
+// The part of ClientSession that keeps its settings: what is put on a server connection, how texts are read under them.
+#include "proxy/session/postgres/client_session.hpp"
+#include "proxy/session/postgres/replay_guard.hpp"
+#include "proxy/wire/postgres/messages.hpp"
+
+namespace dbproxy::session::postgres {
+
+namespace wire = dbproxy::wire::postgres;
+
+namespace {
+
+// Client encodings in which a character may end in the byte of a backslash.
+bool may_hide_backslash(std::string_view encoding) {
+  for (auto known : {"SJIS", "BIG5", "GBK", "UHC", "GB18030", "JOHAB", "SHIFT_JIS_2004"}) {
+    if (encoding == known) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+// While a setting is not known, a statement is like no other.
+std::uint32_t ClientSession::reading_of(const Step& step) const {
+  if (step.server != nullptr && !step.server->settings_settled()) return cache_->new_reading();
+  const auto& settings = settings_now(step.server);
+  return settings ? settings->reading() : 0;
+}
+
+ClassifyOptions ClientSession::classify_options(const Step& step) const {
+  auto options = step.options.classify;
+  const auto& settings = settings_now(step.server);
+  auto strings = settings ? settings->find("standard_conforming_strings") : nullptr;
+  options.standard_conforming_strings = strings == nullptr || *strings == "on";
+  options.search_path_reported = settings && settings->find("search_path") != nullptr;
+  options.read_only_reported = settings && settings->find("default_transaction_read_only") != nullptr;
+  auto encoding = settings ? settings->find("client_encoding") : nullptr;
+  options.everything = step.server != nullptr && step.server->catalog_changed();
+  options.backslash_in_characters = encoding != nullptr && may_hide_backslash(*encoding);
+  options.reading = reading_of(step);
+  return options;
+}
+
+void ClientSession::attached(ServerSession& server, Output& to_server, Output& to_client) {
+  execute_sets_ = false;
+  execute_runs_ = false;
+  if (server.settings_ != settings_ || !server.settings_known()) replay_settings(server, to_server, to_client);
+  send_begin(server, to_server);
+}
+
+void ClientSession::replay_settings(ServerSession& server, Output& to_server, Output& to_client) {
+  auto sql = replay_sql(*server.settings_, *settings_, server.unknown_, *server.base_);
+  bool other_user = sql.find("RESET SESSION AUTHORIZATION") == 0;
+  for (const auto& [name, value] : server.settings_->values()) {
+    if (is_settable(name) || name == "session_authorization") continue;
+    if (other_user && name == "is_superuser") continue;
+    auto mine = settings_->find(name);
+    if (mine != nullptr && *mine == value) continue;
+    wire::parameter_status(to_client.own(), name, value);
+    settings_ = server.interner_->with(settings_, name, value);
+  }
+  if (sql.empty()) return;
+  server.replay(sql, to_server);
+  // What is reported comes by ParameterStatus.
+  server.settings_ = server.interner_->with_tracked(server.settings_, settings_->tracked());
+  server.unknown_.clear();
+}
+
+bool ClientSession::hold(const Step& step, std::string_view text) {
+  held_ = step.server->replaying() && may_end_transaction(text);
+  return held_;
+}
+
+void ClientSession::restore(SettingsInterner& interner, std::string_view name, std::string_view value,
+                            Output& to_client) {
+  auto before = settings_;
+  settings_ = interner.with(settings_, name, value);
+  if (settings_ != before) wire::parameter_status(to_client.own(), name, value);
+}
+
+}  // namespace dbproxy::session::postgres

@@ -1,0 +1,263 @@
+// The part of ServerSession that takes what was asked off its queue: what the answers to it say, and what an error undoes.
+#include "proxy/session/postgres/client_session.hpp"
+#include "proxy/session/postgres/server_session.hpp"
+#include "proxy/wire/postgres/messages.hpp"
+#include "proxy/wire/postgres/reader.hpp"
+
+namespace dbproxy::session::postgres {
+
+namespace wire = dbproxy::wire::postgres;
+
+namespace {
+
+// The message with another name for a statement wherever its text has ours.
+void rename(std::string_view whole, std::string_view ours, std::string_view theirs, std::string& out) {
+  auto begin = out.size();
+  out += whole;
+  for (auto at = out.find(ours, begin); at != std::string::npos; at = out.find(ours, at + theirs.size())) {
+    out.replace(at, ours.size(), theirs);
+  }
+  wire::store_u32(out.data() + begin + 1, static_cast<std::uint32_t>(out.size() - begin - 1));
+}
+
+}  // namespace
+
+bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool& forward) {
+  if (body.size() != 1 || requests_.empty()) return false;
+  auto kind = requests_.front().kind;
+  if (kind != RequestKind::kQuery && kind != RequestKind::kSync && kind != RequestKind::kFunctionCall) return false;
+  forward = !requests_.front().hidden;
+  bool kept_rows = requests_.front().keeps_rows;
+  bool replayed = requests_.front().replays;
+  settle(requests_.front(), client);
+  requests_.pop();
+  if (replayed) replaying_ = !requests_.empty() && requests_.front().replays;
+  transaction_status_ = body[0];
+  copy_in_ = false;
+  if (requests_.empty()) timed_out_ = false;
+  if (kept_rows) {
+    if (std::exchange(probing_, false))
+      events_.probe_ready = true;
+    else if (std::exchange(reading_settings_, false))
+      events_.settings_ready = true;
+    else
+      events_.rows_ready = true;
+    reading_rows_ = false;
+    // The client went on without waiting: its answers follow.
+    forward = owes_ready_ && !requests_.empty();
+    if (forward) owes_ready_ = false;
+    return true;
+  }
+  if (forward && catalog_changed() && may_hold_ && client != nullptr && transaction_status_ == 'I' &&
+      requests_.empty() && !sync_pending_) {
+    owes_ready_ = true;
+    ++events_.queries_done;
+    ++events_.transactions_done;
+    forward = false;
+    return true;
+  }
+  if (forward) {
+    ++events_.queries_done;
+    if (transaction_status_ == 'I') ++events_.transactions_done;
+  }
+  return transaction_status_ == 'I' || transaction_status_ == 'T' || transaction_status_ == 'E';
+}
+
+bool ServerSession::on_command_complete(std::string_view body, ClientSession* client) {
+  if (requests_.empty()) return false;
+  auto& front = requests_.front();
+  bool by_execute = front.kind == RequestKind::kExecute;
+  if (!by_execute && front.kind != RequestKind::kQuery) return false;
+  auto tag = body.substr(0, body.find('\0'));
+  copy_in_ = false;
+  // The tag is the server's own word for what ran, whatever the text looked like.
+  switch (tag.empty() ? '\0' : tag[0]) {
+    case 'S':
+      if (tag == "SET" && !front.settings_expected) events_.pins |= bit(PinReason::kSetVariable);
+      break;
+    case 'R':
+      if (tag == "RESET") events_.lost_init = true;
+      break;
+    case 'L':
+      if (tag == "LISTEN") events_.pins |= bit(PinReason::kListen);
+      if (tag == "LOAD") events_.pins |= bit(PinReason::kLoad);
+      break;
+    case 'P':
+      if (tag == "PREPARE") events_.pins |= bit(PinReason::kSqlPrepare);
+      break;
+    case 'D':
+      if (tag == "DO" && !front.block_expected) events_.pins |= bit(PinReason::kOpaque);
+      if (tag == "DISCARD ALL" || tag == "DEALLOCATE ALL") {
+        prepared_.clear();
+        unnamed_.reset();
+        if (tag == "DISCARD ALL") {
+          discarded_all();
+          events_.pins = 0;
+          events_.lost_init = true;
+          if (client != nullptr) client->discarded_all();
+        }
+      }
+      break;
+    case 'C':
+      if (tag == "CALL" && !front.block_expected) events_.pins |= bit(PinReason::kOpaque);
+      break;
+    default:
+      break;
+  }
+  if (!front.hidden) ++events_.statements_done;
+  if (front.hidden) {
+    events_.pins = 0;
+    events_.lost_init = false;
+  } else if (client != nullptr) {
+    if (events_.pins != 0) client->pin(events_.pins, events_.pins & bit(PinReason::kOpaque));
+    client->command_done(tag);
+  }
+  if (by_execute) {
+    if (front.replays) replaying_ = beginning_ = false;
+    settle(front, client);
+    requests_.pop();
+  }
+  return true;
+}
+
+bool ServerSession::on_error(std::string_view whole, ClientSession* client, Output& out, bool& forward) {
+  auto fields = wire::read_error(whole.substr(wire::kHeaderSize));
+  if (fields.severity == "FATAL" || fields.severity == "PANIC") {
+    events_.fatal = true;
+    events_.fatal_sqlstate = fields.sqlstate;
+    events_.fatal_message = fields.message;
+    // The last words, whatever they interrupt: nothing will be answered any more.
+    forward = true;
+    return true;
+  }
+  copy_in_ = false;
+  if (requests_.empty()) return true;  // FATAL out of the blue
+  auto& front = requests_.front();
+  if (client != nullptr && !front.hidden) client->command_failed();
+  if (front.replays) {
+    auto what = front.kind == RequestKind::kQuery
+                    ? std::string("this session\'s settings cannot be put in force on a server connection: ")
+                    : std::string("the transaction cannot be begun on a server connection: ");
+    wire::error_response(replay_error_, {.severity = "FATAL",
+                                         .sqlstate = fields.sqlstate,
+                                         .message = what + std::string(fields.message),
+                                         .hint = "What was asked has not been carried out. Connect again."});
+    return true;
+  }
+  maybe_back_ = true;
+  if (front.kind == RequestKind::kQuery || front.kind == RequestKind::kFunctionCall) {
+    if (front.keeps_rows) {
+      rows_.failed = true;
+      rows_.error = std::string(fields.sqlstate) + ": " + std::string(fields.message);
+    } else if (front.hidden) {
+      hidden_query_failed_ = true;
+    }
+    return true;
+  }
+  // Extended query: everything up to the next Sync was skipped.
+  forward = front.error_text == ErrorText::kAsIs;
+  bool ours = forward && !front.hidden && client != nullptr && front.statement && front.slot != nullptr &&
+              front.slot->name != nullptr && fields.message.find(front.statement->name) != std::string_view::npos;
+  if (ours) {
+    forward = false;
+    rename(whole, front.statement->name, *front.slot->name, out.own());
+  }
+  if (front.error_text == ErrorText::kStatementExists || front.error_text == ErrorText::kNoUnnamedStatement) {
+    bool named = front.slot != nullptr && front.slot->name != nullptr;
+    auto text = front.error_text == ErrorText::kNoUnnamedStatement
+                    ? std::string("unnamed prepared statement does not exist")
+                    : "prepared statement \"" + (named ? *front.slot->name : std::string()) + "\" already exists";
+    // In a failed transaction the server's own words are right.
+    if (fields.sqlstate == "25P02") {
+      forward = true;
+    } else if (client != nullptr) {
+      auto state = front.error_text == ErrorText::kNoUnnamedStatement ? "26000" : "42P05";
+      wire::error_response(out.own(), {.severity = "ERROR", .sqlstate = state, .message = text});
+    }
+  }
+  if (front.statement && (fields.sqlstate == "0A000" || fields.sqlstate == "26000")) {
+    auto it = prepared_.find(front.statement->id);
+    if (it != prepared_.end()) {
+      if (fields.sqlstate == "0A000") {
+        it->second.stale = true;  // its result type changed: the next user gets a fresh one
+      } else {
+        prepared_.erase(it);  // something that ran there deallocated it
+      }
+    }
+  }
+  unnamed_.reset();
+  std::size_t end = 0;
+  while (end < requests_.size() && requests_.at(end).kind != RequestKind::kSync) ++end;
+  skipping_ = end == requests_.size();
+  for (std::size_t i = end; i > 0; --i) undo(requests_.at(i - 1), client, i == 1);
+  for (std::size_t i = 0; i < end; ++i) requests_.pop();
+  return true;
+}
+
+// The server reads everything up to CopyDone or CopyFail as part of the copy, and ignores each Sync in between.
+void ServerSession::on_copy_in() {
+  copy_in_ = true;
+  for (std::size_t i = 1; i < requests_.size();) {
+    if (requests_.at(i).kind == RequestKind::kCopyEnd) {
+      copy_in_ = false;
+      return;
+    }
+    if (requests_.at(i).kind == RequestKind::kSync) {
+      requests_.erase(i);
+      sync_pending_ = requests_.front().kind == RequestKind::kExecute;
+    } else {
+      ++i;
+    }
+  }
+}
+
+void ServerSession::emit_local(ClientSession* client, Output& out) {
+  while (!requests_.empty()) {
+    auto& front = requests_.front();
+    if (front.kind == RequestKind::kLocal) {
+      if (client != nullptr) wire::empty_message(out.own(), front.answer);
+    } else if (front.kind != RequestKind::kCopyEnd) {
+      return;
+    }
+    settle(front, client);
+    requests_.pop();
+  }
+}
+
+void ServerSession::undo(Request& request, ClientSession* client, bool executed) {
+  if (request.kind == RequestKind::kParse && request.statement) {
+    auto it = prepared_.find(request.statement->id);
+    if (it != prepared_.end()) prepared_.erase(it);
+  }
+  if (request.kind == RequestKind::kClose && request.hidden && request.statement) {
+    prepared_[request.statement->id] = {request.statement, 0, true};  // still there, though nobody wants it
+  }
+  if (request.slot == nullptr || client == nullptr) return;
+  bool changed = request.kind == RequestKind::kParse || request.kind == RequestKind::kLocal;
+  if (changed) {
+    // A Parse of the unnamed statement that failed has still ended the one before.
+    bool lost = executed && request.slot->name == nullptr;
+    request.slot->current = lost ? StatementPtr() : request.previous;
+  }
+  settle(request, client);
+}
+
+void ServerSession::settle(Request& request, ClientSession* client) {
+  if (request.slot == nullptr || client == nullptr) return;
+  --request.slot->pending;
+  client->release_slot(request.slot);
+  request.slot = nullptr;
+}
+
+// Of a cancel request the server says "due to user request".
+bool ServerSession::say_timeout(std::string_view whole, Output& out) {
+  if (wire::read_error(whole.substr(wire::kHeaderSize)).sqlstate != "57014") return false;
+  timed_out_ = false;
+  wire::error_response(out.own(), {.severity = "ERROR",
+                                   .sqlstate = "57014",
+                                   .message = "canceling statement due to statement timeout",
+                                   .hint = "The limit is limits.statementTimeout of the DBProxy."});
+  return true;
+}
+
+}  // namespace dbproxy::session::postgres
