@@ -1,4 +1,4 @@
-// The part of ServerSession that takes what was asked off its queue: what the answers to it say, and what an error undoes.
+// The part of ServerSession that takes requests off its queue: what their answers say, and what an error undoes.
 #include "proxy/session/postgres/client_session.hpp"
 #include "proxy/session/postgres/server_session.hpp"
 #include "proxy/wire/postgres/messages.hpp"
