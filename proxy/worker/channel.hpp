@@ -4,7 +4,7 @@
 #include <string>
 
 #include "proxy/net/stream.hpp"
-#include "proxy/session/postgres/output.hpp"
+#include "proxy/session/output.hpp"
 
 namespace dbproxy::worker {
 

@@ -15,6 +15,7 @@ MODULES = [
     ("proxy/auth", 2),
     ("proxy/pool", 2),
     ("proxy/wire/control", 2),
+    ("proxy/session", 3),
     ("proxy/session/postgres", 3),
     ("proxy/backend", 3),
     ("proxy/manifest", 3),
@@ -37,7 +38,7 @@ MODULES = [
 ]
 
 # What only the data plane may use: the operator shares the protocol libraries and the probes, not the workers.
-DATA_PLANE = ["proxy/pool", "proxy/session/postgres", "proxy/worker", "proxy/control", "proxy/admin", "proxy"]
+DATA_PLANE = ["proxy/pool", "proxy/session", "proxy/session/postgres", "proxy/worker", "proxy/control", "proxy/admin", "proxy"]
 
 # (what, prefixes of included paths, directories that may include them)
 LIBRARIES = [

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <unordered_map>
 
-#include "proxy/session/postgres/output.hpp"
+#include "proxy/session/output.hpp"
 #include "proxy/session/postgres/server_session.hpp"
 #include "proxy/session/postgres/statement.hpp"
 

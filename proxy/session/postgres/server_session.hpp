@@ -10,7 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "proxy/session/postgres/output.hpp"
+#include "proxy/session/output.hpp"
 #include "proxy/session/postgres/requests.hpp"
 #include "proxy/session/postgres/settings.hpp"
 
