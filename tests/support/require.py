@@ -11,13 +11,15 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from cluster.host import Cluster  # noqa: E402
-from support import kube_apiserver, paths, postgres  # noqa: E402
+from support import kube_apiserver, mysql, paths, postgres  # noqa: E402
 
 SETUP = "run cmake/setup.sh test"
 COMPONENTS = {
     "venv": (lambda: (paths.TESTBED / "venv/bin/python").exists(), SETUP),
     "postgresql-15": (lambda: postgres.available(15), SETUP),
     "postgresql-18": (lambda: postgres.available(18), SETUP),
+    "mysql-8.0": (lambda: mysql.available(mysql.MYSQL), SETUP),
+    "mariadb-10.11": (lambda: mysql.available(mysql.MARIADB), SETUP),
     "sidecar": (lambda: paths.binary("dbproxy").exists(), "run cmake --preset dev && ninja -C build/dev"),
     "operator": (lambda: paths.binary("dbproxy-operator").exists(), "run cmake --preset dev && ninja -C build/dev"),
     "release": (lambda: paths.release_binary("dbproxy").exists(), "run make build"),

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from . import mysql
 from .certificates import Authority
 from .postgres import Cluster
 from .process import exit_on_signals, kill_all
@@ -21,7 +22,7 @@ class Testbed:
         self.directory = Path(tempfile.mkdtemp(prefix=f"dbproxy-{name}-", dir=os.environ.get("DBPROXY_TMP", "/tmp")))
         self.directory.chmod(0o755)
         self.authority = Authority(self.directory / "ca")
-        self._clusters: list[Cluster] = []
+        self._clusters: list[Cluster | mysql.Cluster] = []
 
     def __enter__(self):
         exit_on_signals()
@@ -33,6 +34,12 @@ class Testbed:
     def cluster(self, **options) -> Cluster:
         """A started PostgreSQL cluster; options as Cluster takes them."""
         cluster = Cluster(self.directory / f"pg{len(self._clusters)}", authority=self.authority, **options)
+        self._clusters.append(cluster)
+        return cluster.start()
+
+    def mysql_cluster(self, **options) -> mysql.Cluster:
+        """A started MySQL or MariaDB cluster; options as mysql.Cluster takes them."""
+        cluster = mysql.Cluster(self.directory / f"my{len(self._clusters)}", authority=self.authority, **options)
         self._clusters.append(cluster)
         return cluster.start()
 
