@@ -79,6 +79,14 @@ python_drivers() {
   "$testbed/venv/bin/pip" -q --disable-pip-version-check install -r tests/support/requirements.txt
 }
 
+# Apart from the drivers: the two want libraries in versions of their own.
+aws_tools() {
+  say "moto and the aws command → build/testbed/aws"
+  rm -rf "$testbed/aws"
+  /usr/bin/python3 -m venv "$testbed/aws"
+  "$testbed/aws/bin/pip" -q --disable-pip-version-check install -r tests/support/aws-requirements.txt
+}
+
 node_drivers() {
   say "node-postgres → build/testbed/node"
   mkdir -p "$testbed/node"
@@ -231,6 +239,7 @@ setup_test() {
   command -v mvn >/dev/null || packages+=(maven)
   apt_install "${packages[@]}"
   once python "$(cat tests/support/requirements.txt)" python_drivers
+  once aws "$(cat tests/support/aws-requirements.txt)" aws_tools
   once postgresql-18 "$postgresql18" postgresql_18
   once mysql-8.0 "$mysql8" mysql_8
   once pgjdbc "$pgjdbc" java_drivers

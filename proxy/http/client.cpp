@@ -5,6 +5,9 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/asio/ssl/host_name_verification.hpp>
+#include <boost/asio/ssl/stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -16,12 +19,17 @@ namespace dbproxy::http {
 namespace {
 
 namespace asio = boost::asio;
+namespace ssl = boost::asio::ssl;
 namespace beast = boost::beast;
 namespace bhttp = boost::beast::http;
 using Protocol = asio::generic::stream_protocol;
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint64_t kMaxBody = 64U * 1024 * 1024;
+bool is_address(const std::string& host) {
+  beast::error_code error;
+  asio::ip::make_address(host, error);
+  return !error;
+}
 
 class Exchange {
  public:
@@ -30,41 +38,86 @@ class Exchange {
     request_.method_string(what.method);
     request_.target(what.path);
     request_.set(bhttp::field::host, host);
+    for (const auto& [name, value] : what.headers) request_.set(name, value);
     request_.set(bhttp::field::connection, "close");
     if (!what.bearer_token.empty()) request_.set(bhttp::field::authorization, "Bearer " + what.bearer_token);
     request_.body() = what.body;
     request_.prepare_payload();
-    parser_.body_limit(kMaxBody);
+    parser_.body_limit(what.max_body);
   }
 
-  ClientResponse run(const Address& address, const std::string& unix_path) {
+  ClientResponse run(const Address& address, const std::string& unix_path, const ClientTls& tls) {
     beast::error_code error = unix_path.empty() ? connect(address) : connect(unix_path);
-    if (!error) {
-      bhttp::async_write(socket_, request_, [&](beast::error_code result, std::size_t) { error = result; });
-      wait(error);
+    if (!error && tls.enabled) {
+      ssl::context trusted(ssl::context::tls_client);
+      error = prepare(trusted, tls);
+      if (!error) {
+        ssl::stream<Protocol::socket&> stream(socket_, trusted);
+        error = shake_hands(stream, address.host);
+        if (error) return failed("TLS: " + words(error));
+        if (!error) transfer(stream, error);
+      }
+    } else if (!error) {
+      transfer(socket_, error);
     }
-    if (!error) {
-      bhttp::async_read(socket_, buffer_, parser_, [&](beast::error_code result, std::size_t) { error = result; });
-      wait(error);
-    }
+    if (error) return failed(words(error));
     ClientResponse out;
-    if (error) {
-      out.error = error == asio::error::timed_out ? "no answer in time"
-                  : error == bhttp::error::end_of_stream
-                      ? "the connection was closed without an answer"
-                      : (error.category() == bhttp::make_error_code(bhttp::error::bad_method).category()
-                             ? "the answer is not HTTP: " + error.message()
-                             : error.message());
-      return out;
-    }
     auto message = parser_.release();
     out.response.status = message.result_int();
     out.response.content_type = std::string(message[bhttp::field::content_type]);
+    for (const auto& field : message) out.headers.emplace_back(field.name_string(), field.value());
     out.response.body = std::move(message.body());
     return out;
   }
 
  private:
+  static ClientResponse failed(std::string why) {
+    ClientResponse out;
+    out.error = std::move(why);
+    return out;
+  }
+
+  static std::string words(const beast::error_code& error) {
+    if (error == asio::error::timed_out) return "no answer in time";
+    if (error == bhttp::error::end_of_stream) return "the connection was closed without an answer";
+    if (error.category() == bhttp::make_error_code(bhttp::error::bad_method).category())
+      return "the answer is not HTTP: " + error.message();
+    return error.message();
+  }
+
+  static beast::error_code prepare(ssl::context& context, const ClientTls& tls) {
+    beast::error_code error;
+    context.set_options(ssl::context::default_workarounds | ssl::context::no_sslv2 | ssl::context::no_sslv3 |
+                        ssl::context::no_tlsv1 | ssl::context::no_tlsv1_1);
+    // An end without a close_notify is judged by HTTP's own framing.
+    SSL_CTX_set_options(context.native_handle(), SSL_OP_IGNORE_UNEXPECTED_EOF);
+    context.set_verify_mode(ssl::verify_peer);
+    if (tls.ca_pem.empty()) {
+      context.set_default_verify_paths(error);
+    } else {
+      context.add_certificate_authority(asio::buffer(tls.ca_pem), error);
+    }
+    return error;
+  }
+
+  beast::error_code shake_hands(ssl::stream<Protocol::socket&>& stream, const std::string& host) {
+    beast::error_code error;
+    stream.set_verify_callback(ssl::host_name_verification(host));
+    if (!is_address(host)) SSL_set_tlsext_host_name(stream.native_handle(), host.c_str());
+    stream.async_handshake(ssl::stream_base::client, [&](beast::error_code result) { error = result; });
+    wait(error);
+    return error;
+  }
+
+  template <class Stream>
+  void transfer(Stream& stream, beast::error_code& error) {
+    bhttp::async_write(stream, request_, [&](beast::error_code result, std::size_t) { error = result; });
+    wait(error);
+    if (error) return;
+    bhttp::async_read(stream, buffer_, parser_, [&](beast::error_code result, std::size_t) { error = result; });
+    wait(error);
+  }
+
   // Runs what was started, up to the deadline; then everything is cancelled and the error says so.
   void wait(beast::error_code& error) {
     context_.restart();
@@ -119,10 +172,18 @@ class Exchange {
 
 }  // namespace
 
+std::string_view ClientResponse::header(std::string_view name) const {
+  for (const auto& [key, value] : headers) {
+    if (beast::iequals(beast::string_view(key.data(), key.size()), beast::string_view(name.data(), name.size())))
+      return value;
+  }
+  return {};
+}
+
 ClientResponse request(const Address& address, const ClientRequest& what, const std::string& unix_path) {
   try {
     Exchange exchange(what, unix_path.empty() ? to_string(address) : "localhost");
-    return exchange.run(address, unix_path);
+    return exchange.run(address, unix_path, what.tls);
   } catch (const std::exception& error) {
     ClientResponse out;
     out.error = error.what();

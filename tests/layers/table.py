@@ -13,6 +13,7 @@ MODULES = [
     ("proxy/http", 1),
     ("proxy/pki", 1),
     ("proxy/auth", 2),
+    ("proxy/aws", 2),
     ("proxy/pool", 2),
     ("proxy/wire/control", 2),
     ("proxy/session", 3),

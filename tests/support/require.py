@@ -16,6 +16,7 @@ from support import kube_apiserver, mysql, paths, postgres  # noqa: E402
 SETUP = "run cmake/setup.sh test"
 COMPONENTS = {
     "venv": (lambda: (paths.TESTBED / "venv/bin/python").exists(), SETUP),
+    "aws": (lambda: (paths.TESTBED / "aws/bin/python").exists(), SETUP),
     "postgresql-15": (lambda: postgres.available(15), SETUP),
     "postgresql-18": (lambda: postgres.available(18), SETUP),
     "mysql-8.0": (lambda: mysql.available(mysql.MYSQL), SETUP),
