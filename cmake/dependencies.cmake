@@ -1,6 +1,7 @@
 # Everything the product links, all from Debian 12 packages (cmake/setup.sh installs them).
 find_package(Threads REQUIRED)
 find_package(OpenSSL 3.0 REQUIRED)
+find_package(ZLIB REQUIRED)
 find_package(Boost 1.81 EXACT REQUIRED COMPONENTS json)
 find_package(Protobuf REQUIRED)
 find_package(spdlog REQUIRED)

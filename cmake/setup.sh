@@ -18,7 +18,8 @@ readonly go=1.26.6
 
 build_packages=(g++ cmake ninja-build ccache mold pkg-config git python3 ca-certificates
   libboost1.81-dev libboost-json1.81-dev libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
-  libssl-dev libyaml-cpp-dev prometheus-cpp-dev libspdlog-dev libcli11-dev libabsl-dev libidn-dev libutf8proc-dev)
+  libssl-dev libyaml-cpp-dev prometheus-cpp-dev libspdlog-dev libcli11-dev libabsl-dev libidn-dev libutf8proc-dev
+  zlib1g-dev)
 # The development preset has unit tests, and `make build` should be able to go on with them.
 build_packages+=(libgtest-dev libgmock-dev libbenchmark-dev)
 demo_packages=(postgresql-15 postgresql-contrib openssl procps)

@@ -7,6 +7,7 @@ MODULES = [
     # (directory, layer)
     ("proxy/base", 0),
     ("proxy/wire/postgres", 1),
+    ("proxy/wire/mysql", 1),
     ("proxy/config", 1),
     ("proxy/metrics", 1),
     ("proxy/net", 1),

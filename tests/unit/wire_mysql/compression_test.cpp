@@ -1,0 +1,73 @@
+#include "proxy/wire/mysql/compression.hpp"
+
+#include <gtest/gtest.h>
+
+#include "proxy/wire/mysql/packet.hpp"
+
+namespace dbproxy::wire::mysql {
+namespace {
+
+using namespace std::string_view_literals;
+
+TEST(Compression, RoundTrip) {
+  for (const std::size_t size : {1u, 49u, 50u, 5000u, 0xffffffu, 0xffffffu + 100u}) {
+    std::string plain(size, 'a');
+    for (std::size_t i = 0; i < size; i += 7) plain[i] = static_cast<char>(i * 31);
+    Compression sender, receiver;
+    std::string wire, back;
+    ASSERT_TRUE(sender.compress(plain, wire));
+    while (!wire.empty()) {
+      std::size_t consumed = 0;
+      ASSERT_TRUE(receiver.decompress(wire, consumed, back));
+      ASSERT_GT(consumed, 0u);
+      wire.erase(0, consumed);
+    }
+    EXPECT_TRUE(back == plain);
+  }
+}
+
+TEST(Compression, AnswersGoOnWithTheSequenceOfTheRequest) {
+  Compression end;
+  std::string plain, wire;
+  std::size_t consumed = 0;
+  ASSERT_TRUE(end.decompress("\x05\0\0\x03\0\0\0\x01\0\0\0\x0e"sv, consumed, plain));
+  EXPECT_EQ(consumed, 12u);
+  EXPECT_EQ(plain, "\x01\0\0\0\x0e"sv);
+  ASSERT_TRUE(end.compress("abc", wire));
+  EXPECT_EQ(wire, "\x03\0\0\x04\0\0\0abc"sv);
+}
+
+TEST(Compression, ShortAndIncompressiblePiecesAreStored) {
+  Compression end;
+  std::string wire;
+  std::string noise;
+  std::uint32_t state = 1;
+  for (int i = 0; i < 200; ++i) noise += static_cast<char>((state = state * 1664525 + 1013904223) >> 24);
+  ASSERT_TRUE(end.compress(noise, wire));
+  EXPECT_EQ(load_u24(wire.data() + 4), 0u);
+  EXPECT_EQ(wire.size(), noise.size() + Compression::kHeaderSize);
+}
+
+TEST(Compression, NeedsWholePacketsAndRefusesLies) {
+  Compression sender, receiver;
+  std::string wire, back;
+  ASSERT_TRUE(sender.compress(std::string(1000, 'z'), wire));
+  std::size_t consumed = 1;
+  for (std::size_t n = 0; n < wire.size(); ++n) {
+    ASSERT_TRUE(receiver.decompress(std::string_view(wire).substr(0, n), consumed, back));
+    EXPECT_EQ(consumed, 0u);
+  }
+  std::string shorter = wire;
+  store_u24(shorter.data() + 4, 999);  // it becomes more than it says
+  EXPECT_FALSE(receiver.decompress(shorter, consumed, back));
+  store_u24(shorter.data() + 4, 1001);
+  EXPECT_FALSE(receiver.decompress(shorter, consumed, back));
+  std::string broken = wire;
+  broken[9] = static_cast<char>(broken[9] + 1);
+  broken[8] = '\xff';
+  EXPECT_FALSE(receiver.decompress(broken, consumed, back));
+  EXPECT_TRUE(back.empty());
+}
+
+}  // namespace
+}  // namespace dbproxy::wire::mysql
