@@ -124,8 +124,11 @@ std::string fetch(kubernetes::Client& client, const std::string& name_space, con
   const boost::json::value object(*proxy);
   std::set<std::pair<bool, std::string>> wanted;  // whether it is a Secret, and its name
   for (const auto& entry : array_at(object, "/spec/auth")) wanted.emplace(true, text_at(entry, "/secretRef/name"));
-  const std::string ca = "/spec/targetGroups/0/dbCluster/tls/caRef";
-  wanted.emplace(text_at(object, ca + "/kind") == "Secret", text_at(object, ca + "/name"));
+  const std::string tls = "/spec/targetGroups/0/dbCluster/tls";
+  wanted.emplace(true, text_at(object, tls + "/clientCertificateRef/name"));
+  for (const std::string& ca : {tls + "/caRef", std::string("/spec/clientCert/caRef")}) {
+    wanted.emplace(text_at(object, ca + "/kind") == "Secret", text_at(object, ca + "/name"));
+  }
   std::string out = to_yaml(object);
   for (const auto& [secret, reference] : wanted) {
     if (reference.empty()) continue;

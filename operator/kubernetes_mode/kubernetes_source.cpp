@@ -230,11 +230,17 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
     for (const json::value& group : *groups) {
       if (!group.is_object()) continue;
       const json::object& fields = group.get_object();
+      const std::string_view certificate = text_at(fields, {"dbCluster", "tls", "clientCertificateRef", "name"});
+      if (!certificate.empty()) uses.secrets.insert(name_space + "/" + std::string(certificate));
       const std::string_view name = text_at(fields, {"dbCluster", "tls", "caRef", "name"});
       if (name.empty()) continue;
       const bool secret = text_at(fields, {"dbCluster", "tls", "caRef", "kind"}) == "Secret";
       (secret ? uses.secrets : uses.config_maps).insert(name_space + "/" + std::string(name));
     }
+  }
+  if (const std::string_view name = text_at(object, {"spec", "clientCert", "caRef", "name"}); !name.empty()) {
+    const bool secret = text_at(object, {"spec", "clientCert", "caRef", "kind"}) == "Secret";
+    (secret ? uses.secrets : uses.config_maps).insert(name_space + "/" + std::string(name));
   }
   use(key, uses);
 

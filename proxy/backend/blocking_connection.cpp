@@ -93,11 +93,13 @@ bool BlockingConnection::wait_for_tls(int result, const char* what) {
     case SSL_ERROR_ZERO_RETURN:
       return fail("the server closed the connection");
     default:
-      return fail(ERR_peek_error() != 0 || !SSL_is_init_finished(ssl_.get()) ? net::tls_failure(ssl_.get()) : what);
+      return fail(ERR_peek_error() != 0 || !SSL_is_init_finished(ssl_.get()) ? net::tls_failure(ssl_.get(), direct_)
+                                                                             : what);
   }
 }
 
 bool BlockingConnection::start_tls(const config::ServerTls& tls, const std::string& host) {
+  direct_ = tls.direct;
   context_ = net::make_client_context(tls, error_);
   if (!context_) return false;
   ssl_ = net::new_client_side(context_, fd_, tls.mode, host);

@@ -49,6 +49,7 @@ class BlockingConnection {
   int fd_ = -1;
   net::SslContext context_;
   net::SslHandle ssl_;
+  bool direct_ = false;  // TLS was begun without asking
   std::string error_;
   bool unreachable_ = false;
 };

@@ -14,6 +14,7 @@ constexpr std::array<std::string_view, 6> kReasons = {
 constexpr std::array<std::string_view, 4> kTlsModes = {"disable", "require", "verify-ca", "verify-full"};
 constexpr std::array<std::string_view, 4> kAuthTypes = {"POSTGRES_SCRAM_SHA_256", "POSTGRES_MD5",
                                                         "MYSQL_NATIVE_PASSWORD", "MYSQL_CACHING_SHA2_PASSWORD"};
+constexpr std::array<std::string_view, 3> kClientCertModes = {"", "verify-ca", "verify-full"};
 constexpr std::array<std::string_view, 3> kIamAuths = {"DISABLED", "ENABLED", "REQUIRED"};
 
 template <class Enum, std::size_t N>
@@ -43,7 +44,8 @@ bool Snapshot::same_content(const Snapshot& o) const {
          debug_logging == o.debug_logging && idle_client_timeout == o.idle_client_timeout &&
          max_client_age == o.max_client_age && max_clients == o.max_clients && limits == o.limits &&
          sequence_pinning == o.sequence_pinning && deferred_begin == o.deferred_begin && endpoints == o.endpoints &&
-         users == o.users && targets == o.targets && server_tls == o.server_tls && pool == o.pool && tags == o.tags;
+         users == o.users && targets == o.targets && server_tls == o.server_tls && client_cert == o.client_cert &&
+         pool == o.pool && tags == o.tags;
 }
 
 std::uint32_t connection_limit(const Target& target, const ConnectionPool& pool) {
@@ -75,6 +77,9 @@ std::string_view to_string(PasswordAuthType v) {
 std::string_view to_string(IamAuth v) {
   return name(kIamAuths, v);
 }
+std::string_view to_string(ClientCertMode v) {
+  return name(kClientCertModes, v);
+}
 std::optional<EngineFamily> parse_engine_family(std::string_view t) {
   return find<EngineFamily>(kEngines, t);
 }
@@ -89,6 +94,9 @@ std::optional<PasswordAuthType> parse_password_auth_type(std::string_view t) {
 }
 std::optional<IamAuth> parse_iam_auth(std::string_view t) {
   return find<IamAuth>(kIamAuths, t);
+}
+std::optional<ClientCertMode> parse_client_cert_mode(std::string_view t) {
+  return t.empty() ? std::nullopt : find<ClientCertMode>(kClientCertModes, t);
 }
 
 }  // namespace dbproxy::config

@@ -77,6 +77,7 @@ struct ServerTls {
 };
 
 // What clients over TCP have to show besides their password; the words are those of pg_hba.conf's clientcert.
+// verify-full: the certificate's common name is the user's name.
 enum class ClientCertMode { kNone, kVerifyCa, kVerifyFull };
 struct ClientCert {
   ClientCertMode mode = ClientCertMode::kNone;
@@ -143,10 +144,12 @@ std::string_view to_string(HealthReason);  // "" for kNone
 std::string_view to_string(TlsMode);
 std::string_view to_string(PasswordAuthType);
 std::string_view to_string(IamAuth);
+std::string_view to_string(ClientCertMode);
 std::optional<EngineFamily> parse_engine_family(std::string_view);
 std::optional<TargetRole> parse_target_role(std::string_view);
 std::optional<TlsMode> parse_tls_mode(std::string_view);
 std::optional<PasswordAuthType> parse_password_auth_type(std::string_view);
 std::optional<IamAuth> parse_iam_auth(std::string_view);
+std::optional<ClientCertMode> parse_client_cert_mode(std::string_view);
 
 }  // namespace dbproxy::config

@@ -1,13 +1,9 @@
 #include "proxy/manifest/cross_check.hpp"
 
 #include <algorithm>
-#include <memory>
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 
 #include "proxy/manifest/fields.hpp"
+#include "proxy/manifest/pem.hpp"
 
 namespace dbproxy::manifest {
 namespace {
@@ -32,7 +28,10 @@ class CrossCheck {
   void run() {
     for (const auto& proxy : all_.proxies) {
       check_users(proxy);
-      check_ca(proxy);
+      const ClusterTls& tls = proxy.cluster.tls;
+      if (proxy.client_cert) check_ca(proxy, proxy.client_cert->ca_ref, "spec.clientCert.caRef");
+      if (tls.ca_ref) check_ca(proxy, *tls.ca_ref, "spec.targetGroups[0].dbCluster.tls.caRef");
+      check_client_certificate(proxy);
     }
     check_endpoints();
     check_ports();
@@ -141,11 +140,8 @@ class CrossCheck {
     }
   }
 
-  void check_ca(const DBProxyResource& proxy) {
-    const ClusterTls& tls = proxy.cluster.tls;
-    if (!tls.ca_ref || tls.ca_ref->name.empty()) return;
-    const CaRef& ref = *tls.ca_ref;
-    const std::string field = "spec.targetGroups[0].dbCluster.tls.caRef";
+  void check_ca(const DBProxyResource& proxy, const CaRef& ref, const std::string& field) {
+    if (ref.name.empty()) return;
     const std::string key = proxy.metadata.name_space + "/" + ref.name;
     const bool of_secret = ref.kind == "Secret";
     const SecretResource* secret = of_secret ? all_.find_secret(proxy.metadata.name_space, ref.name) : nullptr;
@@ -185,17 +181,31 @@ class CrossCheck {
     }
   }
 
-  static std::string check_pem_certificates(std::string_view pem) {
-    std::unique_ptr<BIO, decltype(&BIO_free)> bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free);
-    std::size_t count = 0;
-    while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) {
-      X509_free(certificate);
-      ++count;
+  // A Secret of type kubernetes.io/tls, or one with its keys.
+  void check_client_certificate(const DBProxyResource& proxy) {
+    const std::string& name = proxy.cluster.tls.client_certificate;
+    if (name.empty()) return;
+    const std::string field = "spec.targetGroups[0].dbCluster.tls.clientCertificateRef.name";
+    const SecretResource* secret = all_.find_secret(proxy.metadata.name_space, name);
+    if (secret == nullptr) {
+      if (context_.incomplete) return;
+      report(
+          proxy, field, in_quotes(name), "is not a Secret of namespace " + proxy.metadata.name_space,
+          suggest(all_.secrets, proxy.metadata, name, "add a Secret of that name with the keys tls.crt and tls.key"));
+      return;
     }
-    bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-    ERR_clear_error();
-    if (!at_end) return "holds a certificate that cannot be read";
-    return count > 0 ? "" : "is not PEM: it holds no certificate";
+    if (context_.broken.count(name_of(*secret)) != 0) return;
+    const auto certificate = secret->data.find("tls.crt");
+    const auto key = secret->data.find("tls.key");
+    std::string rule;
+    if (certificate == secret->data.end() || key == secret->data.end()) {
+      rule = std::string("has no key ") + (certificate == secret->data.end() ? "tls.crt" : "tls.key");
+    } else {
+      rule = check_pem_pair(certificate->second.reveal(), key->second);
+    }
+    if (rule.empty()) return;
+    report(proxy, field, in_quotes(name), rule,
+           "a certificate with its issuers under tls.crt, and its key without a pass phrase under tls.key, in PEM");
   }
 
   void check_endpoints() {

@@ -119,6 +119,7 @@ void parse_db_proxy(Fields& object, DBProxyResource& out) {
   // Quotes are needed: YAML 1.1, which kubectl speaks, takes a plain On for a boolean.
   out.sequence_pinning = spec.choice("sequencePinning", {"Off", "On"}).value_or("Off") == "On";
   out.deferred_begin = spec.choice("deferredBegin", {"Off", "On"}).value_or("On") == "On";
+  parse_client_cert(spec, out.engine_family, out);
   bool pod_identity = spec.choice("clientAuth", {"Password", "PodIdentity"}).value_or("Password") == "PodIdentity";
   out.client_auth = pod_identity ? ClientAuth::kPodIdentity : ClientAuth::kPassword;
   out.allow_loopback_tcp = spec.boolean("allowLoopbackTCP").value_or(false);
@@ -142,6 +143,12 @@ void parse_db_proxy(Fields& object, DBProxyResource& out) {
     spec.report().error(spec.report().line_of_field("spec.targetGroups[0].dbCluster.tls.mode"),
                         "spec.targetGroups[0].dbCluster.tls.mode", "\"disable\"", "contradicts requireTLS: true",
                         "use verify-full, or set spec.requireTLS to false");
+  }
+  if (out.client_cert && out.cluster.tls.mode == config::TlsMode::kDisable) {
+    spec.report().error(spec.report().line_of_field("spec.targetGroups[0].dbCluster.tls.mode"),
+                        "spec.targetGroups[0].dbCluster.tls.mode", "\"disable\"",
+                        "contradicts clientCert: clients are offered no TLS then",
+                        "use verify-full, or remove spec.clientCert");
   }
 }
 

@@ -18,5 +18,8 @@ void parse_config_map(Fields& object, ConfigMapResource& out);
 // spec.auth and spec.targetGroups; `engine` is none where engineFamily itself is wrong.
 void parse_auth(Fields& spec, std::optional<config::EngineFamily> engine, DBProxyResource& out);
 void parse_target_groups(Fields& spec, config::EngineFamily engine, DBProxyResource& out);
+// dbCluster.tls, given the fields of dbCluster; and spec.clientCert.
+void parse_cluster_tls(Fields& cluster, config::EngineFamily engine, ClusterTls& out);
+void parse_client_cert(Fields& spec, config::EngineFamily engine, DBProxyResource& out);
 
 }  // namespace dbproxy::manifest

@@ -65,6 +65,13 @@ struct ClusterTls {
   config::TlsMode mode = config::TlsMode::kVerifyFull;
   std::optional<CaRef> ca_ref;
   TlsNegotiation negotiation = TlsNegotiation::kPostgres;
+  std::string client_certificate;  // name of a Secret with tls.crt and tls.key; empty: none
+};
+
+// A certificate that clients over TCP have to show, besides their password.
+struct ClientCertSpec {
+  config::ClientCertMode mode = config::ClientCertMode::kVerifyFull;
+  CaRef ca_ref;
 };
 
 struct DbCluster {
@@ -125,6 +132,7 @@ struct DBProxyResource {
   bool sequence_pinning = false;
   bool deferred_begin = true;
   ClientAuth client_auth = ClientAuth::kPassword;
+  std::optional<ClientCertSpec> client_cert;  // none: clients need no certificate
   bool allow_loopback_tcp = false;
   std::chrono::seconds credential_grace{86400};
   PodSelector pod_selector;

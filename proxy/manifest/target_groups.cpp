@@ -8,13 +8,8 @@ namespace dbproxy::manifest {
 namespace {
 
 using config::EngineFamily;
-using config::TlsMode;
 
 constexpr std::size_t kMaxInstances = 16;  // an Aurora cluster's writer and 15 readers
-
-constexpr std::string_view kCaRemedy =
-    "put RDS's bundle (https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem) or your own CA into a "
-    "ConfigMap and name it in caRef: {kind: ConfigMap, name: …, key: …}";
 
 template <class T>
 void set(T& target, const std::optional<std::int64_t>& value) {
@@ -53,52 +48,6 @@ void parse_instances(Fields& cluster, DbCluster& out) {
   }
 }
 
-void parse_ca_ref(Fields& tls, ClusterTls& out) {
-  auto fields = tls.map("caRef");
-  if (!fields) return;
-  CaRef ref;
-  ref.kind = fields->choice("kind", {"ConfigMap", "Secret"}).value_or("ConfigMap");
-  fields->require("name", "write the name of a ConfigMap or Secret in the same namespace");
-  ref.name = fields->text("name", {253, check_dns_subdomain}).value_or("");
-  ref.key = fields->text("key", {253, check_printable}).value_or("ca.pem");
-  if (fields->has("namespace")) {
-    fields->ignore("namespace");
-    fields->error("namespace", "", "is not allowed: references never leave the namespace",
-                  "remove it, and keep the CA in the namespace of the DBProxy");
-  }
-  fields->finish();
-  out.ca_ref = std::move(ref);
-}
-
-void parse_tls(Fields& cluster, ClusterTls& out) {
-  auto tls = cluster.map("tls");
-  bool mode_known = true;
-  if (tls) {
-    if (auto mode = tls->choice("mode", {"verify-full", "verify-ca", "require", "disable"})) {
-      out.mode = *config::parse_tls_mode(*mode);
-    } else {
-      mode_known = !tls->has("mode");
-    }
-    parse_ca_ref(*tls, out);
-    bool direct = tls->choice("negotiation", {"postgres", "direct"}).value_or("postgres") == "direct";
-    out.negotiation = direct ? TlsNegotiation::kDirect : TlsNegotiation::kPostgres;
-    if (direct) {
-      tls->warning("negotiation", "\"direct\"", "is not in effect: this build begins TLS with an SSLRequest", "");
-    }
-    tls->finish();
-  } else if (cluster.has("tls")) {
-    return;  // it is no mapping, which was said
-  }
-  bool verifies = out.mode == TlsMode::kVerifyFull || out.mode == TlsMode::kVerifyCa;
-  if (mode_known && verifies && !(tls && tls->has("caRef"))) {
-    Fields& at = tls ? *tls : cluster;
-    at.error(tls ? "caRef" : "tls.caRef", "",
-             "is missing: mode " + std::string(config::to_string(out.mode)) +
-                 (tls && tls->has("mode") ? "" : " (the default)") + " has no CA to verify the database with",
-             std::string(kCaRemedy));
-  }
-}
-
 void parse_cluster(Fields& group, EngineFamily engine, DbCluster& out) {
   out.port = engine == EngineFamily::kMysql ? 3306 : 5432;
   if (!group.require("dbCluster", "name the cluster's endpoint")) {
@@ -118,7 +67,7 @@ void parse_cluster(Fields& group, EngineFamily engine, DbCluster& out) {
     cluster.error("endpoint", "", "is missing", "write the cluster's endpoint, or list its instances");
   }
   out.identifier = cluster.text("identifier", {63, check_identifier}).value_or("");
-  parse_tls(cluster, out.tls);
+  parse_cluster_tls(cluster, engine, out.tls);
   out.topology_query = cluster.text("topologyQuery", {4096}).value_or("");
   if (auto lag = cluster.integer("maxReplicaLagSeconds", 0, 86400))
     out.max_replica_lag_seconds = static_cast<std::uint32_t>(*lag);

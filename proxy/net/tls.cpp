@@ -173,12 +173,12 @@ SslHandle new_client_side(const SslContext& context, int fd, config::TlsMode mod
   return ssl;
 }
 
-std::string tls_failure(const SSL* ssl) {
+std::string tls_failure(const SSL* ssl, bool direct) {
   if (auto verdict = SSL_get_verify_result(ssl); verdict != X509_V_OK) {
     ERR_clear_error();
     return std::string("certificate verification failed: ") + X509_verify_cert_error_string(verdict);
   }
-  return last_error("TLS handshake failed");
+  return last_error("TLS handshake failed") + (direct ? "; tls.negotiation: direct needs PostgreSQL 17 or later" : "");
 }
 
 }  // namespace dbproxy::net

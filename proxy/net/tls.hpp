@@ -34,7 +34,8 @@ SslContext make_client_context(const config::ServerTls& tls, std::string& error)
 SslHandle new_server_side(const SslContext& context, int fd);
 SslHandle new_client_side(const SslContext& context, int fd, config::TlsMode mode, const std::string& host);
 
-// Why the handshake failed, in words: the verification result first, where there is one.
-std::string tls_failure(const SSL* ssl);
+// Why the handshake failed, in words: the verification result first, where there is one. `direct`: we began it without
+// asking, which a server before PostgreSQL 17 takes for a start-up packet of impossible length.
+std::string tls_failure(const SSL* ssl, bool direct = false);
 
 }  // namespace dbproxy::net

@@ -5,20 +5,37 @@
 namespace dbproxy::plan {
 namespace {
 
-std::string resolve_ca(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy) {
-  const auto& ref = proxy.cluster.tls.ca_ref;
-  if (!ref) return {};
-  const std::string& name_space = proxy.metadata.name_space;
-  if (ref->kind == "Secret") {
-    const auto* secret = manifests.find_secret(name_space, ref->name);
+std::string resolve_ca(const manifest::Manifests& manifests, const std::string& name_space,
+                       const manifest::CaRef& ref) {
+  if (ref.kind == "Secret") {
+    const auto* secret = manifests.find_secret(name_space, ref.name);
     if (secret == nullptr) return {};
-    auto it = secret->data.find(ref->key);
+    auto it = secret->data.find(ref.key);
     return it == secret->data.end() ? std::string() : std::string(it->second.reveal());  // certificates are public
   }
-  const auto* map = manifests.find_config_map(name_space, ref->name);
+  const auto* map = manifests.find_config_map(name_space, ref.name);
   if (map == nullptr) return {};
-  auto it = map->data.find(ref->key);
+  auto it = map->data.find(ref.key);
   return it == map->data.end() ? std::string() : it->second;
+}
+
+void resolve_tls(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy, config::Snapshot& out) {
+  const std::string& name_space = proxy.metadata.name_space;
+  const manifest::ClusterTls& tls = proxy.cluster.tls;
+  out.server_tls.mode = tls.mode;
+  out.server_tls.direct = tls.negotiation == manifest::TlsNegotiation::kDirect;
+  if (tls.ca_ref) out.server_tls.ca_pem = resolve_ca(manifests, name_space, *tls.ca_ref);
+  if (const auto* secret = manifests.find_secret(name_space, tls.client_certificate); secret != nullptr) {
+    const auto certificate = secret->data.find("tls.crt");
+    const auto key = secret->data.find("tls.key");
+    if (certificate != secret->data.end() && key != secret->data.end()) {
+      out.server_tls.client_certificate_pem = certificate->second.reveal();  // certificates are public
+      out.server_tls.client_key_pem = key->second;
+    }
+  }
+  if (!proxy.client_cert) return;
+  out.client_cert.mode = proxy.client_cert->mode;
+  out.client_cert.ca_pem = resolve_ca(manifests, name_space, proxy.client_cert->ca_ref);
 }
 
 std::vector<config::User> resolve_users(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy) {
@@ -87,8 +104,7 @@ DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProx
   snapshot.endpoints = endpoints_of(manifests, proxy);
   snapshot.users = resolve_users(manifests, proxy);
   snapshot.targets = targets_of(proxy.cluster);
-  snapshot.server_tls.mode = proxy.cluster.tls.mode;
-  snapshot.server_tls.ca_pem = resolve_ca(manifests, proxy);
+  resolve_tls(manifests, proxy, snapshot);
   snapshot.pool.max_connections_percent = proxy.pool.max_connections_percent;
   snapshot.pool.max_idle_connections_percent = proxy.pool.max_idle_connections_percent;
   snapshot.pool.borrow_timeout = proxy.pool.connection_borrow_timeout;

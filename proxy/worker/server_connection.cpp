@@ -51,7 +51,8 @@ void ServerConnection::pump() {
       auto io = channel_.stream().handshake();
       if (io.status == net::IoStatus::kBlocked) return;
       if (io.status != net::IoStatus::kOk) {
-        fail(config::HealthReason::kConnectionFailed, net::tls_failure(channel_.stream().ssl()));
+        fail(config::HealthReason::kConnectionFailed,
+             net::tls_failure(channel_.stream().ssl(), proxy_.snapshot().server_tls.direct));
         return;
       }
       std::string out;

@@ -129,7 +129,7 @@ def check_flags(reference: str):
 
 def check_fields(reference: str):
     real = set()
-    for name in ("auth", "core_objects", "db_proxy", "target_groups"):
+    for name in ("auth", "core_objects", "db_proxy", "target_groups", "tls"):
         text = (ROOT / f"proxy/manifest/{name}.cpp").read_text()
         real.update(re.findall(r'(?:\.|->)(?:text|integer|duration|boolean|choice|map|maps|texts|text_map)\("(\w+)"', text))
     written = set()

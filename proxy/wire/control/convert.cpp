@@ -99,6 +99,11 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
   }
   out.set_server_tls_mode(to_wire(kTlsModes, in.server_tls.mode));
   out.set_server_ca_pem(in.server_tls.ca_pem);
+  out.set_server_tls_direct(in.server_tls.direct);
+  out.set_server_client_certificate_pem(in.server_tls.client_certificate_pem);
+  out.set_server_client_key_pem(std::string(in.server_tls.client_key_pem.reveal()));
+  out.set_client_cert_mode(to_wire(kClientCertModes, in.client_cert.mode));
+  out.set_client_cert_ca_pem(in.client_cert.ca_pem);
   v1::ConnectionPool* pool = out.mutable_pool();
   pool->set_max_connections_percent(in.pool.max_connections_percent);
   pool->set_max_idle_connections_percent(in.pool.max_idle_connections_percent);
@@ -137,6 +142,7 @@ std::string proxy_name(const config::Snapshot& snapshot) {
 void wipe(v1::Snapshot& message) {
   for (v1::User& user : *message.mutable_users()) cleanse(user.mutable_password());
   cleanse(message.mutable_listener_key_pem());
+  cleanse(message.mutable_server_client_key_pem());
 }
 
 }  // namespace dbproxy::wire_control

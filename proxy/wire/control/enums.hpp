@@ -43,6 +43,11 @@ inline constexpr EnumTable<config::IamAuth, v1::IamAuth, 3> kIamAuths{{{config::
                                                                        {config::IamAuth::kEnabled, v1::IAM_ENABLED},
                                                                        {config::IamAuth::kRequired, v1::IAM_REQUIRED}}};
 
+inline constexpr EnumTable<config::ClientCertMode, v1::ClientCertMode, 3> kClientCertModes{
+    {{config::ClientCertMode::kNone, v1::CLIENT_CERT_NONE},
+     {config::ClientCertMode::kVerifyCa, v1::CLIENT_CERT_VERIFY_CA},
+     {config::ClientCertMode::kVerifyFull, v1::CLIENT_CERT_VERIFY_FULL}}};
+
 template <class Own, class Wire, std::size_t kSize>
 constexpr Wire to_wire(const EnumTable<Own, Wire, kSize>& table, Own own) {
   for (const auto& [mine, theirs] : table) {

@@ -155,6 +155,10 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   check.range("max_clients", in.max_clients(), 1, kMaxClients);
   check.enumeration("server_tls_mode", kTlsModes, in.server_tls_mode(), out.server_tls.mode);
   check.length("server_ca_pem", in.server_ca_pem(), 0, kMaxPem);
+  check.length("server_client_certificate_pem", in.server_client_certificate_pem(), 0, kMaxPem);
+  check.length("server_client_key_pem", in.server_client_key_pem(), 0, kMaxPem);
+  check.enumeration("client_cert_mode", kClientCertModes, in.client_cert_mode(), out.client_cert.mode);
+  check.length("client_cert_ca_pem", in.client_cert_ca_pem(), 0, kMaxPem);
   check.length("listener_certificate_pem", in.listener_certificate_pem(), 0, kMaxPem);
   check.length("listener_key_pem", in.listener_key_pem(), 0, kMaxPem);
   check.count("tags", static_cast<int>(in.tags().size()), 0, kMaxTags);
@@ -180,6 +184,10 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   out.sequence_pinning = in.sequence_pinning();
   out.deferred_begin = !in.deferred_begin_off();
   out.server_tls.ca_pem = in.server_ca_pem();
+  out.server_tls.direct = in.server_tls_direct();
+  out.server_tls.client_certificate_pem = in.server_client_certificate_pem();
+  out.server_tls.client_key_pem = Secret(in.server_client_key_pem());
+  out.client_cert.ca_pem = in.client_cert_ca_pem();
   out.tags = {in.tags().begin(), in.tags().end()};
   return {};
 }

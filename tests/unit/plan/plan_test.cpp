@@ -90,6 +90,34 @@ TEST(Plan, BringsEveryFieldIntoTheSnapshot) {
   EXPECT_EQ(s.tags.at("team"), "shop");
 }
 
+// The loader would ask for real certificates.
+TEST(Plan, ResolvesWhatTlsRefersTo) {
+  manifest::Manifests manifests = manifest::load_sources({{"orders.yaml", kManifest}});
+  manifest::DBProxyResource& proxy = manifests.proxies.front();
+  proxy.cluster.tls.negotiation = manifest::TlsNegotiation::kDirect;
+  proxy.cluster.tls.client_certificate = "pair";
+  proxy.client_cert.emplace().ca_ref = {"ConfigMap", "clients", "ca.pem"};
+  manifest::SecretResource pair;
+  pair.metadata.name_space = "shop";
+  pair.metadata.name = "pair";
+  pair.data = {{"tls.crt", Secret("certificate")}, {"tls.key", Secret("key")}};
+  manifests.secrets.push_back(pair);
+  manifest::ConfigMapResource clients;
+  clients.metadata.name_space = "shop";
+  clients.metadata.name = "clients";
+  clients.data = {{"ca.pem", "CA of clients"}};
+  manifests.config_maps.push_back(clients);
+  const config::Snapshot s = make_snapshots(make_desired(manifests), {})[0];
+  EXPECT_TRUE(s.server_tls.direct);
+  EXPECT_EQ(s.server_tls.client_certificate_pem, "certificate");
+  EXPECT_EQ(s.server_tls.client_key_pem.reveal(), "key");
+  EXPECT_EQ(s.client_cert.mode, config::ClientCertMode::kVerifyFull);
+  EXPECT_EQ(s.client_cert.ca_pem, "CA of clients");
+  config::Snapshot other = s;
+  other.client_cert.mode = config::ClientCertMode::kVerifyCa;
+  EXPECT_FALSE(s.same_content(other));
+}
+
 TEST(Plan, PutsTheDefaultEndpointFirstAndTheOthersByName) {
   auto endpoints = make_snapshots(desired(), {})[0].endpoints;
   std::vector<config::Endpoint> expected = {{"default", 5432, TargetRole::kReadWrite, false},

@@ -25,7 +25,8 @@ config::Snapshot example() {
   s.users = {{"app", Secret("s3cret"), config::PasswordAuthType::kPostgresMd5, config::IamAuth::kEnabled, "words"}};
   s.targets = {{"orders-1", "db.example", 5432, config::TargetRole::kReadOnly, config::TargetHealth::kUnavailable,
                 config::HealthReason::kAuthFailure, 100, 3, 1.5}};
-  s.server_tls = {config::TlsMode::kVerifyCa, "PEM"};
+  s.server_tls = {config::TlsMode::kVerifyCa, "PEM", true, "client PEM", Secret("client k3y")};
+  s.client_cert = {config::ClientCertMode::kVerifyFull, "CA of clients"};
   s.pool = {90, 40, std::chrono::seconds(5), true, "SET a = b"};
   s.tags = {{"team", "shop"}, {"a", "b"}, {"c", "d"}};
   return s;
@@ -58,6 +59,7 @@ TEST(Convert, WipeLeavesNoSecret) {
   const std::string bytes = message.SerializeAsString();
   EXPECT_EQ(bytes.find("s3cret"), std::string::npos);
   EXPECT_EQ(bytes.find("the key"), std::string::npos);
+  EXPECT_EQ(bytes.find("client k3y"), std::string::npos);
 }
 
 struct BadCase {
@@ -93,6 +95,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"UnknownRole", [](auto& m) { m.mutable_targets(0)->set_role(static_cast<v1::TargetRole>(9)); },
                 "targets[0].role has the value 9"},
         BadCase{"UnsetTls", [](auto& m) { m.clear_server_tls_mode(); }, "server_tls_mode has the value 0"},
+        BadCase{"UnknownClientCert", [](auto& m) { m.set_client_cert_mode(static_cast<v1::ClientCertMode>(7)); },
+                "client_cert_mode has the value 7"},
+        BadCase{"LongKey", [](auto& m) { m.set_server_client_key_pem(std::string(1024 * 1024 + 1, 'k')); },
+                "server_client_key_pem has 1048577 bytes"},
         BadCase{"UserTwice", [](auto& m) { *m.add_users() = m.users(0); }, "users[1].name"},
         BadCase{"TooManyUsers", too_many_users, "users has 1002 entries"},
         BadCase{"ZeroByte", [](auto& m) { m.mutable_users(0)->set_password(std::string("a\0b", 3)); }, "zero byte"},
