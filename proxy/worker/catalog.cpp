@@ -25,6 +25,11 @@ Catalog::Catalog(std::string where, std::string database, Duration age)
       domain_(static_cast<std::uint32_t>(next_number())),
       generation_(next_number()) {}
 
+void Catalog::schema_changed(std::uint64_t tick) {
+  domain_ = static_cast<std::uint32_t>(next_number());
+  schema_since_ = tick;
+}
+
 std::string Catalog::begin(TimePoint now, bool writer) {
   if (writer) from_writer_ = true;
   next_ = now + age_;

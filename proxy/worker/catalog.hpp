@@ -23,6 +23,7 @@ class Catalog {
     options.hazards = hazards_.get();
     options.hazards_generation = generation_;
     options.hazards_domain = domain_;
+    options.schema_since = schema_since_;
     options.catalog_known = !fingerprint_.empty();
   }
 
@@ -31,6 +32,8 @@ class Catalog {
   bool due(TimePoint now, bool writer) const {
     return now >= (writer ? next_ : next_ + age_) || (writer && !from_writer_);
   }
+  // Statements that are parsed from now on are no longer those from before; `tick`: of the StatementCache.
+  void schema_changed(std::uint64_t tick);
   // Ask again at the next opportunity.
   void expire() { next_ = {}; }
 
@@ -45,6 +48,7 @@ class Catalog {
   std::string where_, database_;
   Duration age_;
   std::uint32_t domain_;
+  std::uint64_t schema_since_ = 0;
   std::uint64_t generation_;
   std::shared_ptr<const session::postgres::HazardSet> hazards_;  // null: no hazards
   std::string fingerprint_;

@@ -283,6 +283,7 @@ void ServerConnection::after_ready() {
     client_->work_went_on(events.transactions_done > 0);
   }
   if (events.lost_init) needs_init_ = true;
+  if (events.schema_changed) catalog_->schema_changed(context_.statements.tick());
   if (events.fatal) {
     fatal_ = true;
     if (events.fatal_sqlstate == "3D000" || events.fatal_sqlstate == "28000") proxy_.forget_greeting(*key_);

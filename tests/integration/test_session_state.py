@@ -59,6 +59,23 @@ def test_set_is_undone_by_rollback(bed):
     assert show(client, "TimeZone") == "Asia/Tokyo"
 
 
+def test_a_new_statement_knows_what_others_did_to_the_schema(bed):
+    """Behind the sidecar's back, outside and inside of a transaction, on the connection where it stands already."""
+    bed.sidecar(limit=1)
+    bed.writer.sql("DROP TABLE IF EXISTS widening; CREATE TABLE widening (a int); "
+                   "GRANT SELECT ON widening TO app; INSERT INTO widening VALUES (1)", "orders")
+    select = "SELECT * FROM widening"
+    old = bed.connect()
+    assert old.execute(select, prepare=True).fetchone() == (1,)
+    for columns in (2, 3):
+        bed.writer.sql(f"ALTER TABLE widening ADD COLUMN c{columns} int DEFAULT {columns}", "orders")
+        new = bed.connect(autocommit=columns == 2)
+        for _ in range(2):
+            assert len(new.execute(select, prepare=True).fetchone()) == columns
+        new.close()
+    bed.writer.sql("DROP TABLE widening", "orders")
+
+
 LEAKS = {
     "set": ("SET work_mem = '13MB'", "SHOW work_mem", "13MB"),
     "set_config": ("SELECT set_config('work_mem', '13MB', false)", "SHOW work_mem", "13MB"),

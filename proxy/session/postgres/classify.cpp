@@ -107,6 +107,7 @@ void Classifier::observe_word() {
       update_ = true;
       break;
     case Word::kInto:
+      if (before() != Word::kInsert && before() != Word::kMerge) verdict_.changes_schema = true;
       if (maybe_into_ && before() != Word::kInsert && before() != Word::kMerge) opaque();
       break;
     case Word::kPgSettings:
@@ -190,10 +191,12 @@ void Classifier::statement() {
       verdict_.copy = true;
       break;
     case Word::kCreate:
+      verdict_.changes_schema = true;
       create();
       break;
     case Word::kAlter:
     case Word::kDrop:
+      verdict_.changes_schema = true;
       alter_or_drop();
       break;
     case Word::kCreateReplicationSlot:

@@ -29,6 +29,8 @@ struct ClassifyOptions {
   // Of the HazardSet: statements that were classified with another are classified again. One database has one domain.
   std::uint64_t hazards_generation = 0;
   std::uint32_t hazards_domain = 0;
+  // StatementCache::tick() of the last change of the database's schema that was seen; the domain changes with it.
+  std::uint64_t schema_since = 0;
   // Settings::reading() of the session: statements are kept apart by it.
   std::uint32_t reading = 0;
   // The catalogue has been read: what is not in the HazardSet is known to be none, procedures and blocks included.
@@ -53,8 +55,9 @@ struct Verdict {
   bool executes_prepared : 1 = false;  // EXECUTE, also below EXPLAIN and CREATE TABLE AS; of executed_name
   bool several_names : 1 = false;      // more than one of PREPARE, EXECUTE, DEALLOCATE: only the last names are told
   bool may_report_catalog_change : 1 =
-      false;                      // functions, triggers, views, … may have changed: read the HazardSet again
-  bool sequence_use : 1 = false;  // nextval, currval, lastval, setval
+      false;                        // functions, triggers, views, … may have changed: read the HazardSet again
+  bool changes_schema : 1 = false;  // CREATE, ALTER, DROP, SELECT … INTO: names may stand for something else
+  bool sequence_use : 1 = false;    // nextval, currval, lastval, setval
   bool copy : 1 = false;
   bool runs_block : 1 = false;  // a DO or CALL that was looked into: its tag is no surprise
   bool may_end : 1 = false;     // may end state that pins, or may have left none: an unlock, a lock that was only tried

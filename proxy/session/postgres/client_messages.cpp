@@ -51,6 +51,7 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
     entry.previous = unnamed_.current;
     ++unnamed_.pending;
     unnamed_.current = statement;
+    unnamed_.since = server.unnamed_parsed_ = cache_->tick();
     server.unnamed_ = statement;
     step.to_server.ref(whole);
     return ClientVerdict::kMore;
@@ -78,33 +79,19 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
     entry.slot = named;
     ++named->pending;
     named->current = statement;
+    named->since = cache_->tick();
     named->materialized = true;
     step.to_server.ref(whole);
     return ClientVerdict::kMore;
   }
-  auto known = server.prepared_.find(statement->id);
-  bool prepared = known != server.prepared_.end() && !known->second.stale;
-  if (prepared && !failed) {
-    known->second.used = ++server.use_counter_;
-    named->current = statement;
-    answer(step, '1', named, {});
-    return ClientVerdict::kMore;
-  }
-  if (!prepared) {
-    make_room(server, step.to_server);
-    if (known != server.prepared_.end()) {
-      wire::close_statement(step.to_server.own(), statement->name);
-      auto& gone = server.requests_.push(RequestKind::kClose);
-      gone.hidden = true;
-      gone.statement = statement;
-    }
-    server.prepared_[statement->id] = {statement, ++server.use_counter_, false};
-  }
+  // What stands there under this text was parsed when names may have stood for something else. In a failed transaction
+  // Parse is refused before the name is looked at, and nothing is lost by that.
+  named->since = cache_->tick();
+  if (!failed) replace_prepared(server, statement, step.to_server);
   auto& entry = server.requests_.push(RequestKind::kParse);
   entry.slot = named;
   ++named->pending;
-  // In a failed transaction Parse is refused before the name is looked at, and nothing is lost by that.
-  if (!prepared) entry.statement = statement;
+  if (!failed) entry.statement = statement;
   named->current = statement;
   wire::parse(step.to_server.own(), statement->name, text, types);
   return ClientVerdict::kMore;
@@ -146,7 +133,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     target = it->second.current;
     named = &it->second;
     ++named->pending;  // by the entry below; from here on, as the statement may drop its own name
-    prepare_on(server, target, step.to_server);
+    prepare_on(step, *named);
   }
   if (target) {
     target->refresh(step.options.classify);
@@ -203,7 +190,7 @@ ClientVerdict ClientSession::describe(Step& step, std::string_view whole) {
       named = &it->second;
     }
   }
-  if (target) prepare_on(server, target, step.to_server);
+  if (target) prepare_on(step, *named);
   auto& entry = server.requests_.push(RequestKind::kDescribe);
   entry.statement = target;
   entry.slot = named;

@@ -8,6 +8,9 @@ void ClientSession::note(const Verdict& verdict, std::string_view text, const St
   auto reasons = verdict.pins;
   done_since_ = true;
   if (verdict.may_report_catalog_change) ++step.server->changes_;
+  // Temporary objects are this connection's alone, where every new Parse goes to the server anyway.
+  const bool temporary = (verdict.pins | pins_) & bit(PinReason::kTemporaryObject);
+  if (verdict.changes_schema && !temporary) step.server->schema_dirty_ = true;
   if (step.options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
   if (verdict.may_end) probe_due_ = true;
   if (verdict.setting_count != 0 || verdict.role_too || verdict.characteristics || verdict.reset_all) {

@@ -144,8 +144,8 @@ class ClientSession {
     return server == nullptr || server->replaying() ? settings_ : server->settings();
   }
   std::uint32_t reading_of(const Step& step) const;
-  void read_here(const Step& step, NamedStatement& named);
-  void prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server);
+  void prepare_on(Step& step, const NamedStatement& named);
+  void replace_prepared(ServerSession& server, const StatementPtr& statement, Output& to_server);
   void make_room(ServerSession& server, Output& to_server);
   void forget_names();
   void put_name(Step& step, NamedStatement& named, bool whole, bool simple);

@@ -20,33 +20,38 @@ void ClientSession::discarded_all() {
 bool ClientSession::use_unnamed(Step& step) {
   auto& server = *step.server;
   if (!unnamed_.current) return false;
-  if (server.unnamed_ != unnamed_.current) {
+  if (server.unnamed_ != unnamed_.current || server.unnamed_parsed_ < unnamed_.since) {
     server.requests_.push(RequestKind::kParse).hidden = true;
     wire::parse(step.to_server.own(), "", unnamed_.current->text(), unnamed_.current->parameter_types());
     server.unnamed_ = unnamed_.current;
+    server.unnamed_parsed_ = cache_->tick();
   }
   return true;
 }
 
-// Where a statement does not stand yet it is prepared as this session reads it now. Where it stands it stays what it
-// was when it was prepared, as on a connection of its own.
-void ClientSession::read_here(const Step& step, NamedStatement& named) {
-  if (!named.current) return;
-  const auto& server = *step.server;
-  const auto known = server.prepared_.find(named.current->id);
-  if (known != server.prepared_.end() && !known->second.stale) return;
-  const auto& settings = settings_now(&server);
-  if (server.settings_settled() && settings && settings->reading() == named.current->reading()) return;
-  named.current = cache_->for_reading(*named.current, reading_of(step), step.options.classify);
-}
-
-void ClientSession::prepare_on(ServerSession& server, const StatementPtr& statement, Output& to_server) {
+// Puts it on the server, unless it stands there: as it was parsed when this client parsed it, or later. What has stood
+// there for longer may mean what names meant before somebody changed the schema. But a client that parsed it before a
+// change that was seen shall hear of it from the server, as on a connection of its own: "cached plan must not change
+// result type".
+void ClientSession::prepare_on(Step& step, const NamedStatement& named) {
+  auto& server = *step.server;
+  const auto& statement = named.current;
   auto it = server.prepared_.find(statement->id);
-  if (it != server.prepared_.end() && !it->second.stale) {
+  if (it != server.prepared_.end() && !it->second.stale &&
+      (it->second.parsed >= named.since || named.since < step.options.classify.schema_since)) {
     it->second.used = ++server.use_counter_;
     return;
   }
-  if (it != server.prepared_.end()) {
+  replace_prepared(server, statement, step.to_server);
+  wire::parse(step.to_server.own(), statement->name, statement->text(), statement->parameter_types());
+  auto& entry = server.requests_.push(RequestKind::kParse);
+  entry.hidden = true;
+  entry.statement = statement;
+}
+
+// Makes the statement's name free on the server for the Parse that is sent next.
+void ClientSession::replace_prepared(ServerSession& server, const StatementPtr& statement, Output& to_server) {
+  if (server.prepared_.find(statement->id) != server.prepared_.end()) {
     wire::close_statement(to_server.own(), statement->name);
     auto& gone = server.requests_.push(RequestKind::kClose);
     gone.hidden = true;
@@ -54,11 +59,7 @@ void ClientSession::prepare_on(ServerSession& server, const StatementPtr& statem
   } else {
     make_room(server, to_server);
   }
-  wire::parse(to_server.own(), statement->name, statement->text(), statement->parameter_types());
-  auto& entry = server.requests_.push(RequestKind::kParse);
-  entry.hidden = true;
-  entry.statement = statement;
-  server.prepared_[statement->id] = {statement, ++server.use_counter_, false};
+  server.prepared_[statement->id] = {statement, ++server.use_counter_, cache_->tick(), false};
 }
 
 void ClientSession::make_room(ServerSession& server, Output& to_server) {

@@ -33,6 +33,8 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool&
   requests_.pop();
   if (replayed) replaying_ = !requests_.empty() && requests_.front().replays;
   transaction_status_ = body[0];
+  if (transaction_status_ == 'I' && requests_.empty() && std::exchange(schema_dirty_, false))
+    events_.schema_changed = true;
   copy_in_ = false;
   if (requests_.empty()) timed_out_ = false;
   if (kept_rows) {
@@ -104,6 +106,9 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
     default:
       break;
   }
+  if (schema_dirty_ &&
+      (tag.starts_with("ALTER") || tag.starts_with("DROP") || tag.starts_with("CREATE") || tag.starts_with("SELECT")))
+    events_.schema_changed = true;
   if (!front.hidden) ++events_.statements_done;
   if (front.hidden) {
     events_.pins = 0;
@@ -176,13 +181,11 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
     }
   }
   if (front.statement && (fields.sqlstate == "0A000" || fields.sqlstate == "26000")) {
-    auto it = prepared_.find(front.statement->id);
-    if (it != prepared_.end()) {
-      if (fields.sqlstate == "0A000") {
-        it->second.stale = true;  // its result type changed: the next user gets a fresh one
-      } else {
-        prepared_.erase(it);  // something that ran there deallocated it
-      }
+    // Its result type changed: what is parsed from now on is another statement. Or something deallocated it.
+    if (fields.sqlstate == "0A000") {
+      events_.schema_changed = true;
+    } else if (auto it = prepared_.find(front.statement->id); it != prepared_.end()) {
+      prepared_.erase(it);
     }
   }
   unnamed_.reset();
@@ -230,7 +233,7 @@ void ServerSession::undo(Request& request, ClientSession* client, bool executed)
     if (it != prepared_.end()) prepared_.erase(it);
   }
   if (request.kind == RequestKind::kClose && request.hidden && request.statement) {
-    prepared_[request.statement->id] = {request.statement, 0, true};  // still there, though nobody wants it
+    prepared_[request.statement->id] = {request.statement, 0, 0, true};  // still there, though nobody wants it
   }
   if (request.slot == nullptr || client == nullptr) return;
   bool changed = request.kind == RequestKind::kParse || request.kind == RequestKind::kLocal;

@@ -41,6 +41,7 @@ struct ServerEvents {
   bool rows_ready = false;      // query_rows() is done: see take_rows()
   bool probe_ready = false;     // the same of probe()
   bool settings_ready = false;  // the same of read_settings()
+  bool schema_changed = false;  // names may stand for something else, for this connection or for all
   bool lost_init = false;       // RESET or DISCARD ALL ran: initQuery is to be run again
   std::string fatal_sqlstate;   // of the last FATAL, or of an error that says "not the writer any more"
   std::string fatal_message;
@@ -137,7 +138,8 @@ class ServerSession {
   struct Prepared {
     StatementPtr statement;
     std::uint64_t used = 0;
-    bool stale = false;  // must be closed before it is prepared again
+    std::uint64_t parsed = 0;  // StatementCache::tick() when it was sent
+    bool stale = false;        // must be closed before it is prepared again
   };
 
   bool message(char type, std::string_view whole, ClientSession* client, Output& out, bool& forward);
@@ -159,6 +161,7 @@ class ServerSession {
   Requests requests_;
   std::unordered_map<std::uint64_t, Prepared> prepared_;
   StatementPtr unnamed_;  // what the server's unnamed statement is, if known
+  std::uint64_t unnamed_parsed_ = 0;
   std::uint64_t use_counter_ = 0;
   std::size_t body_left_ = 0;  // of a message that is being passed on (or dropped) in pieces
   bool body_forward_ = false;
@@ -180,6 +183,7 @@ class ServerSession {
   bool maybe_back_ = false, read_sources_ = false;
   SettingsPtr base_;                                                  // see set_base()
   std::uint64_t changes_ = 0, changes_read_ = 0, changes_known_ = 0;  // of the catalogue
+  bool schema_dirty_ = false;                                         // it was changed in the transaction that is open
   bool may_hold_ = false;
   bool owes_ready_ = false;
   Rows rows_;

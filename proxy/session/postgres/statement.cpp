@@ -27,12 +27,6 @@ ClassifyOptions Statement::read_as() const {
   return options;
 }
 
-std::uint32_t Statement::reading() const {
-  std::uint32_t value = 0;
-  for (std::size_t i = 0; i < 4; ++i) value |= std::uint32_t{static_cast<unsigned char>(key[5 + i])} << (8 * i);
-  return value;
-}
-
 void Statement::classify_again(const ClassifyOptions& now) {
   auto options = read_as();
   options.hazards = now.hazards;
@@ -76,17 +70,6 @@ StatementPtr StatementCache::intern(std::string_view text, std::string_view para
     statements_.emplace(made->key, made);
   }
   return made;
-}
-
-StatementPtr StatementCache::for_reading(const Statement& statement, std::uint32_t reading,
-                                         const ClassifyOptions& now) {
-  auto options = statement.read_as();
-  options.hazards = now.hazards;
-  options.hazards_generation = now.hazards_generation;
-  options.hazards_domain = now.hazards_domain;
-  options.catalog_known = now.catalog_known;
-  options.reading = reading;
-  return intern(statement.text(), statement.parameter_types(), options);
 }
 
 }  // namespace dbproxy::session::postgres

@@ -29,7 +29,6 @@ struct Statement {
 
   // After one byte of flags, four that tell the database and four that tell how the session reads.
   static constexpr std::size_t kTypesAt = 9;
-  std::uint32_t reading() const;
   std::string_view parameter_types() const { return std::string_view(key).substr(kTypesAt, types); }
   std::string_view text() const { return std::string_view(key).substr(kTypesAt + types); }
   // Another HazardSet, another verdict. The text is still read as it was when it was prepared.
@@ -53,6 +52,7 @@ using StatementPtr = boost::intrusive_ptr<Statement>;
 struct NamedStatement {
   StatementPtr current;
   const std::string* name = nullptr;  // null: the unnamed statement
+  std::uint64_t since = 0;            // tick of its Parse
   std::uint32_t pending = 0;
   bool materialized = false;  // stands on the pinned server connection under the client's own name, too
 };
@@ -66,8 +66,8 @@ class StatementCache {
   StatementCache& operator=(const StatementCache&) = delete;
 
   StatementPtr intern(std::string_view text, std::string_view parameter_types, const ClassifyOptions& options);
-  // The same statement for a session that reads it otherwise.
-  StatementPtr for_reading(const Statement& statement, std::uint32_t reading, const ClassifyOptions& now);
+  // A number for this moment, higher than those before: what is sent after it was asked for has a higher one.
+  std::uint64_t tick() { return ++ticks_; }
   // One that no Settings::reading() is, and no other call.
   std::uint32_t new_reading() { return next_reading_++; }
   const std::string& prefix() const { return prefix_; }
@@ -79,6 +79,7 @@ class StatementCache {
   std::string scratch_;
   std::uint64_t next_id_ = 1;
   std::uint32_t next_reading_ = 1u << 31;
+  std::uint64_t ticks_ = 0;
   std::unordered_map<std::string_view, Statement*> statements_;  // keys are views of Statement::key
 };
 

@@ -149,9 +149,64 @@ TEST_F(Script, ATransactionKeepsTheServer) {
 TEST_F(Script, NamedStatementsAreSharedUnderOurNames) {
   EXPECT_EQ(sent(client, p("mine", "SELECT 1") + d("mine") + s()), "P(p_1) DS(p_1) S");
   EXPECT_EQ(got(client, m('1') + m('n') + z()), "1 n ZI");
-  EXPECT_EQ(sent(other, p("x", "SELECT 1") + b("x") + e() + s()), "B(p_1) E S");
-  EXPECT_EQ(shown(told), "1");
-  EXPECT_EQ(got(other, m('2') + tag("SELECT 1") + z()), "2 C(SELECT 1) ZI");
+  EXPECT_EQ(sent(other, p("x", "SELECT 1") + b("x") + e() + s()), "C(Sp_1) P(p_1) B(p_1) E S");
+  EXPECT_EQ(got(other, m('3') + m('1') + m('2') + tag("SELECT 1") + z()), "1 2 C(SELECT 1) ZI");
+  EXPECT_EQ(sent(client, b("mine") + e() + s()), "B(p_1) E S");
+  EXPECT_EQ(got(client, m('2') + tag("SELECT 1") + z()), "2 C(SELECT 1) ZI");
+  EXPECT_EQ(server.prepared_count(), 1u);
+}
+
+// Somebody may have changed the schema since it was parsed there.
+TEST_F(Script, WhatAClientParsedIsNeverOlderThanItsParse) {
+  ServerSession elsewhere{interner, settings};
+  auto at = [&](ClientSession& from, const std::string& bytes, const std::string& reply) {
+    Output to_server, to_client, out;
+    std::size_t consumed = 0;
+    from.feed(bytes, consumed, &elsewhere, to_server, to_client, options);
+    auto gone = shown(flat(to_server));
+    elsewhere.feed(reply, consumed, &from, out);
+    return gone;
+  };
+  const auto run = b("x") + e() + s();
+  at(other, p("x", "SELECT 1") + s(), m('1') + z());
+  sent(client, p("x", "SELECT 1") + s());
+  got(client, m('1') + z());
+  EXPECT_EQ(at(client, run, m('3') + m('1') + m('2') + tag("SELECT 1") + z()), "C(Sp_1) P(p_1) B(p_1) E S");
+  EXPECT_EQ(at(client, run, m('2') + tag("SELECT 1") + z()), "B(p_1) E S");
+  EXPECT_EQ(at(other, run, m('2') + tag("SELECT 1") + z()), "B(p_1) E S");
+}
+
+// The server itself has to tell those that parsed it before the change: "cached plan must not change result type".
+TEST_F(Script, AChangeOfTheSchemaMakesAnotherStatementOfTheSameText) {
+  sent(client, p("x", "TABLE t") + s());
+  got(client, m('1') + z());
+  EXPECT_EQ(sent(other, q("ALTER TABLE t DROP COLUMN a")), "Q(ALTER TABLE t DROP COLUMN a)");
+  got(other, tag("ALTER TABLE") + z());
+  EXPECT_TRUE(server.take_events().schema_changed);
+  ++options.classify.hazards_domain;
+  options.classify.schema_since = cache.tick();
+  EXPECT_EQ(sent(other, p("x", "TABLE t") + b("x") + e() + s()), "P(p_2) B(p_2) E S");
+  got(other, m('1') + m('2') + tag("SELECT 1") + z());
+  EXPECT_EQ(sent(client, b("x") + e() + s()), "B(p_1) E S");
+  EXPECT_EQ(got(client, error("0A000") + z()), "E(0A000) ZI");
+  EXPECT_EQ(sent(client, b("x") + e() + s()), "B(p_1) E S");
+  EXPECT_TRUE(server.take_events().schema_changed);
+}
+
+TEST_F(Script, AChangeOfTheSchemaCountsAgainWhenItIsCommitted) {
+  sent(client, q("BEGIN"));
+  got(client, tag("BEGIN") + z('T'));
+  sent(client, q("SELECT 1 AS n INTO made"));
+  EXPECT_FALSE(server.take_events().schema_changed);
+  got(client, tag("SELECT 1") + z('T'));
+  EXPECT_TRUE(server.take_events().schema_changed);
+  sent(client, q("SELECT 1"));
+  sent(client, q("COMMIT"));
+  got(client, tag("SELECT 1") + z('T') + tag("COMMIT") + z());
+  EXPECT_TRUE(server.take_events().schema_changed);
+  sent(client, q("CREATE TEMP TABLE mine (n int)"));
+  got(client, tag("CREATE TABLE") + z());
+  EXPECT_FALSE(server.take_events().schema_changed);
 }
 
 TEST_F(Script, AStatementIsPreparedAgainWhereTheClientLands) {
@@ -170,11 +225,9 @@ TEST_F(Script, AStatementIsPreparedAgainWhereTheClientLands) {
 }
 
 TEST_F(Script, AnAnswerOfOurOwnWaitsForItsTurn) {
-  sent(other, p("x", "SELECT 1") + s());
-  got(other, m('1') + z());
-  EXPECT_EQ(sent(client, p("", "SELECT 2") + p("mine", "SELECT 1") + c("mine") + s()), "P() S");
+  EXPECT_EQ(sent(client, p("", "SELECT 2") + c("mine") + c("other") + s()), "P() S");
   EXPECT_EQ(told, "");
-  EXPECT_EQ(got(client, m('1')), "1 1 3");
+  EXPECT_EQ(got(client, m('1')), "1 3 3");
   EXPECT_EQ(got(client, z()), "ZI");
 }
 
