@@ -55,12 +55,12 @@ bool BlockingConnection::connect_to(int family, const void* address, unsigned le
   return error == 0 || fail(words(error));
 }
 
-bool BlockingConnection::connect(const std::string& host, std::uint16_t port) {
+bool BlockingConnection::connect(const std::string& host, std::uint16_t port, const std::string& socket) {
   unreachable_ = true;  // until it is connected
   if (!host.empty() && host[0] == '/') {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
-    const std::string path = host + "/.s.PGSQL." + std::to_string(port);
+    const std::string path = host + "/" + (socket.empty() ? ".s.PGSQL." + std::to_string(port) : socket);
     if (path.size() >= sizeof address.sun_path) return fail("the path of the socket is too long");
     std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
     if (!connect_to(AF_UNIX, &address, sizeof address)) return false;

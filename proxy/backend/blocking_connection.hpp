@@ -23,8 +23,9 @@ class BlockingConnection {
   BlockingConnection(const BlockingConnection&) = delete;
   BlockingConnection& operator=(const BlockingConnection&) = delete;
 
-  // A host that begins with '/' is the directory of a Unix socket.
-  bool connect(const std::string& host, std::uint16_t port);
+  // A host that begins with '/' is the directory of a Unix socket, whose name is `socket`, or PostgreSQL's for the
+  // port.
+  bool connect(const std::string& host, std::uint16_t port, const std::string& socket = {});
   bool start_tls(const config::ServerTls& tls, const std::string& host);
   // For channel binding, once TLS is up.
   std::string end_point() const;

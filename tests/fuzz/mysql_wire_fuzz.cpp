@@ -110,7 +110,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (size < 2) return 0;
   const std::string_view bytes(reinterpret_cast<const char*>(data) + 2, size - 2);
   std::uint32_t capabilities = client::kProtocol41;
-  constexpr std::uint32_t kChoices[] = {client::kSessionTrack, client::kDeprecateEof,    client::kQueryAttributes,
+  constexpr std::uint32_t kChoices[] = {client::kSessionTrack, client::kDeprecateEof,      client::kQueryAttributes,
                                         client::kPluginAuth,   client::kConnectAttributes, client::kSecureConnection};
   for (unsigned i = 0; i < std::size(kChoices); ++i)
     if (data[1] & (1u << i)) capabilities |= kChoices[i];

@@ -22,8 +22,8 @@ void query(std::string& out, std::uint32_t capabilities, std::string_view sql);
 
 // COM_STMT_EXECUTE. Offsets into its payload.
 struct Execute {
-  std::uint32_t statement = 0;  // at offset 1, four bytes
-  std::uint8_t flags = 0;       // 0: no cursor
+  std::uint32_t statement = 0;   // at offset 1, four bytes
+  std::uint8_t flags = 0;        // 0: no cursor
   std::uint64_t parameters = 0;  // attributes included
   bool types_sent = false;       // new-params-bound: the types stand in it
   std::size_t bound_at = 0;      // of that byte; 0 where there are no parameters

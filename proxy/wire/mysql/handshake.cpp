@@ -70,7 +70,8 @@ bool read_handshake_response(std::string_view payload, HandshakeResponse& respon
   else
     response.auth_response = reader.cstring();
   // A client may claim to name a database and then end its packet.
-  if (response.capabilities & client::kConnectWithDb && !reader.rest().empty()) response.schema = cstring_or_rest(reader);
+  if (response.capabilities & client::kConnectWithDb && !reader.rest().empty())
+    response.schema = cstring_or_rest(reader);
   if (response.capabilities & client::kPluginAuth && !reader.rest().empty())
     response.auth_plugin = cstring_or_rest(reader);
   if (response.capabilities & client::kConnectAttributes && !reader.rest().empty())

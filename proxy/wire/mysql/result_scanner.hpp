@@ -70,9 +70,9 @@ class ResultScanner {
 
  private:
   enum class State : std::uint8_t {
-    kFirst,          // of a result
-    kColumns,        // of a result set
-    kColumnsEnd,     // EOF
+    kFirst,       // of a result
+    kColumns,     // of a result set
+    kColumnsEnd,  // EOF
     kRows,
     kParameters,     // of a prepared statement
     kParametersEnd,  // EOF

@@ -53,7 +53,8 @@ TEST(Response, IsReadBackWithEveryField) {
 
 TEST(Response, CutAnywhereIsNeverReadBeyondItsEnd) {
   HandshakeResponse response;
-  response.capabilities = client::kProtocol41 | client::kSecureConnection | client::kConnectWithDb | client::kPluginAuth;
+  response.capabilities =
+      client::kProtocol41 | client::kSecureConnection | client::kConnectWithDb | client::kPluginAuth;
   response.user = "app";
   response.auth_response = "12345678901234567890";
   response.schema = "orders";
@@ -88,33 +89,39 @@ TEST(Response, FromBefore41IsRefused) {
 TEST(ChangeUser, IsRead) {
   ChangeUser read;
   constexpr std::uint32_t kAll = client::kSecureConnection | client::kPluginAuth | client::kConnectAttributes;
-  ASSERT_TRUE(read_change_user("\x11"
-                               "app\0\x03xyzorders\0\x2d\0mysql_native_password\0\x04\x01"
-                               "a\x01"
-                               "b"sv,
-                               kAll, read));
+  ASSERT_TRUE(
+      read_change_user("\x11"
+                       "app\0\x03xyzorders\0\x2d\0mysql_native_password\0\x04\x01"
+                       "a\x01"
+                       "b"sv,
+                       kAll, read));
   EXPECT_EQ(read.user, "app");
   EXPECT_EQ(read.auth_response, "xyz");
   EXPECT_EQ(read.schema, "orders");
   EXPECT_EQ(read.collation, 45);
   EXPECT_EQ(read.auth_plugin, "mysql_native_password");
   EXPECT_EQ(read_attributes(read.attributes), (Attributes{{"a", "b"}}));
-  ASSERT_TRUE(read_change_user("\x11"
-                               "app\0\0\0"sv,
-                               kAll, read));
-  EXPECT_FALSE(read_change_user("\x11"
-                                "app\0\x20x"sv,
-                                kAll, read));
+  ASSERT_TRUE(
+      read_change_user("\x11"
+                       "app\0\0\0"sv,
+                       kAll, read));
+  EXPECT_FALSE(
+      read_change_user("\x11"
+                       "app\0\x20x"sv,
+                       kAll, read));
 }
 
 TEST(Attributes, AreBounded) {
   std::string many;
-  for (int i = 0; i < 600; ++i) many += "\x01"
-                                        "a\x01"
-                                        "b";
+  for (int i = 0; i < 600; ++i)
+    many +=
+        "\x01"
+        "a\x01"
+        "b";
   EXPECT_FALSE(read_attributes(many));
-  EXPECT_FALSE(read_attributes("\x05"
-                               "a"sv));
+  EXPECT_FALSE(
+      read_attributes("\x05"
+                      "a"sv));
   EXPECT_EQ(read_attributes(""), Attributes{});
 }
 

@@ -11,8 +11,9 @@ namespace {
 using namespace std::string_view_literals;
 
 TEST(ScanFrame, NeedsTheHeaderOnly) {
-  const auto bytes = "\x03\x00\x00\x05"
-                     "abc"sv;
+  const auto bytes =
+      "\x03\x00\x00\x05"
+      "abc"sv;
   for (std::size_t n = 0; n < kHeaderSize; ++n) EXPECT_FALSE(scan_frame(bytes.substr(0, n)).known);
   for (std::size_t n = kHeaderSize; n <= bytes.size(); ++n) {
     const Frame frame = scan_frame(bytes.substr(0, n));
@@ -65,8 +66,9 @@ TEST(Reader, LengthEncodedIntegers) {
 }
 
 TEST(Reader, RefusesLengthsThatLie) {
-  Reader huge("\xfe\xff\xff\xff\xff\xff\xff\xff\xff"
-              "abc"sv);
+  Reader huge(
+      "\xfe\xff\xff\xff\xff\xff\xff\xff\xff"
+      "abc"sv);
   EXPECT_EQ(huge.lenenc_bytes(), "");
   EXPECT_FALSE(huge.ok());
   Reader null("\xfb"sv);

@@ -76,8 +76,9 @@ TEST(ResultScanner, OneStatementWithoutRows) {
 TEST(ResultScanner, RowsBothWays) {
   // The first row begins as an OK would, the second with NULL, the third is a value of 254 bytes and more.
   const std::string long_row = "\xfc\x00\x01" + std::string(256, 'x');
-  EXPECT_EQ(scan(Answer::kResults, kNew, Bytes(kNew).raw("\x01").raw("def").raw("\0"sv).raw("\xfb").raw(long_row).end().out),
-            (Kinds{kColumnCount, kColumn, kRow, kRow, kRow, kRowsEnd}));
+  EXPECT_EQ(
+      scan(Answer::kResults, kNew, Bytes(kNew).raw("\x01").raw("def").raw("\0"sv).raw("\xfb").raw(long_row).end().out),
+      (Kinds{kColumnCount, kColumn, kRow, kRow, kRow, kRowsEnd}));
   EXPECT_EQ(
       scan(Answer::kResults, kOld,
            Bytes(kOld).raw("\x02").raw("def").raw("def").columns_end().raw("\0"sv).raw("\xfb").raw(long_row).end().out),
@@ -136,22 +137,27 @@ TEST(ResultScanner, CursorsHaveTheirRowsFetched) {
             (Kinds{kColumnCount, kColumn, kColumnsEnd}));
   EXPECT_EQ(scan(Answer::kResults, kNew, Bytes(kNew).raw("\x01").raw("def").end(status::kCursorExists).out),
             (Kinds{kColumnCount, kColumn, kRowsEnd}));
-  EXPECT_EQ(scan(Answer::kRows, kNew, Bytes(kNew).raw("\0\0x"sv).end(status::kLastRowSent).out), (Kinds{kRow, kRowsEnd}));
+  EXPECT_EQ(scan(Answer::kRows, kNew, Bytes(kNew).raw("\0\0x"sv).end(status::kLastRowSent).out),
+            (Kinds{kRow, kRowsEnd}));
 }
 
 TEST(ResultScanner, FieldLists) {
-  EXPECT_EQ(scan(Answer::kFields, kNew, Bytes(kNew).raw("\x03"
-                                                        "def")
-                                            .end()
-                                            .out),
+  EXPECT_EQ(scan(Answer::kFields, kNew,
+                 Bytes(kNew)
+                     .raw("\x03"
+                          "def")
+                     .end()
+                     .out),
             (Kinds{kColumn, kRowsEnd}));
   EXPECT_EQ(scan(Answer::kFields, kOld, Bytes(kOld).end().out), Kinds{kRowsEnd});
 }
 
 TEST(ResultScanner, AFileIsAwaited) {
   EXPECT_EQ(scan(Answer::kResults, kNew, Bytes(kNew).raw("\xfb/tmp/x").ok().out), (Kinds{kLocalInfile, kOk}));
-  EXPECT_EQ(scan(Answer::kResults, kNew, Bytes(kNew).raw("\xfb/tmp/x").ok().out, false), (Kinds{kLocalInfile, kBroken}));
-  EXPECT_EQ(scan(Answer::kResults, kNew, Bytes(kNew).raw("\xfb/tmp/x").error().out, false), (Kinds{kLocalInfile, kError}));
+  EXPECT_EQ(scan(Answer::kResults, kNew, Bytes(kNew).raw("\xfb/tmp/x").ok().out, false),
+            (Kinds{kLocalInfile, kBroken}));
+  EXPECT_EQ(scan(Answer::kResults, kNew, Bytes(kNew).raw("\xfb/tmp/x").error().out, false),
+            (Kinds{kLocalInfile, kError}));
 }
 
 TEST(ResultScanner, WhatTheProtocolDoesNotAllow) {
