@@ -23,6 +23,8 @@ constexpr int kBadInput = 2;     // flags or manifests
 constexpr int kStopSeconds = 2;  // then it ends anyway
 
 struct Flags {
+  int secret_poll_seconds = 60;
+  std::vector<std::string> aws_grants;
   std::string manifests;
   std::string kubeconfig, context, name_space, pod_name, pod_address;
   std::string webhook;
@@ -69,6 +71,13 @@ void describe(CLI::App& app, Flags& flags) {
   app.add_option("--http", flags.http, "Where /metrics, /healthz, /readyz and dbproxyctl are answered")
       ->type_name("ADDR:PORT")
       ->capture_default_str();
+  app.add_option("--secret-poll-seconds", flags.secret_poll_seconds,
+                 "How often a secret of AWS Secrets Manager is read again")
+      ->type_name("N")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  app.add_option("--aws-grant", flags.aws_grants, "Secrets and roles that DBProxies of a namespace may use; repeatable")
+      ->type_name("NAMESPACE=ARN");
   app.add_option("--state-dir", flags.state_dir,
                  "For the CA that sidecars trust (ca.pem), certificates, and tokens/<identity>; made with mode 0700")
       ->type_name("DIR")
@@ -133,6 +142,7 @@ int run_until_signal(Operator& op, const sigset_t& signals) {
 int run_manifests(const Flags& flags, const http::Address& http, const sigset_t& signals) {
   manifest_mode::Options options;
   options.source.directory = flags.manifests;
+  options.source.secrets.store.poll = std::chrono::seconds(flags.secret_poll_seconds);
   options.state_dir = flags.state_dir;
   options.listen = flags.listen;
   options.http = http;
@@ -171,6 +181,15 @@ int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t
   if (options.address.empty() || options.address == "0.0.0.0" || options.address == "::") {
     return fail("--pod-address (or POD_IP) is needed where --listen names no address of this machine", kBadInput);
   }
+  options.secrets.store.poll = std::chrono::seconds(flags.secret_poll_seconds);
+  std::vector<aws::Grant> grants;
+  for (const std::string& text : flags.aws_grants) {
+    grants.push_back(aws::parse_grant(text));
+    if (grants.back().pattern.empty())
+      return fail("--aws-grant: \"" + text + "\" is not NAMESPACE=ARN, with * in the ARN where any text may stand",
+                  kBadInput);
+  }
+  options.secrets.grants = aws::Grants(std::move(grants));
   options.listen = flags.listen;
   options.http = http;
   options.server_names = flags.server_names;

@@ -34,6 +34,7 @@ struct Flags {
   std::string admin_socket;
   std::string socket_dir;
   int drain_timeout_seconds = 25;
+  int secret_poll_seconds = 60;
   log::Flags log;
 };
 
@@ -59,6 +60,11 @@ void describe(CLI::App& app, Flags& flags) {
                  "Take the configuration from the manifests in this directory; it is watched")
       ->type_name("DIR")
       ->excludes(from_operator);
+  app.add_option("--secret-poll-seconds", flags.secret_poll_seconds,
+                 "With --manifests: how often a secret of AWS Secrets Manager is read again")
+      ->type_name("N")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
   app.add_option("--bind", flags.bind, "Address on which applications connect")
       ->type_name("ADDRESS")
       ->capture_default_str();
@@ -166,6 +172,7 @@ int run(const Flags& flags) {
   if (!flags.manifests.empty()) {
     source::Options options;
     options.directory = flags.manifests;
+    options.secrets.store.poll = std::chrono::seconds(flags.secret_poll_seconds);
     auto changed = [&](const source::Snapshots& snapshots) {
       for (const auto& [name, snapshot] : snapshots) {
         if (!snapshot) {
@@ -180,7 +187,9 @@ int run(const Flags& flags) {
     const auto diagnostics = configuration.manifests->load();
     for (const auto& each : diagnostics) std::fprintf(stderr, "%s\n", manifest::to_text(each).c_str());
     if (manifest::has_errors(diagnostics)) return kBadInput;
-    service.on_observation([&](const worker::TargetObservation& seen) { configuration.manifests->poke(seen.proxy); });
+    service.on_observation([&](const worker::TargetObservation& seen) {
+      configuration.manifests->poke(seen.proxy, seen.reason == config::HealthReason::kAuthFailure);
+    });
   } else {
     control::ClientCallbacks callbacks;
     callbacks.apply = apply;

@@ -53,12 +53,22 @@ std::string proxy_of(const json::object& endpoint) {
 }  // namespace
 
 KubernetesSource::KubernetesSource(kubernetes::Client& client, topology::Prober prober, Callback on_snapshots,
-                                   std::function<void()> on_state, const Clock& clock)
+                                   std::function<void()> on_state, source::ArnSecretsOptions secrets,
+                                   metrics::Registry& registry, const Clock& clock)
     : on_snapshots_(std::move(on_snapshots)),
       on_state_(std::move(on_state)),
       references_(client, [this](const std::string& kind, const std::string& key) { reference_changed(kind, key); }) {
+  const std::string metrics_prefix = "dbproxy_operator";
+  secrets_ = std::make_unique<source::ArnSecrets>(
+      std::move(secrets),
+      [this](const std::set<std::string>& proxies) {
+        for (const std::string& key : proxies) queue_.add(key);
+      },
+      &registry, metrics_prefix, clock);
+  source::AssemblerOptions options = assembler_options(clock);
+  options.on_refused = [this](const std::string& proxy) { secrets_->refused(proxy); };
   assembler_ = std::make_unique<source::Assembler>(
-      assembler_options(clock), std::move(prober),
+      std::move(options), std::move(prober),
       [this, first = true](const source::Snapshots& changed) mutable {
         std::vector<std::string> unknown;
         if (std::exchange(first, false)) {
@@ -101,7 +111,13 @@ void KubernetesSource::stop() {
   references_.cancel();
   if (thread_.joinable()) thread_.join();
   references_.stop();
+  secrets_->stop();
   assembler_->stop();
+}
+
+void KubernetesSource::poke(const std::string& proxy, bool refused) {
+  if (refused) secrets_->refused(proxy);
+  assembler_->poke(proxy);
 }
 
 void KubernetesSource::endpoint_changed(const kubernetes::Change& change) {
@@ -178,6 +194,7 @@ void KubernetesSource::gone(const std::string& key) {
   }
   read_.erase(key);
   use(key, {});
+  secrets_->forget(key);
   assembler_->remove(key);
   // The assembler never heard of it; sidecars may have an older version.
   if (!state->good && started_) on_snapshots_({{key, nullptr}}, {});
@@ -288,6 +305,15 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
     state.selector = before->selector;
   }
   const bool ok = failed.empty() && manifests.ok() && manifests.proxies.size() == 1;
+  if (ok) {
+    secrets_->want(manifests.proxies.front());
+    if (!secrets_->settled(key)) return Done::kNotYet;
+    for (manifest::Diagnostic& each : secrets_->problems(manifests.proxies.front())) {
+      each.file.clear();
+      each.line = 0;
+      state.diagnostics.push_back(std::move(each));
+    }
+  }
   if (!ok) {
     for (const manifest::Diagnostic& each : state.diagnostics) {
       if (each.severity == manifest::Severity::kError) log::warn("kubernetes", manifest::to_text(each));
@@ -295,7 +321,7 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
   }
   state.good = state.good || ok;
   set_state(std::move(state));  // before the snapshot, so that who hears of it finds this
-  if (ok) assembler_->set(std::move(plan::make_desired(manifests).proxies.front()));
+  if (ok) assembler_->set(std::move(secrets_->desired(manifests).proxies.front()));
   if (on_state_) on_state_();
   return failed.empty() ? Done::kDone : Done::kFailed;
 }

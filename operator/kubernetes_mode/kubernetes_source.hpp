@@ -18,6 +18,7 @@
 #include "operator/kubernetes_mode/references.hpp"
 #include "proxy/manifest/diagnostic.hpp"
 #include "proxy/manifest/resources.hpp"
+#include "proxy/source/arn_secrets.hpp"
 #include "proxy/source/assembler.hpp"
 
 namespace dbproxy::kubernetes_mode {
@@ -37,7 +38,8 @@ class KubernetesSource {
   using Callback = std::function<void(const source::Snapshots& changed, const std::vector<std::string>& unknown)>;
 
   KubernetesSource(kubernetes::Client& client, topology::Prober prober, Callback on_snapshots,
-                   std::function<void()> on_state, const Clock& clock);
+                   std::function<void()> on_state, source::ArnSecretsOptions secrets, metrics::Registry& registry,
+                   const Clock& clock);
   ~KubernetesSource();  // stops
   KubernetesSource(const KubernetesSource&) = delete;
   KubernetesSource& operator=(const KubernetesSource&) = delete;
@@ -45,7 +47,8 @@ class KubernetesSource {
   void start();
   void stop();
 
-  void poke(const std::string& proxy) { assembler_->poke(proxy); }
+  // `refused`: a password, so that secrets of AWS are read again too.
+  void poke(const std::string& proxy, bool refused = false);
   bool ready() const { return started_; }  // all that exists has been read once
   source::Snapshots snapshots() const { return assembler_->snapshots(); }
   ProxyStatePtr state(const std::string& proxy) const;
@@ -77,6 +80,7 @@ class KubernetesSource {
   const Callback on_snapshots_;
   const std::function<void()> on_state_;
   kubernetes::WorkQueue queue_;
+  std::unique_ptr<source::ArnSecrets> secrets_;
   std::unique_ptr<source::Assembler> assembler_;
   References references_;
   std::unique_ptr<kubernetes::Reflector> proxies_, endpoints_;

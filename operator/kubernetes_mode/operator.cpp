@@ -80,7 +80,7 @@ std::string Operator::start() {
         server_->recheck();
         status_->nudge();
       },
-      clock_);
+      options_.secrets, registry_, clock_);
   tokens_ = std::make_unique<PodTokens>(
       review_client_, *pods_, [this](const std::string& proxy) { return selector_of(proxy); },
       [this](const PodFacts& pod, const std::string& reason) { pod_refused(pod, reason); }, clock_);
@@ -120,7 +120,9 @@ std::string Operator::serve(const pki::Authority& authority) {
   server_options.authority = authority;
   server_options.software_version = options_.software_version;
   server_ = std::make_unique<operator_control::Server>(server_options, *tokens_, registry_, clock_);
-  server_->on_target_report([this](const operator_control::TargetReport& report) { source_->poke(report.proxy); });
+  server_->on_target_report([this](const operator_control::TargetReport& report) {
+    source_->poke(report.proxy, report.reason == config::HealthReason::kAuthFailure);
+  });
   server_->lead(false);
   if (std::string error = server_->start(); !error.empty()) return error;
 

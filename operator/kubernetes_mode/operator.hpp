@@ -33,6 +33,7 @@ struct Options {
   http::Address http{"0.0.0.0", operator_admin::kDefaultPort};
   std::vector<std::string> server_names;  // further names in the server's certificate
   std::string software_version;
+  source::ArnSecretsOptions secrets;
   std::optional<webhook::ServiceOptions> webhook;  // none: pods get their sidecars otherwise
 };
 

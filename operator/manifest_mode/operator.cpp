@@ -100,7 +100,7 @@ std::string Operator::start() {
                 {"target", report.target},
                 {"health", config::to_string(report.health)},
                 {"reason", config::to_string(report.reason)}});
-    source_->poke(report.proxy);
+    source_->poke(report.proxy, report.reason == config::HealthReason::kAuthFailure);
   });
   if (std::string error = server_->start(); !error.empty()) return error;
 

@@ -16,7 +16,8 @@ constexpr std::size_t kMostMessage = 4096;
 bool about_references(const manifest::Diagnostic& each) {
   const auto within = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
   return each.object.rfind("Secret ", 0) == 0 || each.object.rfind("ConfigMap ", 0) == 0 ||
-         within(each.field, "secretRef") || within(each.field, "caRef") || within(each.field, "clientCertificateRef");
+         within(each.field, "secretRef") || within(each.field, "secretArn") || within(each.field, "caRef") ||
+         within(each.field, "clientCertificateRef");
 }
 
 // The errors of one sort as one sentence each; "" where there are none.

@@ -65,9 +65,6 @@ void check_credentials(Fields& entry, const AuthEntry& out) {
   } else if (!ref && !arn) {
     entry.error("secretRef", "", "is missing: authScheme SECRETS takes user and password from a secret",
                 "name a Secret with the keys username and password");
-  } else if (!out.secret_arn.empty()) {
-    entry.error("secretArn", "", "needs AWS Secrets Manager access, which this build does not have yet",
-                "use secretRef");
   }
 }
 

@@ -38,14 +38,27 @@ void resolve_tls(const manifest::Manifests& manifests, const manifest::DBProxyRe
   out.client_cert.ca_pem = resolve_ca(manifests, name_space, proxy.client_cert->ca_ref);
 }
 
-std::vector<config::User> resolve_users(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy) {
+std::optional<LoginSecret> secret_of(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy,
+                                     const manifest::AuthEntry& auth, const SecretLookup& lookup) {
+  if (!auth.secret_arn.empty()) return lookup ? lookup(proxy, auth) : std::nullopt;
+  const auto* secret = manifests.find_secret(proxy.metadata.name_space, auth.secret_ref);
+  if (secret == nullptr) return std::nullopt;
+  return LoginSecret{secret->username, secret->password};
+}
+
+std::vector<config::User> resolve_users(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy,
+                                        const SecretLookup& lookup) {
   std::vector<config::User> out;
   for (const auto& auth : proxy.auth) {
-    const auto* secret = manifests.find_secret(proxy.metadata.name_space, auth.secret_ref);
-    if (secret == nullptr) continue;
+    std::optional<LoginSecret> secret = secret_of(manifests, proxy, auth, lookup);
+    if (!secret) continue;
+    // Two secrets of one user show only when they are read: the first one holds.
+    const bool taken =
+        std::any_of(out.begin(), out.end(), [&](const auto& each) { return each.name == secret->username; });
+    if (taken) continue;
     config::User user;
-    user.name = secret->username;
-    user.password = secret->password;
+    user.name = std::move(secret->username);
+    user.password = std::move(secret->password);
     user.client_password_auth_type = auth.client_password_auth_type;
     user.iam_auth = auth.iam_auth;
     user.description = auth.description;
@@ -86,7 +99,8 @@ std::vector<config::Target> targets_of(const manifest::DbCluster& cluster) {
   return out;
 }
 
-DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy) {
+DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy,
+                    const SecretLookup& lookup) {
   DesiredProxy out;
   out.key = proxy.metadata.key();
   config::Snapshot& snapshot = out.snapshot;
@@ -102,7 +116,7 @@ DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProx
   snapshot.sequence_pinning = proxy.sequence_pinning;
   snapshot.deferred_begin = proxy.deferred_begin;
   snapshot.endpoints = endpoints_of(manifests, proxy);
-  snapshot.users = resolve_users(manifests, proxy);
+  snapshot.users = resolve_users(manifests, proxy, lookup);
   snapshot.targets = targets_of(proxy.cluster);
   resolve_tls(manifests, proxy, snapshot);
   snapshot.pool.max_connections_percent = proxy.pool.max_connections_percent;
@@ -129,9 +143,9 @@ std::string target_id(const std::string& host) {
   return address ? host : host.substr(0, host.find('.'));
 }
 
-Desired make_desired(const manifest::Manifests& manifests) {
+Desired make_desired(const manifest::Manifests& manifests, const SecretLookup& lookup) {
   Desired out;
-  for (const auto& proxy : manifests.proxies) out.proxies.push_back(desire(manifests, proxy));
+  for (const auto& proxy : manifests.proxies) out.proxies.push_back(desire(manifests, proxy, lookup));
   std::sort(out.proxies.begin(), out.proxies.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
   return out;
 }

@@ -5,7 +5,9 @@
 //   make_snapshots(desired, observations);            // on each change of either
 #pragma once
 
+#include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,7 +30,16 @@ struct Desired {
 // By proxy key, as topology::Monitor reports them.
 using Observations = std::map<std::string, std::vector<topology::Observation>>;
 
-Desired make_desired(const manifest::Manifests& manifests);
+// What a secret that is no object of Kubernetes holds.
+struct LoginSecret {
+  std::string username;
+  Secret password;
+};
+// For an entry with a secretArn; none: it is not known (yet), and its user is left out.
+using SecretLookup =
+    std::function<std::optional<LoginSecret>(const manifest::DBProxyResource& proxy, const manifest::AuthEntry& auth)>;
+
+Desired make_desired(const manifest::Manifests& manifests, const SecretLookup& lookup = {});
 
 // Everyone who is to be asked for role and limits, with the credentials of the proxy's users.
 std::vector<topology::Cluster> clusters(const Desired& desired);

@@ -1,5 +1,6 @@
 #include "proxy/source/assembler.hpp"
 
+#include <algorithm>
 #include <condition_variable>
 #include <mutex>
 #include <optional>
@@ -61,6 +62,10 @@ void Assembler::Impl::mark(const std::string& proxy) {
 }
 
 void Assembler::Impl::observed(const std::string& proxy, const std::vector<topology::Observation>& seen) {
+  const bool refused = std::any_of(seen.begin(), seen.end(), [](const topology::Observation& each) {
+    return each.reason == config::HealthReason::kAuthFailure;
+  });
+  if (refused && options.on_refused) options.on_refused(proxy);
   const std::lock_guard lock(mutex);
   if (!desired.contains(proxy)) return;  // it went while its database was being asked
   observations[proxy] = seen;

@@ -30,6 +30,8 @@ struct AssemblerOptions {
   std::string versions_file;        // where version numbers survive a restart; empty: they start at the next line's
   std::uint64_t first_version = 0;  // numbers are larger than this
   topology::Monitor::Options monitor;
+  // A database refuses every user of this DBProxy. From a thread of the monitor; must not call the assembler.
+  std::function<void(const std::string& proxy)> on_refused = {};
 };
 
 class Assembler {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 
 #include "proxy/base/log.hpp"
 #include "proxy/manifest/loader.hpp"
@@ -34,6 +35,12 @@ AssemblerOptions assembler_options(const Options& options) {
   return out;
 }
 
+// A file is not wrong because AWS does not answer.
+std::vector<manifest::Diagnostic> as_warnings(std::vector<manifest::Diagnostic> problems) {
+  for (manifest::Diagnostic& each : problems) each.severity = manifest::Severity::kWarning;
+  return problems;
+}
+
 }  // namespace
 
 struct ManifestSource::Impl {
@@ -45,9 +52,18 @@ struct ManifestSource::Impl {
         errors(registry.counter(options.metrics_prefix + "_manifest_errors_total", "Errors found in manifests")),
         broken(registry.gauge(options.metrics_prefix + "_manifest_broken",
                               "1 while the manifests have errors and the last good ones are in force")),
-        assembler(assembler_options(options), std::move(prober), std::move(on_snapshots), clock) {}
+        secrets(
+            options.secrets, [this](const std::set<std::string>&) { secrets_changed(); }, &registry,
+            options.metrics_prefix, clock),
+        assembler(with_refusals(), std::move(prober), std::move(on_snapshots), clock) {}
 
   void take(manifest::Manifests manifests, bool quiet);
+  void secrets_changed();
+  AssemblerOptions with_refusals() {
+    AssemblerOptions out = assembler_options(options);
+    out.on_refused = [this](const std::string& proxy) { secrets.refused(proxy); };
+    return out;
+  }
 
   const Options options;
   metrics::Cell& loads_good;
@@ -58,13 +74,24 @@ struct ManifestSource::Impl {
   mutable std::mutex mutex;
   std::string digest;  // of the manifests that were read last
   std::vector<manifest::Diagnostic> diagnostics;
+  std::optional<manifest::Manifests> good;  // in force
 
+  ArnSecrets secrets;
   Assembler assembler;
   std::unique_ptr<manifest::DirectoryWatcher> watcher;
 };
 
 // `quiet`: whoever called prints what is wrong.
 void ManifestSource::Impl::take(manifest::Manifests manifests, bool quiet) {
+  if (manifests.ok()) {
+    // Before the lock, which whoever brings a secret takes.
+    secrets.want_all(manifests.proxies);
+    const auto until = std::chrono::steady_clock::now() + options.first_wait;
+    for (const manifest::DBProxyResource& proxy : manifests.proxies) {
+      secrets.wait(proxy.metadata.key(), std::chrono::duration_cast<std::chrono::milliseconds>(std::max<Duration>(
+                                             until - std::chrono::steady_clock::now(), Duration(0))));
+    }
+  }
   const std::lock_guard lock(mutex);
   const bool was_broken = manifest::has_errors(diagnostics);
   digest = manifests.digest;
@@ -83,7 +110,13 @@ void ManifestSource::Impl::take(manifest::Manifests manifests, bool quiet) {
   loads_good.add();
   log::info("manifest", was_broken ? "manifests are good again" : "manifests taken",
             {{"directory", options.directory.string()}, {"proxies", manifests.proxies.size()}});
-  assembler.set_all(plan::make_desired(manifests));
+  assembler.set_all(secrets.desired(manifests));
+  good = std::move(manifests);
+}
+
+void ManifestSource::Impl::secrets_changed() {
+  const std::lock_guard lock(mutex);
+  if (good) assembler.set_all(secrets.desired(*good));
 }
 
 ManifestSource::ManifestSource(Options options, topology::Prober prober, Callback on_snapshots,
@@ -109,16 +142,23 @@ void ManifestSource::start() {
 
 void ManifestSource::stop() {
   impl_->watcher.reset();
+  impl_->secrets.stop();
   impl_->assembler.stop();
 }
 
-void ManifestSource::poke(const std::string& proxy) {
+void ManifestSource::poke(const std::string& proxy, bool refused) {
+  if (refused) impl_->secrets.refused(proxy);
   impl_->assembler.poke(proxy);
 }
 
 std::vector<manifest::Diagnostic> ManifestSource::diagnostics() const {
   const std::lock_guard lock(impl_->mutex);
-  return impl_->diagnostics;
+  std::vector<manifest::Diagnostic> out = impl_->diagnostics;
+  if (!impl_->good) return out;
+  for (const manifest::DBProxyResource& proxy : impl_->good->proxies) {
+    for (auto& each : as_warnings(impl_->secrets.problems(proxy))) out.push_back(std::move(each));
+  }
+  return out;
 }
 
 Snapshots ManifestSource::snapshots() const {

@@ -1,6 +1,7 @@
 // ManifestSource: a directory of manifests in, versioned snapshots out, for as long as it runs.
 //
-// Watches the directory and tells an Assembler what is wanted, which calls back. A broken edit changes nothing: the
+// Watches the directory and tells an Assembler what is wanted, which calls back; secrets of AWS Secrets Manager that
+// the manifests name are read, and followed. A broken edit changes nothing: the
 // last good manifests stay, the errors are logged, counted and shown by `diagnostics`.
 //
 // Thread-safe. The callback runs on a thread of its own, one call at a time, and must not destroy the source.
@@ -18,6 +19,7 @@
 #include "proxy/manifest/diagnostic.hpp"
 #include "proxy/manifest/directory_watcher.hpp"
 #include "proxy/metrics/registry.hpp"
+#include "proxy/source/arn_secrets.hpp"
 #include "proxy/source/assembler.hpp"
 
 namespace dbproxy::source {
@@ -30,6 +32,7 @@ struct Options {
   std::string versions_file;  // where version numbers survive a restart; empty: they start at 1 again
   topology::Monitor::Options monitor;
   manifest::DirectoryWatcher::Timing watch;
+  ArnSecretsOptions secrets;
 };
 
 class ManifestSource {
@@ -49,10 +52,10 @@ class ManifestSource {
   // Waits for a probe or a callback that is under way. Idempotent.
   void stop();
 
-  // Someone saw that a target is not what it was: ask now.
-  void poke(const std::string& proxy);
+  // Someone saw that a target is not what it was: ask now. `refused`: a password, so that secrets are read again too.
+  void poke(const std::string& proxy, bool refused = false);
 
-  // What is wrong with the files as they are now, warnings included.
+  // What is wrong with the files as they are now, warnings included; a secret that cannot be read is one of those.
   std::vector<manifest::Diagnostic> diagnostics() const;
   // As called back last.
   Snapshots snapshots() const;
