@@ -4,7 +4,6 @@
 namespace dbproxy::manifest {
 namespace {
 
-using config::ClientCertMode;
 using config::EngineFamily;
 using config::TlsMode;
 

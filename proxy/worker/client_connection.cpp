@@ -73,6 +73,7 @@ void ClientConnection::pump() {
       return read_login();
     case State::kGreeting:
       if (server_ != nullptr) {
+        if (key_->replication) return begin_tunnel();
         auto server = server_;
         server_ = nullptr;
         fresh_ = false;
@@ -89,6 +90,8 @@ void ClientConnection::pump() {
         if (server_ != nullptr && !channel_.has_unsent()) server_->resume();
       }
       return read_queries();
+    case State::kTunnel:
+      return read_tunnel();
     case State::kClosing: {
       if (!channel_.flush()) return close();
       if (!channel_.has_unsent() && !said_all_) {
@@ -119,7 +122,7 @@ void ClientConnection::cancel() {
     if (state_ != State::kRunning) return close();
     session_->reject(client_error("ERROR", "57014", "canceling statement due to user request"));
     context_.loop.defer(*this);
-  } else if (server_ != nullptr && !server_->session().quiet()) {
+  } else if (server_ != nullptr && (state_ == State::kTunnel || !server_->session().quiet())) {
     server_->cancel();
   }
 }
@@ -127,6 +130,7 @@ void ClientConnection::cancel() {
 void ClientConnection::retire(std::string_view sqlstate, std::string_view message) {
   if (state_ == State::kClosed || state_ == State::kClosing) return;
   auto error = client_error("FATAL", sqlstate, message);
+  if (state_ == State::kTunnel) return end_tunnel(std::move(error));
   bool busy = server_ != nullptr || waiting();
   if (state_ == State::kRunning && busy) {
     retire_between_ = true;
@@ -152,6 +156,7 @@ void ClientConnection::on_timer() {
     proxy_.stats().logins[static_cast<std::size_t>(postgres::LoginResult::kNone)]->add();
     return finish(client_error("FATAL", "08P01", "canceling authentication due to timeout"));
   }
+  if (state_ == State::kTunnel) return on_tunnel_timer();
   if (state_ != State::kRunning) return;
   const auto& snapshot = proxy_.snapshot();
   auto now = context_.loop.now();
@@ -184,6 +189,8 @@ void ClientConnection::leave_server(bool said_goodbye) {
   auto server = server_;
   server_ = nullptr;
   fresh_ = false;
+  // What it asked for through a tunnel is for nobody.
+  if (asked_ && !said_goodbye_) server->cancel();
   auto leaving = said_goodbye ? Leaving::kSaidGoodbye : Leaving::kVanished;
   if (session_ && session_->in_mid_message()) leaving = Leaving::kInMidMessage;
   server->orphan(session_ ? session_->pins() : 0, leaving);

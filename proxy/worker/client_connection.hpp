@@ -12,6 +12,7 @@
 #include "proxy/pool/pool.hpp"
 #include "proxy/session/postgres/client_login.hpp"
 #include "proxy/session/postgres/client_session.hpp"
+#include "proxy/wire/postgres/frame_tracker.hpp"
 #include "proxy/worker/channel.hpp"
 #include "proxy/worker/context.hpp"
 #include "proxy/worker/target.hpp"
@@ -22,7 +23,8 @@ struct EndpointRuntime;
 
 class ClientConnection final : public net::Pollable, public net::Deferred, public pool::Waiter {
  public:
-  enum class State { kTls, kLogin, kGreeting, kRunning, kClosing, kClosed };
+  // kTunnel: a replication connection, one to one with a server connection that no other client ever gets.
+  enum class State { kTls, kLogin, kGreeting, kRunning, kTunnel, kClosing, kClosed };
 
   ClientConnection(ProxyRuntime& proxy, std::shared_ptr<EndpointRuntime> endpoint, Context& context, int fd,
                    bool unix_socket);
@@ -54,6 +56,9 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   // From the server pump. False: the client is gone.
   bool send(session::Output& output);
   bool has_unsent() const { return channel_.has_unsent(); }
+  // What came through the tunnel.
+  void tunnelled(std::string_view bytes);
+  bool said_goodbye() const { return said_goodbye_; }
   void resume() { context_.loop.defer(*this); }
   const session::postgres::CancelKey& cancel_key() const { return cancel_key_; }
   // A cancel request with this client's key came.
@@ -64,6 +69,10 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void close() { close(false); }
 
   State state() const { return state_; }
+  // Why it keeps its server connection; 0: it does not.
+  std::uint32_t pins() const;
+  // As it is now.
+  const std::string& application_name() const;
   session::postgres::ClientSession* session() { return session_ ? &*session_ : nullptr; }
   ServerConnection* server() const { return server_; }
   const std::shared_ptr<const PoolKey>& pool_key() const { return key_; }
@@ -79,6 +88,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void borrow_timed_out(const std::string& error);
   // The snapshot may hold other time-outs than before.
   void new_timeouts() {
+    if (state_ == State::kTunnel) return arm_tunnel();
     if (state_ != State::kRunning) return;
     arm_running();
     work_began();
@@ -92,6 +102,11 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void authenticated();
   void want_greeting();
   void greet(session::postgres::SettingsPtr settings);
+  void begin_tunnel();
+  void read_tunnel();
+  void arm_tunnel();
+  void on_tunnel_timer();
+  void end_tunnel(std::string error);
   void use(ServerConnection& server);
   void read_queries();
   // What is in `bytes` is used as far as possible; returns how much. False in `go_on`: do not read more now.
@@ -128,6 +143,9 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   std::string peer_;
   std::unique_ptr<session::postgres::ClientLogin> login_;
   std::optional<session::postgres::ClientSession> session_;
+  wire::postgres::FrameTracker answers_;  // in a tunnel: of the server
+  bool asked_ = false;                    // in a tunnel: something since the server was ready
+  bool said_goodbye_ = false;             // in a tunnel: Terminate
   std::shared_ptr<const PoolKey> key_;
   Target* target_ = nullptr;
   ServerConnection* server_ = nullptr;

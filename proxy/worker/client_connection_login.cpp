@@ -90,6 +90,7 @@ void ClientConnection::step_login(postgres::ClientLogin::Want want, std::string&
 
 void ClientConnection::authenticated() {
   wire::postgres::Parameters parameters = login_->parameters();
+  const bool replication = !login_->replication().empty();
   application_name_.clear();
   std::erase_if(parameters, [this](const auto& item) {
     if (item.first != "application_name") return false;
@@ -97,11 +98,19 @@ void ClientConnection::authenticated() {
     return true;
   });
   application_name_ = clean_application_name(application_name_);
+  // Of a replication connection it is the server's business: synchronous standbys are chosen by it.
+  if (replication) {
+    if (application_name_.empty())
+      application_name_ = clean_application_name(context_.options.default_application_name);
+    if (!application_name_.empty()) parameters.emplace_back("application_name", application_name_);
+  }
   key_ = proxy_.pool_key(login_->user(), login_->database(), std::move(parameters));
   long_cancel_key_ = login_->long_cancel_key();
   login_.reset();
   state_ = State::kGreeting;
-  if (auto known = proxy_.greeting(*key_, endpoint_->endpoint.role)) return greet(std::move(known));
+  if (!replication) {
+    if (auto known = proxy_.greeting(*key_, endpoint_->endpoint.role)) return greet(std::move(known));
+  }
   want_greeting();
 }
 

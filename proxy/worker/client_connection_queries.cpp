@@ -232,6 +232,11 @@ void ClientConnection::release_server() {
 
 void ClientConnection::server_lost(std::string_view why, bool forwarded) {
   server_ = nullptr;
+  if (state_ == State::kTunnel) {
+    // Words in the middle of a message would be taken for a part of it; and the server may have said its own.
+    if (!answers_.between()) return finish({});
+    forwarded = answers_.last() == 'E';
+  }
   if (fresh_) {  // nothing of this client was on it: another will do
     fresh_ = false;
     if (state_ == State::kGreeting) return want_greeting();

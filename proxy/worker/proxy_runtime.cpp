@@ -115,7 +115,11 @@ const std::shared_ptr<const PoolKey>& ProxyRuntime::pool_key(const std::string& 
   std::string text = user + '\0' + database;
   for (const auto& [name, value] : parameters) text += '\0' + name + '\0' + value;
   auto& slot = keys_[text];
-  if (!slot) slot = std::make_shared<const PoolKey>(PoolKey{text, user, database, std::move(parameters)});
+  if (!slot) {
+    const bool replication = std::any_of(parameters.begin(), parameters.end(),
+                                         [](const auto& parameter) { return parameter.first == "replication"; });
+    slot = std::make_shared<const PoolKey>(PoolKey{text, user, database, std::move(parameters), replication});
+  }
   return slot;
 }
 
@@ -243,16 +247,18 @@ void ProxyRuntime::tell_waiting(Target& target) {
 
 void ProxyRuntime::update_gauges() {
   auto counts = row();
-  std::uint64_t login = 0, tls = 0, pinned = 0;
+  std::uint64_t login = 0, tls = 0, pinned = 0, replication = 0;
   for (const auto& [client, owner] : clients_) {
     if (client->state() < ClientConnection::State::kGreeting) ++login;
     if (client->tls()) ++tls;
-    if (client->session() != nullptr && client->session()->pins() != 0) ++pinned;
+    if (client->pins() != 0) ++pinned;
+    if (client->state() == ClientConnection::State::kTunnel) ++replication;
   }
   stats_.clients_login->set(login);
   stats_.clients_tls->set(tls);
   stats_.clients_pinned->set(pinned);
-  stats_.clients_active->set(counts.clients_active);
+  stats_.clients_replication->set(replication);
+  stats_.clients_active->set(counts.clients_active - replication);
   stats_.clients_waiting->set(counts.clients_waiting);
   stats_.clients_idle->set(counts.clients - counts.clients_active - counts.clients_waiting - login);
   Duration longest{};
@@ -311,7 +317,7 @@ ProxyRow ProxyRuntime::row() const {
       ++row.clients_waiting;
     } else if (client->server() != nullptr) {
       ++row.clients_active;
-      if (client->session() != nullptr && client->session()->pins() != 0) ++row.pinned;
+      if (client->pins() != 0) ++row.pinned;
     }
   }
   for (const auto& [id, target] : targets_) {

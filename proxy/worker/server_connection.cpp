@@ -75,13 +75,13 @@ void ServerConnection::pump() {
     default:
       if (channel_.has_unsent()) {
         if (!channel_.flush()) {
-          read_ready();  // its last words
+          state_ == State::kTunnel ? read_tunnel() : read_ready();  // its last words
           return lose("cannot send");
         }
         // The client was paused while this server was slow.
         if (client_ != nullptr && !channel_.has_unsent()) client_->resume();
       }
-      read_ready();
+      state_ == State::kTunnel ? read_tunnel() : read_ready();
   }
 }
 
@@ -176,6 +176,7 @@ void ServerConnection::detach() {
 
 void ServerConnection::orphan(std::uint32_t pins, Leaving leaving) {
   client_ = nullptr;
+  if (state_ == State::kTunnel) return end_tunnel();
   session_->forget_client();
   if (leaving == Leaving::kInMidMessage || fatal_) {
     lose("its client left in the middle of a message");
@@ -376,7 +377,7 @@ void ServerConnection::cancel_over_limit() {
 
 void ServerConnection::close() {
   if (state_ == State::kClosed) return;
-  bool polite = state_ == State::kReady || state_ == State::kCleaning;
+  bool polite = state_ == State::kReady || state_ == State::kCleaning || state_ == State::kTunnel;
   state_ = State::kClosed;
   deadline_.disarm();
   alive_.reset();
@@ -393,7 +394,7 @@ void ServerConnection::close() {
 // After it was ready.
 void ServerConnection::lose(std::string_view why) {
   if (state_ == State::kClosed) return;
-  if (state_ != State::kReady && state_ != State::kCleaning) {
+  if (state_ != State::kReady && state_ != State::kCleaning && state_ != State::kTunnel) {
     fail(config::HealthReason::kConnectionFailed, std::string(why));
     return;
   }

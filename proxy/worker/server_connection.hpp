@@ -81,6 +81,8 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void probe();
   // Its client has set something and would be done with it.
   void read_settings();
+  // From now on its client and it are passed through to each other.
+  void begin_tunnel();
   std::uint32_t process_id() const { return process_id_; }
   Channel& channel() { return channel_; }
 
@@ -96,6 +98,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
     kBase,
     kCatalog,
     kReady,
+    kTunnel,
     kCleaning,
     kClosed
   };
@@ -108,6 +111,8 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void read_login();
   void logged_in();
   void read_ready();
+  void read_tunnel();
+  void end_tunnel();
   void after_ready();
   void finished();
   void initialised();

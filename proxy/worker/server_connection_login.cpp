@@ -130,7 +130,11 @@ void ServerConnection::step_login(backend::Want want, std::string& out) {
       // What a server says of a user or a database is for the client; that it is starting or full is a matter of time.
       bool passing = failure.sqlstate.starts_with("57P0") || failure.sqlstate.starts_with("53");
       std::string error;
-      if (!failure.sqlstate.empty() && !passing) {
+      if (key_->replication && !failure.raw.empty() && failure.sqlstate != "28P01") {
+        // The role may be good for everything else; and max_wal_senders is not ours to wait for.
+        error = failure.raw;
+        reason = config::HealthReason::kNone;
+      } else if (!failure.sqlstate.empty() && !passing) {
         auto words = failure.is_auth_failure()
                          ? "the database refused the credentials that are configured for this user: " + failure.message
                          : failure.message;
@@ -211,6 +215,7 @@ void ServerConnection::logged_in() {
   process_id_ = login_->process_id();
   cancel_key_ = login_->cancel_key();
   login_.reset();
+  if (key_->replication) return finished();  // which knows no SQL, or is not there for it
   const auto& init = proxy_.snapshot().pool.init_query;
   if (!init.empty()) {
     state_ = State::kInit;
@@ -237,7 +242,7 @@ void ServerConnection::finished() {
   deadline_.disarm();
   state_ = State::kReady;
   start_settings_ = session_->settings();
-  proxy_.learn_greeting(*key_, target_.description().role, start_settings_);
+  if (!key_->replication) proxy_.learn_greeting(*key_, target_.description().role, start_settings_);
   log::debug("pool", "server connection opened",
              {{"proxy", proxy_.name()},
               {"target", target_.description().id},

@@ -247,8 +247,7 @@ std::vector<PoolRow> Service::pools() {
         std::map<const pool::KeyPool*, std::uint32_t> pinned;
         for (const auto& [server, owner] : target->servers()) {
           auto client = server->client();
-          if (client != nullptr && client->session() != nullptr && client->session()->pins() != 0)
-            ++pinned[&server->key_pool()];
+          if (client != nullptr && client->pins() != 0) ++pinned[&server->key_pool()];
         }
         for (const auto& [text, key] : target->pool().keys()) {
           PoolRow row;
@@ -281,7 +280,7 @@ std::vector<PinRow> Service::pins() {
     for (auto& [name, proxy] : impl_->proxies) {
       for (auto& [client, owner] : proxy->clients()) {
         auto session = client->session();
-        if (session == nullptr || session->pins() == 0) continue;
+        if (client->pins() == 0) continue;
         PinRow row;
         row.proxy = name;
         row.endpoint = client->endpoint().endpoint.name;
@@ -289,12 +288,12 @@ std::vector<PinRow> Service::pins() {
         row.user = client->pool_key()->user;
         row.database = client->pool_key()->database;
         if (client->target() != nullptr) row.target = client->target()->description().id;
-        if (auto application = session->settings()->find("application_name")) row.application_name = *application;
+        row.application_name = client->application_name();
         for (int i = 0; i < session::postgres::kPinReasonCount; ++i) {
           auto reason = session::postgres::pin_reason(i);
-          if (session->pins() & session::postgres::bit(reason)) row.reasons.emplace_back(to_string(reason));
+          if (client->pins() & session::postgres::bit(reason)) row.reasons.emplace_back(to_string(reason));
         }
-        row.statement_digest = session->pin_statement();
+        if (session != nullptr) row.statement_digest = session->pin_statement();
         row.pinned_seconds = std::chrono::duration<double>(now - client->pinned_since()).count();
         rows.push_back(row);
       }

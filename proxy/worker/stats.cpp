@@ -32,6 +32,7 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy) {
   clients_active = clients("active");
   clients_waiting = clients("waiting");
   clients_login = clients("login");
+  clients_replication = clients("replication");
   clients_pinned =
       &registry.gauge("dbproxy_client_connections_pinned", "Clients that hold on to a server connection.", base);
   clients_tls = &registry.gauge("dbproxy_client_connections_tls", "Client connections under TLS.", base);
@@ -93,6 +94,7 @@ TargetStats::TargetStats(metrics::Registry& registry, const std::string& proxy, 
   active = connections("active");
   pinned = connections("pinned");
   connecting = connections("connecting");
+  replication = connections("replication");
   metrics::Labels labels = {{"proxy", proxy}, {"target", target}};
   limit = &registry.gauge("dbproxy_server_connections_limit", "Most server connections that may be open.", labels);
   available =

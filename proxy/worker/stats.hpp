@@ -23,7 +23,7 @@ struct Stats {
   std::array<metrics::Cell*, session::postgres::kPinReasonCount> pins{}, unpins{};
   std::array<metrics::Cell*, 3> probes{};  // released, kept, failed
   std::array<metrics::Cell*, kTimeLimitCount> time_limits{};
-  metrics::Cell *clients_idle, *clients_active, *clients_waiting, *clients_login;
+  metrics::Cell *clients_idle, *clients_active, *clients_waiting, *clients_login, *clients_replication;
   metrics::Cell *clients_accepted, *clients_closed, *clients_tls, *clients_pinned;
   metrics::Cell *longest_wait, *transactions, *queries;
   metrics::Cell *client_received, *client_sent, *server_received, *server_sent;
@@ -34,7 +34,7 @@ struct Stats {
 
 struct TargetStats {
   TargetStats(metrics::Registry& registry, const std::string& proxy, const std::string& target);
-  metrics::Cell *idle, *active, *pinned, *connecting, *limit, *available;
+  metrics::Cell *idle, *active, *pinned, *connecting, *replication, *limit, *available;
 };
 
 }  // namespace dbproxy::worker

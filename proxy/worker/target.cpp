@@ -118,7 +118,12 @@ void Target::opened(ServerConnection& server) {
   observe(config::HealthReason::kNone, server.pool_key()->user);
   pool::Actions actions;
   auto waiter = pool_.opened(server.key_pool(), server, context_.loop.now(), actions);
-  if (waiter != nullptr) hand_over(waiter, server);
+  if (waiter != nullptr) {
+    hand_over(waiter, server);
+  } else if (server.pool_key()->replication) {  // who asked for it has left, and no other client may have it
+    pool_.closed(server, actions);
+    actions.close.push_back(&server);
+  }
   perform(actions);
 }
 
@@ -220,17 +225,18 @@ void Target::tick() {
   check_peers();
 
   std::uint32_t pinned = 0;
+  std::uint32_t replication = 0;
   std::uint32_t active = 0;
   for (const auto& [server, owner] : servers_) {
     if (server->pool::Server::state != pool::Server::State::kActive) continue;
     auto client = server->client();
-    bool holds = client != nullptr && const_cast<ClientConnection*>(client)->session() != nullptr &&
-                 const_cast<ClientConnection*>(client)->session()->pins() != 0;
-    ++(holds ? pinned : active);
+    const bool holds = client != nullptr && client->pins() != 0;
+    ++(server->pool_key()->replication ? replication : holds ? pinned : active);
   }
   stats_.idle->set(pool_.idle());
   stats_.active->set(active);
   stats_.pinned->set(pinned);
+  stats_.replication->set(replication);
   stats_.connecting->set(pool_.connecting());
   stats_.limit->set(pool_.limits().max_connections);
   stats_.available->set(usable() ? 1 : 0);

@@ -26,6 +26,7 @@ struct PoolKey {
   std::string text;  // unique spelling of all below
   std::string user, database;
   wire::postgres::Parameters parameters;  // sorted by name
+  bool replication = false;               // its connections are used once, by one client from end to end
 };
 
 // The last failed attempt to open a connection for a key, so that it is not repeated at once.

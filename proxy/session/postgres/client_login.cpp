@@ -130,9 +130,7 @@ ClientLogin::Want ClientLogin::start(const wire::Startup& start, std::string& ou
     return refuse(out, LoginResult::kProtocol, "22023",
                   "invalid value for parameter \"replication\": \"" + std::string(replication) + "\"",
                   "Valid values are: \"false\", 0, \"true\", 1, \"database\".");
-  if (!replication_.empty())
-    return refuse(out, LoginResult::kProtocol, "0A000", "replication connections are not served by this endpoint",
-                  "Connect to the database directly for replication.");
+  if (!replication_.empty()) parameters_.emplace_back("replication", replication_);
   if (database_.empty()) database_ = user_;
   return check_access(out);
 }

@@ -30,6 +30,8 @@ std::string_view to_string(PinReason reason) {
       return "protocol";
     case PinReason::kSequence:
       return "sequence";
+    case PinReason::kReplication:
+      return "replication";
   }
   return "unknown";
 }

@@ -23,8 +23,10 @@ enum class PinReason : std::uint32_t {
   kStatementTooLarge = 1u << 10,  // over kMaxStatement: not read
   kProtocol = 1u << 11,           // never set here: for what messages do, not statements
   kSequence = 1u << 12,           // never set here: sequencePinning: On and Verdict::sequence_use
+  kReplication = 1u << 13,        // never set here: a replication connection, which is one to one from its log-in on
 };
-inline constexpr int kPinReasonCount = 13;
+inline constexpr int kPinReasonCount = 14;
+inline constexpr int kReplicationIndex = 13;  // of kReplication
 
 constexpr std::uint32_t bit(PinReason reason) {
   return static_cast<std::uint32_t>(reason);

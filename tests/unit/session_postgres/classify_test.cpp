@@ -336,7 +336,7 @@ TEST(PinReason, NamesAreStable) {
   for (int i = 0; i < kPinReasonCount; ++i) names += std::string(to_string(pin_reason(i))) + " ";
   EXPECT_EQ(names,
             "set_variable session_authorization listen sql_prepare temporary_object advisory_lock holdable_cursor load "
-            "opaque replication_slot statement_too_large protocol sequence ");
+            "opaque replication_slot statement_too_large protocol sequence replication ");
 }
 
 }  // namespace
