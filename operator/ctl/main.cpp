@@ -3,6 +3,7 @@
 #include <CLI/Config.hpp>
 #include <CLI/Formatter.hpp>
 #include <CLI/Validators.hpp>
+#include <algorithm>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
@@ -12,10 +13,14 @@
 
 #include "operator/ctl/check.hpp"
 #include "operator/ctl/commands.hpp"
+#include "operator/ctl/document.hpp"
+#include "operator/ctl/iam_policy.hpp"
 #include "operator/ctl/inject.hpp"
 #include "operator/ctl/plan_connections.hpp"
 #include "operator/ctl/plan_ips.hpp"
 #include "operator/ctl/preflight.hpp"
+#include "proxy/aws/credential_chain.hpp"
+#include "proxy/aws/database_token.hpp"
 #include "proxy/metrics/build_info.hpp"
 
 namespace {
@@ -43,6 +48,9 @@ struct Flags {
   ctl::AddressPlan addresses;
   ctl::Load load;
   std::string kubeconfig;
+  ctl::IamPolicyOptions policy;
+  std::string token_host, token_user, token_region;
+  std::uint16_t token_port = 0;
 };
 
 void add_command(CLI::App& app, Flags& flags, const std::string& name, const std::string& help, bool name_required) {
@@ -62,6 +70,8 @@ struct Tools {
   CLI::App* connections;
   CLI::App* check;
   CLI::App* preflight;
+  CLI::App* iam_policy;
+  CLI::App* token;
 };
 
 Tools add_tools(CLI::App& app, Flags& flags) {
@@ -114,6 +124,21 @@ Tools add_tools(CLI::App& app, Flags& flags) {
   app.add_option("--kubeconfig", flags.kubeconfig, "check, preflight: how the API server is reached")
       ->type_name("FILE")
       ->envname("KUBECONFIG");
+  out.iam_policy = add(app, "iam-policy", "Print the policy and the trust policy that a DBProxy needs in AWS, as JSON");
+  out.iam_policy->add_option("NAME", flags.policy.name, "DBProxy: name or namespace/name")->type_name("")->required();
+  out.iam_policy
+      ->add_option("--oidc-provider", flags.policy.oidc_provider, "Trust by IRSA; without: by EKS Pod Identity")
+      ->type_name("HOST/ID");
+  out.iam_policy->add_option("--account", flags.policy.account, "Of the role; without: that of the secrets")
+      ->type_name("ACCOUNT");
+  out.iam_policy->add_option("--service-account", flags.policy.service_account, "Of the operator")
+      ->type_name("NAMESPACE/NAME")
+      ->capture_default_str();
+  out.token = add(app, "token", "Print a token for a database user, as aws rds generate-db-auth-token does");
+  out.token->add_option("--hostname", flags.token_host, "The database's endpoint")->type_name("HOST")->required();
+  out.token->add_option("--port", flags.token_port, "Its port")->type_name("PORT")->required();
+  out.token->add_option("--username", flags.token_user, "The database user")->type_name("USER")->required();
+  out.token->add_option("--region", flags.token_region, "Without: of the host, or AWS_REGION")->type_name("REGION");
   out.preflight = add(app, "preflight", "From here, try each database of a DBProxy, or of all in --manifests");
   out.preflight->add_option("NAME", flags.preflight.name, "DBProxy: name or namespace/name")->type_name("");
   out.preflight->add_option("--timeout", flags.preflight_seconds, "For each step")
@@ -179,6 +204,54 @@ int preflight(Flags& flags) {
   return ctl::preflight(flags.preflight, client.get(), std::cout, std::cerr);
 }
 
+int iam_policy(const Flags& flags) {
+  manifest::Manifests manifests;
+  const std::string& name = flags.policy.name;
+  const std::size_t slash = name.find('/');
+  const std::string short_name = name.substr(slash == std::string::npos ? 0 : slash + 1);
+  std::string name_space = slash == std::string::npos ? flags.options.name_space : name.substr(0, slash);
+  std::string error;
+  if (flags.inject.manifests.empty()) {
+    const auto client = api_server(flags);
+    if (!client) return ctl::kUsage;
+    if (name_space.empty()) name_space = "default";
+    manifests = manifest::load_sources({{name, ctl::fetch(*client, name_space, short_name, error)}});
+  } else {
+    manifests = manifest::load_directory(flags.inject.manifests);
+  }
+  const auto found = std::find_if(manifests.proxies.begin(), manifests.proxies.end(), [&](const auto& each) {
+    return each.metadata.name == short_name && (name_space.empty() || each.metadata.name_space == name_space);
+  });
+  if (found == manifests.proxies.end()) {
+    if (error.empty()) error = "there is no DBProxy " + name + " there";
+    for (const auto& each : manifests.diagnostics) std::cerr << manifest::to_text(each) << "\n";
+  } else {
+    error.clear();  // a Secret that cannot be had is of no concern here
+    const auto policy = ctl::iam_policy(*found, flags.policy, error);
+    if (error.empty()) std::cout << ctl::to_json(policy);
+  }
+  if (!error.empty()) std::cerr << "error: " << error << "\n";
+  return error.empty() ? ctl::kOk : ctl::kRefused;
+}
+
+int token(const Flags& flags) {
+  const aws::Environment environment = aws::system_environment();
+  std::string region = flags.token_region;
+  if (region.empty()) region = aws::region_of_host(flags.token_host);
+  if (region.empty()) region = aws::region_of(environment);
+  if (region.empty()) return usage("--region is needed: neither the host nor AWS_REGION tells it");
+  const auto credentials = aws::find_credentials(environment);
+  if (!credentials.ok()) {
+    std::cerr << "error: " << aws::to_text(credentials.failure) << "\n";
+    return ctl::kRefused;
+  }
+  std::cout << aws::make_database_token(flags.token_host, flags.token_port, flags.token_user, region, credentials.value,
+                                        SystemClock().wall())
+                   .reveal()
+            << "\n";
+  return ctl::kOk;
+}
+
 int run_tool(const Tools& tools, Flags& flags, const ctl::Transport& transport) {
   std::string error;
   if (tools.ips->parsed()) {
@@ -195,6 +268,8 @@ int run_tool(const Tools& tools, Flags& flags, const ctl::Transport& transport) 
     return ctl::inject(flags.inject, std::cin, std::cout, std::cerr);
   }
   if (tools.check->parsed()) return check(flags, transport);
+  if (tools.iam_policy->parsed()) return iam_policy(flags);
+  if (tools.token->parsed()) return token(flags);
   return preflight(flags);
 }
 
@@ -257,7 +332,7 @@ int main(int argc, char** argv) {
     return http::request(server.address, what, server.unix_path);
   };
   if (tools.inject->parsed() || tools.ips->parsed() || tools.connections->parsed() || tools.check->parsed() ||
-      tools.preflight->parsed()) {
+      tools.preflight->parsed() || tools.iam_policy->parsed() || tools.token->parsed()) {
     return run_tool(tools, flags, transport);
   }
   const auto& where = flags.where;

@@ -106,7 +106,8 @@ class Walk {
   bool good_ = true;
 };
 
-// The DBProxy and what it refers to, as manifests; "" and `error` where one of them cannot be had.
+}  // namespace
+
 std::string fetch(kubernetes::Client& client, const std::string& name_space, const std::string& name,
                   std::string& error) {
   const auto get = [&](const char* group, const char* version, const char* plural, const std::string& object) {
@@ -136,8 +137,6 @@ std::string fetch(kubernetes::Client& client, const std::string& name_space, con
   }
   return out;
 }
-
-}  // namespace
 
 int preflight(const PreflightOptions& options, kubernetes::Client* client, std::ostream& out, std::ostream& err) {
   manifest::Manifests manifests;

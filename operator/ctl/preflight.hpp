@@ -20,4 +20,8 @@ struct PreflightOptions {
 // and the name of one DBProxy.
 int preflight(const PreflightOptions& options, kubernetes::Client* client, std::ostream& out, std::ostream& err);
 
+// The DBProxy and what it refers to, as manifests; "" and `error` where one of them cannot be had.
+std::string fetch(kubernetes::Client& client, const std::string& name_space, const std::string& name,
+                  std::string& error);
+
 }  // namespace dbproxy::ctl
