@@ -75,8 +75,9 @@ class Walk {
 
   void log_ins(const topology::Cluster& cluster, const topology::Member& member) {
     for (const topology::Credential& credential : cluster.credentials) {
-      const backend::ProbeOutcome seen = backend::probe(member.host, member.port, cluster.tls, credential.user,
-                                                        credential.password, keys_, "postgres", options_.timeout);
+      backend::ProbeSession session(
+          {member.host, member.port, cluster.tls, credential.user, credential.password, "postgres", ""}, keys_);
+      const backend::ProbeOutcome seen = session.ask(options_.timeout);
       if (!seen.ok) {
         const bool refused = seen.reason == config::HealthReason::kAuthFailure;
         fail("LOGIN", credential.user + ": " + seen.detail,

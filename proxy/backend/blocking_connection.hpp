@@ -20,6 +20,8 @@ class BlockingConnection {
   explicit BlockingConnection(std::chrono::milliseconds timeout)
       : deadline_(std::chrono::steady_clock::now() + timeout) {}
   ~BlockingConnection();
+  // From now on, for all that follows.
+  void set_timeout(std::chrono::milliseconds timeout) { deadline_ = std::chrono::steady_clock::now() + timeout; }
   BlockingConnection(const BlockingConnection&) = delete;
   BlockingConnection& operator=(const BlockingConnection&) = delete;
 

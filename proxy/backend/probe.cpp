@@ -20,17 +20,24 @@ namespace wire = dbproxy::wire::postgres;
 constexpr std::string_view kWho =
     "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('max_connections'),"
     " pg_catalog.current_setting('superuser_reserved_connections'),"
-    " pg_catalog.current_setting('reserved_connections', true)";
-// These may fail: Aurora does not know the first's functions, some services revoke the second's.
+    " pg_catalog.current_setting('reserved_connections', true),"
+    " pg_catalog.to_regprocedure('pg_catalog.aurora_replica_status()') IS NOT NULL";
+// The others may fail: Aurora does not know the first's functions, some services revoke the second's.
 constexpr std::string_view kLag =
     "SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() OR pg_catalog.pg_last_wal_receive_lsn()"
     " OPERATOR(pg_catalog.=) pg_catalog.pg_last_wal_replay_lsn() THEN 0 ELSE EXTRACT(EPOCH FROM"
     " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.pg_last_xact_replay_timestamp()) END";
 constexpr std::string_view kIdentity = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+constexpr std::string_view kMembers =
+    "SELECT server_id, session_id OPERATOR(pg_catalog.=) 'MASTER_SESSION_ID', EXTRACT(EPOCH FROM"
+    " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) last_update_timestamp),"
+    " replica_lag_in_msec OPERATOR(pg_catalog./) 1000 FROM pg_catalog.aurora_replica_status()";
 
 constexpr std::size_t kMaxAnswer = 64 * 1024;
+constexpr std::size_t kMaxRows = 128;
 
 using Row = std::vector<std::string>;  // NULL is empty
+using Rows = std::vector<Row>;
 
 bool read_row(std::string_view body, Row& row) {
   wire::Reader reader(body);
@@ -48,26 +55,47 @@ std::uint32_t to_number(const std::string& text) {
   return value;
 }
 
-class Probe {
- public:
-  Probe(const std::string& host, const config::ServerTls& tls, const Secret& password, ScramKeyCache& keys,
-        std::chrono::milliseconds timeout)
-      : host_(host), tls_(tls), password_(password), keys_(keys), connection_(timeout) {}
+double to_seconds(const std::string& text) {
+  return std::max(0.0, std::strtod(text.c_str(), nullptr));
+}
 
-  ProbeOutcome run(std::uint16_t port, LoginOptions options) {
-    if (!connection_.connect(host_, port)) return connection_failed();
-    const std::string user = options.user;
+}  // namespace
+
+class ProbeSession::Connection {
+ public:
+  Connection(const ProbeAddress& address, ScramKeyCache& keys, std::chrono::milliseconds timeout)
+      : address_(address), keys_(keys), connection_(timeout) {}
+  ~Connection() {
+    if (!usable_) return;
+    connection_.set_timeout(std::chrono::milliseconds(0));
+    std::string bye;
+    wire::terminate(bye);
+    connection_.send(bye);
+  }
+
+  // Logged in, and every question so far was answered.
+  bool usable() const { return usable_; }
+
+  ProbeOutcome begin() {
+    if (!connection_.connect(address_.host, address_.port)) return connection_failed();
+    LoginOptions options;
+    options.user = address_.user;
+    options.database = address_.database;
+    options.parameters = {{"application_name", "dbproxy-monitor"}, {"client_encoding", "UTF8"}};
+    options.password = address_.password;
+    options.tls = address_.tls.mode;
+    options.direct_tls = address_.tls.direct;
+    options.unix_socket = !address_.host.empty() && address_.host[0] == '/';
     Login login(std::move(options));
-    if (!log_in(login, user)) return outcome_;
+    if (!log_in(login)) return outcome_;
     for (const auto& [name, value] : login.parameters())
       if (name == "server_version") outcome_.server_version = value;
-    if (ask()) {
-      outcome_.ok = true;
-      std::string bye;
-      wire::terminate(bye);
-      connection_.send(bye);
-    }
-    return outcome_;
+    return ask();
+  }
+
+  ProbeOutcome again(std::chrono::milliseconds timeout) {
+    connection_.set_timeout(timeout);
+    return ask();
   }
 
  private:
@@ -83,7 +111,7 @@ class Probe {
     return false;
   }
 
-  bool log_in(Login& login, const std::string& user) {
+  bool log_in(Login& login) {
     std::string out;
     Want want = login.start(out);
     for (;;) {
@@ -98,12 +126,13 @@ class Probe {
           break;
         }
         case Want::kStartTls:
-          if (!connection_.start_tls(tls_, host_)) return connection_failed(), false;
+          if (!connection_.start_tls(address_.tls, address_.host)) return connection_failed(), false;
           want = login.tls_established(out, connection_.end_point());
           break;
         case Want::kDeriveKeys: {
           const auto& challenge = login.scram_challenge();
-          want = login.keys_derived(keys_.keys(user, password_, challenge.salt, challenge.iterations), out);
+          want = login.keys_derived(keys_.keys(address_.user, address_.password, challenge.salt, challenge.iterations),
+                                    out);
           break;
         }
         case Want::kDone:
@@ -117,27 +146,56 @@ class Probe {
     }
   }
 
+  ProbeOutcome ask() {
+    usable_ = false;
+    outcome_.ok = false;
+    outcome_.reason = config::HealthReason::kNone;
+    outcome_.detail.clear();
+    outcome_.sqlstate.clear();
+    usable_ = outcome_.ok = who() && (!tells_of_members_ || members());
+    return outcome_;
+  }
+
   // All questions in one packet; each is a transaction of its own, so that one may fail.
-  bool ask() {
+  bool who() {
     std::string out;
     for (const std::string_view question : {kWho, kLag, kIdentity}) wire::query(out, question);
     if (!connection_.send(out)) return connection_failed(), false;
-    std::array<Row, 3> rows;
-    for (Row& row : rows)
-      if (!answer(row)) return false;
-    const Row& who = rows[0];
-    if (who.size() != 4) return failed("the server did not say who it is: " + refusal_);
-    outcome_.in_recovery = who[0] == "t";
-    outcome_.max_connections = to_number(who[1]);
-    outcome_.reserved = to_number(who[2]) + to_number(who[3]);
-    if (!rows[1].empty()) outcome_.lag_seconds = std::max(0.0, std::strtod(rows[1][0].c_str(), nullptr));
-    if (!rows[2].empty()) outcome_.system_identifier = rows[2][0];
+    std::array<Rows, 3> answers;
+    for (Rows& rows : answers)
+      if (!answer(rows)) return false;
+    const auto& [said, lag, identity] = answers;
+    if (said.size() != 1 || said[0].size() != 5) {
+      return failed("the server did not say who it is: " + refusal_);
+    }
+    outcome_.in_recovery = said[0][0] == "t";
+    outcome_.max_connections = to_number(said[0][1]);
+    outcome_.reserved = to_number(said[0][2]) + to_number(said[0][3]);
+    tells_of_members_ = said[0][4] == "t" || !address_.topology_query.empty();
+    if (lag.size() == 1 && !lag[0].empty()) outcome_.lag_seconds = to_seconds(lag[0][0]);
+    if (identity.size() == 1 && !identity[0].empty()) outcome_.system_identifier = identity[0][0];
     outcome_.sqlstate.clear();
     return true;
   }
 
-  // Up to ReadyForQuery; the last row is kept. An ErrorResponse leaves no row, unless the session ends with it.
-  bool answer(Row& row) {
+  bool members() {
+    std::string out;
+    wire::query(out, address_.topology_query.empty() ? kMembers : std::string_view(address_.topology_query));
+    if (!connection_.send(out)) return connection_failed(), false;
+    Rows rows;
+    if (!answer(rows)) return false;
+    if (!outcome_.sqlstate.empty()) return failed("the server did not say who is in the cluster: " + refusal_);
+    outcome_.members.clear();
+    for (const Row& row : rows) {
+      if (row.size() < 4) return failed("topologyQuery has to return id, writer, age and lag");
+      if (row[0].empty() || row[0].size() > 63) continue;
+      outcome_.members.push_back({row[0], row[1] == "t", to_seconds(row[2]), to_seconds(row[3])});
+    }
+    return true;
+  }
+
+  // Up to ReadyForQuery. An ErrorResponse leaves no row, unless the session ends with it.
+  bool answer(Rows& rows) {
     for (;;) {
       const wire::Frame frame = wire::scan_frame(input_);
       if (frame.scan == wire::Scan::kBad || frame.size > kMaxAnswer) return failed("the server's answer is malformed");
@@ -151,43 +209,48 @@ class Probe {
       }
       const std::string_view body = std::string_view(input_).substr(wire::kHeaderSize, frame.size - wire::kHeaderSize);
       if (frame.type == 'D') {
-        row.clear();
-        if (!read_row(body, row)) return failed("the server's answer is malformed");
+        Row row;
+        if (!read_row(body, row) || rows.size() >= kMaxRows) return failed("the server's answer is malformed");
+        rows.push_back(std::move(row));
       } else if (frame.type == 'E') {
         const wire::ErrorFields fields = wire::read_error(body);
         outcome_.sqlstate = fields.sqlstate;
         refusal_ = fields.message;
-        row.clear();
+        rows.clear();
       }
       input_.erase(0, frame.size);
       if (frame.type == 'Z') return true;
     }
   }
 
-  const std::string& host_;
-  const config::ServerTls& tls_;
-  const Secret& password_;
+  const ProbeAddress& address_;
   ScramKeyCache& keys_;
   BlockingConnection connection_;
   ProbeOutcome outcome_;
   std::string input_;
   std::string refusal_;  // the server's last error, in its words
+  bool tells_of_members_ = false;
+  bool usable_ = false;
 };
 
-}  // namespace
+ProbeSession::ProbeSession(ProbeAddress address, ScramKeyCache& keys) : address_(std::move(address)), keys_(keys) {}
 
-ProbeOutcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
-                   const Secret& password, ScramKeyCache& keys, const std::string& database,
-                   std::chrono::milliseconds timeout) {
-  LoginOptions options;
-  options.user = user;
-  options.database = database;
-  options.parameters = {{"application_name", "dbproxy-monitor"}, {"client_encoding", "UTF8"}};
-  options.password = password;
-  options.tls = tls.mode;
-  options.direct_tls = tls.direct;
-  options.unix_socket = !host.empty() && host[0] == '/';
-  return Probe(host, tls, password, keys, timeout).run(port, std::move(options));
+ProbeSession::~ProbeSession() = default;
+
+ProbeOutcome ProbeSession::ask(std::chrono::milliseconds timeout, std::chrono::milliseconds reply) {
+  const auto began = std::chrono::steady_clock::now();
+  if (connection_) {
+    ProbeOutcome outcome = connection_->again(std::min(timeout, reply));
+    if (connection_->usable()) return outcome;
+    connection_.reset();
+    // One that does not answer is not asked once more; one that has ended may be there again.
+    if (outcome.reason == config::HealthReason::kUnreachable) return outcome;
+  }
+  const auto spent = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
+  connection_ = std::make_unique<Connection>(address_, keys_, timeout - std::min(timeout, spent));
+  ProbeOutcome outcome = connection_->begin();
+  if (!connection_->usable()) connection_.reset();
+  return outcome;
 }
 
 }  // namespace dbproxy::backend

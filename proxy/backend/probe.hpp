@@ -1,19 +1,35 @@
-// probe: logs in to one PostgreSQL server as a client would, asks who it is, and leaves.
+// ProbeSession: a connection to one PostgreSQL server on which it is asked, again and again, who it is.
 //
-// Blocks for at most `timeout`, apart from looking up the name; any thread, several at once. SCRAM keys (milliseconds
-// of CPU) are derived when `keys` does not have them yet. Every name in its questions is qualified, so that no
-// search_path of the database can answer them. The process must ignore SIGPIPE.
+// Logs in as a client would at the first question and after every failure, and stays: a server that is asked each
+// second need not make a process and a TLS session for that. ask() blocks for at most its time-out, apart from looking
+// up the name. One thread at a time. SCRAM keys (milliseconds of CPU) are derived when `keys` does not have them yet.
+// Every name in its questions is qualified, so that no search_path of the database can answer them. The process must
+// ignore SIGPIPE.
+//
+// On Aurora it asks aurora_replica_status() too, once pg_proc has said that there is one: every member then tells of
+// all members. A `topology_query` is asked instead where it is given; its columns, by place: id (text), whether it is
+// the writer (boolean), age of this news in seconds, lag in seconds (numbers).
 #pragma once
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "proxy/backend/scram_key_cache.hpp"
 #include "proxy/base/secret.hpp"
 #include "proxy/config/snapshot.hpp"
 
 namespace dbproxy::backend {
+
+// One member as another, or itself, tells of it.
+struct MemberNews {
+  std::string id;
+  bool writer = false;
+  double age_seconds = 0;  // when the member last said so itself
+  double lag_seconds = 0;
+};
 
 struct ProbeOutcome {
   bool ok = false;
@@ -28,10 +44,36 @@ struct ProbeOutcome {
   double lag_seconds = 0;         // of replay; 0 on a writer, when all is replayed, and where the server does not tell
   std::string system_identifier;  // empty where this user may not ask
   std::string server_version;
+  std::vector<MemberNews> members;  // at most 128; empty where the server knows of no others
 };
 
-ProbeOutcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
-                   const Secret& password, ScramKeyCache& keys, const std::string& database = "postgres",
-                   std::chrono::milliseconds timeout = std::chrono::milliseconds(2000));
+struct ProbeAddress {
+  std::string host;  // that begins with '/': the directory of a Unix socket
+  std::uint16_t port = 0;
+  config::ServerTls tls;
+  std::string user;
+  Secret password;
+  std::string database = "postgres";
+  std::string topology_query;  // empty: what Aurora has, if it is Aurora
+  bool operator==(const ProbeAddress&) const = default;
+};
+
+class ProbeSession {
+ public:
+  ProbeSession(ProbeAddress address, ScramKeyCache& keys);
+  ~ProbeSession();  // says goodbye, without waiting
+  ProbeSession(const ProbeSession&) = delete;
+  ProbeSession& operator=(const ProbeSession&) = delete;
+
+  // `reply`: within which a server that was there before has to answer; `timeout`: for log-in and answer together.
+  ProbeOutcome ask(std::chrono::milliseconds timeout = std::chrono::milliseconds(2000),
+                   std::chrono::milliseconds reply = std::chrono::milliseconds(1500));
+
+ private:
+  class Connection;
+  const ProbeAddress address_;
+  ScramKeyCache& keys_;
+  std::unique_ptr<Connection> connection_;
+};
 
 }  // namespace dbproxy::backend

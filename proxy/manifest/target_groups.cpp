@@ -72,7 +72,7 @@ void parse_cluster(Fields& group, EngineFamily engine, DbCluster& out) {
   if (auto lag = cluster.integer("maxReplicaLagSeconds", 0, 86400))
     out.max_replica_lag_seconds = static_cast<std::uint32_t>(*lag);
   set(out.monitor_idle_seconds, cluster.integer("monitorIdleSeconds", 0, 86400));
-  cluster.not_in_effect({"topologyQuery", "maxReplicaLagSeconds", "monitorIdleSeconds"});
+  cluster.not_in_effect({"monitorIdleSeconds"});
   cluster.finish();
 }
 

@@ -99,6 +99,17 @@ std::vector<config::Target> targets_of(const manifest::DbCluster& cluster) {
   return out;
 }
 
+topology::Discovery discovery_of(const manifest::DbCluster& cluster) {
+  topology::Discovery out;
+  out.query = cluster.topology_query;
+  out.max_lag_seconds = cluster.max_replica_lag_seconds.value_or(0);
+  if (!cluster.instances.empty()) return out;
+  out.pattern = cluster.instance_endpoint_pattern.empty() ? instance_pattern(cluster.endpoint)
+                                                          : cluster.instance_endpoint_pattern;
+  out.port = cluster.port;
+  return out;
+}
+
 DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy,
                     const SecretLookup& lookup) {
   DesiredProxy out;
@@ -119,6 +130,7 @@ DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProx
   snapshot.users = resolve_users(manifests, proxy, lookup);
   snapshot.targets = targets_of(proxy.cluster);
   resolve_tls(manifests, proxy, snapshot);
+  out.discovery = discovery_of(proxy.cluster);
   snapshot.pool.max_connections_percent = proxy.pool.max_connections_percent;
   snapshot.pool.max_idle_connections_percent = proxy.pool.max_idle_connections_percent;
   snapshot.pool.borrow_timeout = proxy.pool.connection_borrow_timeout;
@@ -143,6 +155,16 @@ std::string target_id(const std::string& host) {
   return address ? host : host.substr(0, host.find('.'));
 }
 
+std::string instance_pattern(const std::string& cluster_endpoint) {
+  const auto dot = cluster_endpoint.find('.');
+  if (dot == std::string::npos || cluster_endpoint.find(".rds.amazonaws.com") == std::string::npos) return {};
+  const std::string rest = cluster_endpoint.substr(dot + 1);
+  for (const std::string_view kind : {"cluster-ro-", "cluster-custom-", "cluster-"}) {
+    if (rest.starts_with(kind)) return "?." + rest.substr(kind.size());
+  }
+  return {};
+}
+
 Desired make_desired(const manifest::Manifests& manifests, const SecretLookup& lookup) {
   Desired out;
   for (const auto& proxy : manifests.proxies) out.proxies.push_back(desire(manifests, proxy, lookup));
@@ -156,6 +178,7 @@ std::vector<topology::Cluster> clusters(const Desired& desired) {
     topology::Cluster cluster;
     cluster.proxy = proxy.key;
     cluster.tls = proxy.snapshot.server_tls;
+    cluster.discovery = proxy.discovery;
     for (const auto& target : proxy.snapshot.targets) cluster.members.push_back({target.id, target.host, target.port});
     for (const auto& user : proxy.snapshot.users) cluster.credentials.push_back({user.name, user.password});
     out.push_back(std::move(cluster));
@@ -165,6 +188,16 @@ std::vector<topology::Cluster> clusters(const Desired& desired) {
 
 config::Snapshot make_snapshot(const DesiredProxy& desired, const std::vector<topology::Observation>& observed) {
   config::Snapshot out = desired.snapshot;
+  const bool told = std::any_of(observed.begin(), observed.end(), [](const auto& o) { return !o.host.empty(); });
+  if (told) out.targets.clear();
+  for (const auto& seen : observed) {
+    if (seen.host.empty()) continue;
+    config::Target target;
+    target.id = seen.target;
+    target.host = seen.host;
+    target.port = seen.port;
+    out.targets.push_back(std::move(target));
+  }
   for (auto& target : out.targets) {
     auto it = std::find_if(observed.begin(), observed.end(), [&](const auto& o) { return o.target == target.id; });
     if (it == observed.end()) continue;

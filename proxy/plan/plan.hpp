@@ -21,6 +21,7 @@ namespace dbproxy::plan {
 struct DesiredProxy {
   std::string key;  // "namespace/name"
   config::Snapshot snapshot;
+  topology::Discovery discovery = {};
 };
 
 struct Desired {
@@ -44,9 +45,13 @@ Desired make_desired(const manifest::Manifests& manifests, const SecretLookup& l
 // Everyone who is to be asked for role and limits, with the credentials of the proxy's users.
 std::vector<topology::Cluster> clusters(const Desired& desired);
 
-// `version` is left 0. A target that nobody has seen yet is REGISTERING; observations of others are ignored.
+// `version` is left 0. A target that nobody has seen yet is REGISTERING; observations of others are ignored. Where the
+// cluster itself told of its members, those are the targets.
 config::Snapshot make_snapshot(const DesiredProxy& desired, const std::vector<topology::Observation>& observed);
 std::vector<config::Snapshot> make_snapshots(const Desired& desired, const Observations& observed);
+
+// "orders.cluster-abc.us-east-2.rds.amazonaws.com" gives "?.abc.us-east-2.rds.amazonaws.com"; empty for other hosts.
+std::string instance_pattern(const std::string& cluster_endpoint);
 
 // What a cluster without a list of instances is called as a target: the first label of its DNS name, an address as
 // it stands, and the last part of a socket directory's path.

@@ -1,14 +1,21 @@
 #include "proxy/source/database_prober.hpp"
 
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
 #include "proxy/backend/probe.hpp"
 
 namespace dbproxy::source {
-
 namespace {
 
-topology::ProbeResult ask(const topology::ProbeRequest& request, backend::ScramKeyCache& keys) {
-  backend::ProbeOutcome outcome = backend::probe(request.host, request.port, request.tls, request.user,
-                                                 request.password, keys, "postgres", request.timeout);
+// Longer than any interval between two questions to one member.
+constexpr auto kKept = std::chrono::seconds(30);
+
+topology::ProbeResult to_result(backend::ProbeOutcome outcome) {
   topology::ProbeResult result;
   result.ok = outcome.ok;
   result.reason = outcome.reason;
@@ -18,14 +25,80 @@ topology::ProbeResult ask(const topology::ProbeRequest& request, backend::ScramK
   result.reserved = outcome.reserved;
   result.lag_seconds = outcome.lag_seconds;
   result.system_identifier = std::move(outcome.system_identifier);
+  for (auto& news : outcome.members) {
+    result.members.push_back({std::move(news.id), news.writer, news.age_seconds, news.lag_seconds});
+  }
   return result;
 }
+
+// Sessions that stay open between questions, each used by one thread at a time.
+class Sessions {
+ public:
+  topology::ProbeResult ask(const topology::ProbeRequest& request) {
+    auto entry = take(
+        {request.host, request.port, request.tls, request.user, request.password, "postgres", request.topology_query});
+    auto result = to_result(entry->session.ask(request.timeout));
+    if (result.ok) give_back(std::move(entry));
+    return result;
+  }
+
+ private:
+  using SteadyClock = std::chrono::steady_clock;
+  struct Entry {
+    Entry(const backend::ProbeAddress& to, backend::ScramKeyCache& keys) : address(to), session(to, keys) {}
+    backend::ProbeAddress address;
+    backend::ProbeSession session;
+    SteadyClock::time_point used{};
+  };
+  using EntryPtr = std::unique_ptr<Entry>;
+
+  static std::string key(const backend::ProbeAddress& address) {
+    return address.host + ' ' + std::to_string(address.port) + ' ' + address.user;
+  }
+
+  EntryPtr take(const backend::ProbeAddress& address) {
+    std::vector<EntryPtr> old;  // closed without the lock
+    const std::lock_guard lock(mutex_);
+    sweep(old);
+    const auto [begin, end] = idle_.equal_range(key(address));
+    const auto found = std::find_if(begin, end, [&](const auto& e) { return e.second->address == address; });
+    if (found == end) return std::make_unique<Entry>(address, keys_);
+    auto entry = std::move(found->second);
+    idle_.erase(found);
+    return entry;
+  }
+
+  void sweep(std::vector<EntryPtr>& old) {
+    const auto now = SteadyClock::now();
+    if (now - swept_ < kKept / 10) return;
+    swept_ = now;
+    for (auto it = idle_.begin(); it != idle_.end();) {
+      if (now - it->second->used < kKept) {
+        ++it;
+        continue;
+      }
+      old.push_back(std::move(it->second));
+      it = idle_.erase(it);
+    }
+  }
+
+  void give_back(EntryPtr entry) {
+    const std::lock_guard lock(mutex_);
+    entry->used = SteadyClock::now();
+    idle_.emplace(key(entry->address), std::move(entry));
+  }
+
+  std::mutex mutex_;
+  std::unordered_multimap<std::string, EntryPtr> idle_;
+  SteadyClock::time_point swept_{};
+  backend::ScramKeyCache keys_;
+};
 
 }  // namespace
 
 topology::Prober database_prober() {
-  auto keys = std::make_shared<backend::ScramKeyCache>();
-  return [keys](const topology::ProbeRequest& request) { return ask(request, *keys); };
+  auto sessions = std::make_shared<Sessions>();
+  return [sessions](const topology::ProbeRequest& request) { return sessions->ask(request); };
 }
 
 }  // namespace dbproxy::source

@@ -5,7 +5,8 @@
 
 namespace dbproxy::source {
 
-// Blocks as topology::Prober says; safe from any thread. Keeps the SCRAM keys that it derived for as long as it lives.
+// Blocks as topology::Prober says; safe from any thread. Keeps a connection to each member that it
+// was asked about in the last 30 s, and the SCRAM keys that it derived for as long as it lives.
 topology::Prober database_prober();
 
 }  // namespace dbproxy::source

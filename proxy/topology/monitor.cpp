@@ -21,8 +21,10 @@ struct MemberSlot {
   Member member;
   TimePoint due{};
   bool in_flight = false;
-  bool again = false;        // poked while in flight
-  std::string working_user;  // tried first
+  bool again = false;         // poked while in flight
+  std::string working_user;   // tried first
+  TimePoint failing_since{};  // {}: it answered
+  Duration pause{};           // of one that has been away for long
 };
 
 struct ClusterSlot {
@@ -32,6 +34,8 @@ struct ClusterSlot {
   std::vector<std::shared_ptr<MemberSlot>> members;
   std::vector<Observation> told;
   bool ever_told = false;
+  TimePoint urgent_until{};
+  bool had_writer = false;
 };
 
 // What a thread takes along to probe without the lock.
@@ -107,11 +111,71 @@ struct Monitor::Impl {
       if (result.ok) job.slot->working_user = user;
       auto it = clusters.find(job.proxy);
       bool current = it != clusters.end() && it->second.generation == job.generation;
-      if (current) it->second.state.apply(job.slot->member.id, result);
+      if (current) apply(it->second, *job.slot, result);
       lock.unlock();
       if (current) tell(job.proxy);
       lock.lock();
     }
+  }
+
+  void apply(ClusterSlot& cluster, MemberSlot& slot, const ProbeResult& result) {
+    const TimePoint now = clock.now();
+    cluster.state.apply(slot.member.id, result, now);
+    if (result.ok) {
+      slot.failing_since = {};
+      slot.pause = {};
+    } else if (slot.failing_since == TimePoint{}) {
+      slot.failing_since = now;
+    }
+    const bool writer = cluster.state.has_writer();
+    if (cluster.had_writer && !writer) hurry(cluster);
+    cluster.had_writer = writer;
+    sync_members(cluster);
+    plan_next(cluster, slot);
+  }
+
+  void hurry(ClusterSlot& cluster) {
+    const TimePoint now = clock.now();
+    cluster.urgent_until = now + options.trouble;
+    for (auto& member : cluster.members) {
+      member->pause = {};
+      if (member->failing_since != TimePoint{}) member->failing_since = now;
+      if (!member->in_flight) member->due = std::min(member->due, now + options.urgent);
+    }
+    ready.notify_all();
+  }
+
+  // When one that was just asked is asked again; `due` is an interval after the beginning of the question.
+  void plan_next(ClusterSlot& cluster, MemberSlot& slot) {
+    const TimePoint now = clock.now();
+    if (now < cluster.urgent_until) {
+      slot.due = std::min(slot.due, now + options.urgent);
+    } else if (slot.failing_since != TimePoint{} && now - slot.failing_since > options.away) {
+      slot.pause = std::clamp<Duration>(slot.pause * 2, options.interval, options.seldom);
+      slot.due = std::max(slot.due, now + slot.pause);
+    }
+  }
+
+  // Members that the cluster told of are asked too, those that are gone are not.
+  void sync_members(ClusterSlot& cluster) {
+    std::vector<std::shared_ptr<MemberSlot>> members;
+    for (const Member& member : cluster.state.members()) {
+      const auto old = std::find_if(cluster.members.begin(), cluster.members.end(),
+                                    [&](const auto& slot) { return slot->member == member; });
+      if (old != cluster.members.end()) {
+        members.push_back(*old);
+        continue;
+      }
+      auto fresh = std::make_shared<MemberSlot>();
+      fresh->member = member;
+      fresh->due = clock.now();
+      for (const auto& known : cluster.members) {
+        if (!known->working_user.empty()) fresh->working_user = known->working_user;
+      }
+      members.push_back(std::move(fresh));
+      ready.notify_all();
+    }
+    cluster.members = std::move(members);
   }
 
   // The member that has been due for longest; else, when the next one will be.
@@ -144,8 +208,13 @@ struct Monitor::Impl {
     result.detail = "no user to log in with";
     for (const Credential* credential : order) {
       const Member& member = job.slot->member;
-      ProbeRequest request{member.host,      member.port,          job.cluster.tls,
-                           credential->user, credential->password, options.probe_timeout};
+      ProbeRequest request{member.host,
+                           member.port,
+                           job.cluster.tls,
+                           credential->user,
+                           credential->password,
+                           options.probe_timeout,
+                           job.cluster.discovery.query};
       result = prober(request);
       if (result.ok || result.reason != HealthReason::kAuthFailure) return {std::move(result), credential->user};
     }
@@ -217,18 +286,18 @@ void Monitor::set_clusters(std::vector<Cluster> wanted) {
     if (auto it = impl_->clusters.find(proxy); it != impl_->clusters.end()) slot = std::move(it->second);
     if (!(slot.cluster == cluster)) {
       slot.generation = ++impl_->generations;
-      std::vector<std::shared_ptr<MemberSlot>> members;
-      for (const auto& member : cluster.members) {
-        auto fresh = std::make_shared<MemberSlot>();
+      slot.state.set_members(cluster.members, cluster.discovery);
+      auto before = std::move(slot.members);
+      slot.members.clear();
+      for (const Member& member : slot.state.members()) {
+        auto fresh = std::make_shared<MemberSlot>();  // what is under way was asked as things were
         fresh->member = member;
-        for (const auto& old : slot.members) {
+        fresh->due = impl_->clock.now();
+        for (const auto& old : before) {
           if (old->member == member) fresh->working_user = old->working_user;
         }
-        fresh->due = impl_->clock.now();
-        members.push_back(std::move(fresh));
+        slot.members.push_back(std::move(fresh));
       }
-      slot.members = std::move(members);
-      slot.state.set_members(cluster.members);
       slot.ever_told = false;  // whoever changed the cluster wants to hear about it
       slot.cluster = std::move(cluster);
     }
@@ -242,11 +311,11 @@ void Monitor::poke(const std::string& proxy) {
   std::lock_guard lock(impl_->mutex);
   auto it = impl_->clusters.find(proxy);
   if (it == impl_->clusters.end()) return;
+  impl_->hurry(it->second);
   for (auto& member : it->second.members) {
     member->again = member->in_flight;
     if (!member->in_flight) member->due = impl_->clock.now();
   }
-  impl_->ready.notify_all();
 }
 
 std::vector<Observation> Monitor::observations(const std::string& proxy) const {

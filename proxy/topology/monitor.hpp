@@ -1,4 +1,8 @@
-// Monitor: asks every member of every cluster who it is, once a second, and tells what changed.
+// Monitor: asks every member of every cluster who it is, and tells what changed.
+//
+// Once a second when all is well; five times a second while a cluster has no writer that can be reached, or for some
+// seconds after somebody said that something is wrong; and ever more seldom a member that has long been away, until
+// somebody says that it is back, or that something else is wrong.
 //
 // Owns up to eight threads, started as they are needed: members are probed in parallel, so that one in a black hole
 // delays no other. A member is never probed twice at a time. Where the database refuses a user, the next credential
@@ -25,6 +29,10 @@ class Monitor {
  public:
   struct Options {
     std::chrono::milliseconds interval{1000};  // between the start of two probes of a member
+    std::chrono::milliseconds urgent{200};     // in trouble
+    std::chrono::milliseconds trouble{10000};  // how long trouble is urgent
+    std::chrono::milliseconds away{60000};     // after that, the interval doubles up to `seldom`
+    std::chrono::milliseconds seldom{15000};
     std::chrono::milliseconds probe_timeout{2000};
     std::size_t threads = 8;
   };

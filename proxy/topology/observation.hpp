@@ -22,10 +22,14 @@ struct Observation {
   double lag_seconds = 0;
   std::string system_identifier;
   std::string detail;  // for logs and people; may hold a peer's words: never into a status
+  // Where it is, of one that the cluster itself told of; empty and 0 for those of the manifest.
+  std::string host;
+  std::uint16_t port = 0;
   bool operator==(const Observation&) const = default;
 };
 
-// One log-in with the questions that follow it. Blocking; whoever implements it honours the time-out for the whole.
+// Questions to one member, with the log-in before them where that is needed. Blocking; whoever implements it honours
+// the time-out for the whole.
 struct ProbeRequest {
   std::string host;
   std::uint16_t port = 0;
@@ -33,6 +37,15 @@ struct ProbeRequest {
   std::string user;
   Secret password;
   std::chrono::milliseconds timeout{2000};
+  std::string topology_query;
+};
+
+// What a member says of another, or of itself.
+struct MemberNews {
+  std::string id;
+  bool writer = false;
+  double age_seconds = 0;  // since the member it is about said so
+  double lag_seconds = 0;
 };
 
 struct ProbeResult {
@@ -44,6 +57,7 @@ struct ProbeResult {
   std::uint32_t reserved = 0;
   double lag_seconds = 0;
   std::string system_identifier;
+  std::vector<MemberNews> members;  // empty: it knows of no others
 };
 
 using Prober = std::function<ProbeResult(const ProbeRequest&)>;
@@ -61,12 +75,23 @@ struct Credential {
   bool operator==(const Credential&) const = default;
 };
 
+// Beyond the members of the manifest.
+struct Discovery {
+  // With the id of a member in the place of '?', its host; empty: only the members of the manifest are used.
+  std::string pattern;
+  std::uint16_t port = 0;
+  std::string query;           // in the place of what Aurora has
+  double max_lag_seconds = 0;  // a reader that lags more is not used; 0: any lag is taken
+  bool operator==(const Discovery&) const = default;
+};
+
 // All that the monitor needs to know of one DBProxy.
 struct Cluster {
   std::string proxy;  // "namespace/name"
   std::vector<Member> members;
   std::vector<Credential> credentials;  // tried in this order
   config::ServerTls tls;
+  Discovery discovery = {};
   bool operator==(const Cluster&) const = default;
 };
 

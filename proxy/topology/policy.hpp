@@ -6,6 +6,13 @@
 // after a failover claims it still). Those whose claim does not count are UNAVAILABLE with
 // INVALID_REPLICATION_STATE, for reads as well, since they serve another history. The same holds for a reader whose
 // system identifier is not the writer's. A writer that cannot be reached stays the writer until another member claims.
+//
+// Where members tell of each other (Aurora), what they tell decides: of all that is said of one member the newest
+// counts, and of two writers at first sight the one with the newer news. Who is named the writer and says of itself
+// that it is in recovery is not the writer yet, and who was the writer before is not any more: nobody is. News of
+// members that are older than 180 s are ignored (AWS's own bound), and so is what somebody said who has not answered
+// for 10 s, unless nobody has. With a pattern for hosts, members that are told of join and those that are not leave;
+// the members of the manifest are then only where to begin, and asked only while no other answers.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +21,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/base/clock.hpp"
 #include "proxy/topology/observation.hpp"
 
 namespace dbproxy::topology {
@@ -21,21 +29,46 @@ namespace dbproxy::topology {
 class ClusterState {
  public:
   // Members that stay keep what is known of them, unless host or port changed.
-  void set_members(const std::vector<Member>& members);
-  void apply(std::string_view member, const ProbeResult& result);
-  std::vector<Observation> observations() const;  // in the order of the members
+  void set_members(const std::vector<Member>& members, const Discovery& discovery = {});
+  void apply(std::string_view member, const ProbeResult& result, TimePoint now = {});
+  // Whom to ask.
+  std::vector<Member> members() const;
+  // In the order of the manifest's members; those that the cluster told of by their id.
+  std::vector<Observation> observations() const;
+  // A member takes writes and can be reached.
+  bool has_writer() const;
 
  private:
+  struct Said {
+    bool writer = false;
+    TimePoint updated{};
+    double lag_seconds = 0;
+  };
   struct State {
     Member member;
-    Observation seen;              // as it says itself
-    bool claims = false;           // to be the writer, when it was last seen
-    bool known = false;            // was ever seen
+    Observation seen;  // as it says itself
+    bool discovered = false;
+    bool in_recovery = false;      // as it says itself
+    bool claims = false;           // to be the writer; as far as is known now
+    bool known = false;            // whether it claims was ever known
+    bool lags = false;             // more than is allowed
     std::uint64_t claimed_at = 0;  // order of claims; 0: at first sight
+    TimePoint updated{};           // of the news of it
+    TimePoint said_at{};           // when it told of others
+    std::vector<MemberNews> said;
   };
+  State* find(std::string_view id);
+  const State* find(std::string_view id) const { return const_cast<ClusterState*>(this)->find(id); }
+  std::map<std::string, Said> news(TimePoint now) const;
+  void discover(const std::map<std::string, Said>& told);
+  void claim(State& state, bool claims);
+  void judge_lag(State& state);
   void elect();
+  bool is_seed(const State& state) const;
 
+  Discovery discovery_;
   std::vector<State> states_;
+  bool told_ = false;   // members tell of each other
   std::string writer_;  // id; empty: none is known
   std::uint64_t claims_ = 0;
 };

@@ -192,6 +192,35 @@ stringData: {username: app, password: one}
   EXPECT_EQ(targets[1].lag_seconds, 1.5);
 }
 
+TEST(Plan, TargetsAreTheMembersThatTheClusterToldOf) {
+  DesiredProxy desired;
+  desired.snapshot.targets = {{"orders", "orders.cluster-abc.example", 5432}};
+  topology::Observation a, b;
+  a.target = "a";
+  EXPECT_EQ(make_snapshot(desired, {a}).targets[0].id, "orders");
+  a.host = "a.abc.example";
+  a.port = b.port = 5433;
+  a.max_connections = 90;
+  b.target = "b";
+  b.host = "b.abc.example";
+  const auto targets = make_snapshot(desired, {a, b}).targets;
+  ASSERT_EQ(targets.size(), 2u);
+  EXPECT_EQ(targets[0].id, "a");
+  EXPECT_EQ(targets[0].host, "a.abc.example");
+  EXPECT_EQ(targets[0].port, 5433);
+  EXPECT_EQ(targets[0].max_connections, 90u);
+  EXPECT_EQ(targets[1].id, "b");
+}
+
+TEST(Plan, KnowsAurorasNamesOfInstances) {
+  EXPECT_EQ(instance_pattern("orders.cluster-abc.us-east-2.rds.amazonaws.com"), "?.abc.us-east-2.rds.amazonaws.com");
+  EXPECT_EQ(instance_pattern("orders.cluster-ro-abc.us-east-2.rds.amazonaws.com"), "?.abc.us-east-2.rds.amazonaws.com");
+  EXPECT_EQ(instance_pattern("orders.cluster-custom-abc.cn-north-1.rds.amazonaws.com.cn"),
+            "?.abc.cn-north-1.rds.amazonaws.com.cn");
+  EXPECT_EQ(instance_pattern("orders-1.abc.us-east-2.rds.amazonaws.com"), "");
+  EXPECT_EQ(instance_pattern("db.cluster-abc.example"), "");
+}
+
 TEST(Plan, SaysWhomToAsk) {
   auto all = clusters(desired());
   ASSERT_EQ(all.size(), 1u);

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <map>
 #include <mutex>
+#include <utility>
 
 namespace dbproxy::topology {
 namespace {
@@ -59,9 +60,9 @@ class Fleet {
     changed_.notify_all();
   }
 
-  bool wait_for_probes(const std::string& host, int count) {
+  bool wait_for_probes(const std::string& host, int count, std::chrono::milliseconds patience = kPatience) {
     std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, kPatience, [&] { return databases_[host].probes >= count; });
+    return changed_.wait_for(lock, patience, [&] { return databases_[host].probes >= count; });
   }
 
   std::vector<std::string> users(const std::string& host) {
@@ -260,6 +261,57 @@ TEST_F(MonitorTest, AResultForAClusterThatChangedIsDropped) {
   monitor_.poke("shop/orders");
   ASSERT_TRUE(fleet_.wait_for_probes("b", 2));
   EXPECT_EQ(monitor_.observations("shop/orders")[0].health, TargetHealth::kAvailable);
+}
+
+TEST_F(MonitorTest, MembersThatAreToldOfAreAskedToo) {
+  const std::vector<MemberNews> all = {{"a", true, 0, 0}, {"b", false, 0, 0}};
+  for (const char* host : {"orders.example", "a.example"}) {
+    fleet_.set(host, [&](auto& d) {
+      d.answer = answer(false);
+      d.answer.members = all;
+    });
+  }
+  fleet_.set("b.example", [&](auto& d) {
+    d.answer = answer(true);
+    d.answer.members = all;
+  });
+  auto wanted = cluster({{"orders", "orders.example", 1}});
+  wanted.discovery = {"?.example", 7, "", 0};
+  monitor_.set_clusters({wanted});
+  ASSERT_TRUE(log_.wait_for([](const auto& set) { return set.size() == 2 && all_available(set); }));
+  EXPECT_EQ(monitor_.observations("shop/orders")[1].host, "b.example");
+  EXPECT_EQ(monitor_.observations("shop/orders")[1].port, 7);
+}
+
+TEST_F(MonitorTest, AsksMoreOftenInTroubleAndSeldomWhoIsAwayForLong) {
+  fleet_.set("a", [](auto& d) { d.answer = answer(false); });
+  monitor_.set_clusters({cluster({{"a", "a", 1}})});
+  ASSERT_TRUE(log_.wait_for(all_available));
+  fleet_.set("a", [](auto& d) { d.answer = unreachable(); });
+  monitor_.poke("shop/orders");
+  ASSERT_TRUE(log_.wait_for([](const auto& set) { return set[0].reason == HealthReason::kUnreachable; }));
+  int probes = 2;
+  Duration passed{};
+  // The answer to the last question may not be there yet: time goes on until the next is asked.
+  const auto next = [&](Duration step) {
+    ++probes;
+    do {
+      clock_.advance(step);
+      passed += step;
+      monitor_.wake();
+    } while (!fleet_.wait_for_probes("a", probes, std::chrono::milliseconds(20)));
+    return std::exchange(passed, Duration{});
+  };
+  Duration five{};
+  for (int i = 0; i < 5; ++i) five += next(std::chrono::milliseconds(50));
+  EXPECT_LT(five, std::chrono::milliseconds(2500));
+  next(std::chrono::seconds(70));  // not urgent any more, and away
+  for (int i = 0; i < 6; ++i) next(std::chrono::milliseconds(500));
+  EXPECT_GE(next(std::chrono::milliseconds(500)), std::chrono::seconds(10));
+  // Whoever knows better is heard at once.
+  fleet_.set("a", [](auto& d) { d.answer = answer(false); });
+  monitor_.poke("shop/orders");
+  EXPECT_TRUE(log_.wait_for(all_available));
 }
 
 }  // namespace

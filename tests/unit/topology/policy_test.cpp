@@ -140,5 +140,177 @@ TEST_F(Policy, SmallLagIsNoChange) {
   EXPECT_TRUE(differs(before, state_.observations()));
 }
 
+// Members that tell of each other, as Aurora's do.
+class Told : public testing::Test {
+ protected:
+  Told() { state_.set_members({{"orders", "orders.cluster-abc.example", 5432}}, {"?.abc.example", 5432, "", 0}); }
+
+  static ProbeResult tells(ProbeResult result, std::vector<MemberNews> members) {
+    result.members = std::move(members);
+    return result;
+  }
+  void apply(std::string_view member, const ProbeResult& result) { state_.apply(member, result, now_); }
+  Observation seen(std::string_view id) const {
+    for (const auto& observation : state_.observations()) {
+      if (observation.target == id) return observation;
+    }
+    return {};
+  }
+  std::string hosts() const {
+    std::string out;
+    for (const auto& member : state_.members()) out += (out.empty() ? "" : " ") + member.host;
+    return out;
+  }
+  std::string ids() const {
+    std::string out;
+    for (const auto& observation : state_.observations()) out += (out.empty() ? "" : " ") + observation.target;
+    return out;
+  }
+  // a writes, b and c read, and everybody knows.
+  void begin() {
+    apply("orders", tells(writer(), well()));
+    apply("a", tells(writer(), well()));
+    apply("b", tells(reader(), well()));
+    apply("c", tells(reader(), well()));
+  }
+  static std::vector<MemberNews> well() { return {{"a", true, 0, 0}, {"b", false, 0, 0.02}, {"c", false, 0, 0.5}}; }
+
+  TimePoint now_ = TimePoint{} + std::chrono::hours(1);
+  ClusterState state_;
+};
+
+TEST_F(Told, MembersThatAreToldOfJoin) {
+  EXPECT_EQ(ids(), "orders");
+  apply("orders", tells(writer(), well()));
+  EXPECT_EQ(ids(), "a b c");
+  EXPECT_EQ(hosts(), "orders.cluster-abc.example a.abc.example b.abc.example c.abc.example");
+  EXPECT_EQ(seen("a").role, TargetRole::kReadWrite);
+  EXPECT_EQ(seen("a").health, TargetHealth::kRegistering);
+  EXPECT_EQ(seen("a").host, "a.abc.example");
+  EXPECT_EQ(seen("b").role, TargetRole::kReadOnly);
+  EXPECT_FALSE(state_.has_writer());
+  apply("a", tells(writer(), well()));
+  EXPECT_TRUE(state_.has_writer());
+  EXPECT_EQ(hosts(), "a.abc.example b.abc.example c.abc.example");  // where it began is not asked any more
+  EXPECT_EQ(seen("c").lag_seconds, 0.5);
+}
+
+TEST_F(Told, WhereItBeganIsAskedAgainWhenNobodyElseAnswers) {
+  begin();
+  for (const auto* id : {"a", "b"}) apply(id, failed(HealthReason::kUnreachable));
+  EXPECT_EQ(hosts().find("orders"), std::string::npos);
+  apply("c", failed(HealthReason::kUnreachable));
+  EXPECT_EQ(hosts(), "orders.cluster-abc.example a.abc.example b.abc.example c.abc.example");
+  EXPECT_EQ(ids(), "a b c");
+}
+
+TEST_F(Told, MembersJoinAndLeave) {
+  begin();
+  auto news = well();
+  news.push_back({"d", false, 0, 0});
+  apply("a", tells(writer(), news));
+  EXPECT_EQ(ids(), "a b c d");
+  news.erase(news.begin() + 1);
+  for (const auto* id : {"a", "c", "d"}) apply(id, tells(id[0] == 'a' ? writer() : reader(), news));
+  EXPECT_EQ(ids(), "a b c d") << "b itself says that it is there";
+  now_ += std::chrono::seconds(11);  // b has not said anything since
+  for (const auto* id : {"a", "c", "d"}) apply(id, tells(id[0] == 'a' ? writer() : reader(), news));
+  EXPECT_EQ(ids(), "a c d");
+}
+
+TEST_F(Told, NewsOlderThanThreeMinutesAreIgnored) {
+  begin();
+  auto news = well();
+  news[1].age_seconds = 181;
+  now_ += std::chrono::seconds(11);
+  apply("a", tells(writer(), news));
+  EXPECT_EQ(ids(), "a c");
+}
+
+TEST_F(Told, AFailover) {
+  begin();
+  now_ += std::chrono::seconds(1);
+  apply("a", failed(HealthReason::kUnreachable));
+  EXPECT_EQ(seen("a").role, TargetRole::kReadWrite);
+  EXPECT_FALSE(state_.has_writer());
+  // c has heard that b is the writer now; b has not been promoted yet.
+  std::vector<MemberNews> news = {{"a", true, 5, 0}, {"b", true, 0, 0}, {"c", false, 0, 0.1}};
+  apply("c", tells(reader(), news));
+  EXPECT_EQ(seen("a").role, TargetRole::kReadOnly);
+  EXPECT_EQ(seen("b").role, TargetRole::kReadOnly);
+  EXPECT_FALSE(state_.has_writer());
+  apply("b", tells(writer(), news));
+  EXPECT_EQ(seen("b").role, TargetRole::kReadWrite);
+  EXPECT_EQ(seen("b").health, TargetHealth::kAvailable);
+  EXPECT_TRUE(state_.has_writer());
+}
+
+TEST_F(Told, OfTwoWritersWhoBecameItLaterCountsAndTheOtherIsNotUsed) {
+  begin();
+  now_ += std::chrono::seconds(1);
+  apply("b", tells(writer(), {{"a", true, 3, 0}, {"b", true, 0, 0}, {"c", false, 0, 0}}));
+  for (int i = 0; i < 3; ++i) {  // a still believes in itself
+    now_ += std::chrono::seconds(1);
+    apply("a", tells(writer(), {{"a", true, 0, 0}, {"b", false, 4, 0}, {"c", false, 4, 0}}));
+    EXPECT_EQ(seen("b").role, TargetRole::kReadWrite);
+    EXPECT_EQ(seen("a").health, TargetHealth::kUnavailable);
+    EXPECT_EQ(seen("a").reason, HealthReason::kInvalidReplicationState);
+    apply("b", tells(writer(), {{"a", true, 4, 0}, {"b", true, 0, 0}, {"c", false, 0, 0}}));
+  }
+}
+
+TEST_F(Told, OfTwoWritersAtFirstSightTheNewerNewsCount) {
+  std::vector<MemberNews> news = {{"a", true, 40, 0}, {"b", true, 0, 0}};
+  apply("orders", tells(writer(), news));
+  EXPECT_EQ(seen("b").role, TargetRole::kReadWrite);
+  EXPECT_EQ(seen("a").role, TargetRole::kReadOnly);
+}
+
+TEST_F(Told, DemotedInPlaceIsNoWriterFromThenOn) {
+  begin();
+  now_ += std::chrono::seconds(1);
+  // It answers, is not in recovery, and says that b is it.
+  apply("a", tells(writer(), {{"a", false, 0, 0}, {"b", true, 0, 0}, {"c", false, 0, 0}}));
+  EXPECT_EQ(seen("a").health, TargetHealth::kUnavailable);
+  EXPECT_EQ(seen("a").reason, HealthReason::kInvalidReplicationState);
+  EXPECT_EQ(seen("b").role, TargetRole::kReadOnly) << "not promoted";
+}
+
+TEST_F(Told, ListedMembersAreMatchedByTheirIds) {
+  state_.set_members({{"a", "10.0.0.1", 5432}, {"b", "10.0.0.2", 5432}});
+  apply("a", tells(writer(), well()));
+  apply("b", tells(reader(), well()));
+  EXPECT_EQ(ids(), "a b");
+  now_ += std::chrono::seconds(1);
+  apply("b", tells(reader(), {{"a", false, 0, 0}, {"b", true, 0, 0}}));
+  EXPECT_EQ(seen("a").role, TargetRole::kReadOnly);
+}
+
+TEST_F(Told, NewsOfStrangersAreNoReasonToDistrustAServer) {
+  state_.set_members({{"orders", "db.example", 5432}});
+  apply("orders", tells(writer(), well()));
+  EXPECT_EQ(seen("orders").role, TargetRole::kReadWrite);
+  EXPECT_EQ(seen("orders").health, TargetHealth::kAvailable);
+}
+
+TEST_F(Told, IdsThatAreNoHostsAreLeftOut) {
+  apply("orders", tells(writer(), {{"a", true, 0, 0}, {"x.evil.example/", false, 0, 0}, {"", false, 0, 0}}));
+  EXPECT_EQ(ids(), "a");
+}
+
+TEST_F(Told, AReaderThatLagsIsLeftOutUntilItHasCaughtUp) {
+  state_.set_members({{"a", "10.0.0.1", 5432}, {"b", "10.0.0.2", 5432}}, {"", 0, "", 10});
+  apply("a", writer());
+  apply("b", reader(10));
+  EXPECT_EQ(seen("b").health, TargetHealth::kAvailable);
+  apply("b", reader(10.5));
+  EXPECT_EQ(seen("b").health, TargetHealth::kUnavailable);
+  EXPECT_EQ(seen("b").reason, HealthReason::kInvalidReplicationState);
+  apply("b", reader(9));
+  EXPECT_EQ(seen("b").health, TargetHealth::kUnavailable);
+  apply("b", reader(8));
+  EXPECT_EQ(seen("b").health, TargetHealth::kAvailable);
+}
+
 }  // namespace
 }  // namespace dbproxy::topology
