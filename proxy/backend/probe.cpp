@@ -27,7 +27,8 @@ constexpr std::string_view kLag =
     "SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() OR pg_catalog.pg_last_wal_receive_lsn()"
     " OPERATOR(pg_catalog.=) pg_catalog.pg_last_wal_replay_lsn() THEN 0 ELSE EXTRACT(EPOCH FROM"
     " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.pg_last_xact_replay_timestamp()) END";
-constexpr std::string_view kIdentity = "SELECT system_identifier FROM pg_catalog.pg_control_system()";
+constexpr std::string_view kIdentity =
+    "SELECT system_identifier, timeline_id FROM pg_catalog.pg_control_system(), pg_catalog.pg_control_checkpoint()";
 constexpr std::string_view kMembers =
     "SELECT server_id, session_id OPERATOR(pg_catalog.=) 'MASTER_SESSION_ID', EXTRACT(EPOCH FROM"
     " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) last_update_timestamp),"
@@ -173,7 +174,10 @@ class ProbeSession::Connection {
     outcome_.reserved = to_number(said[0][2]) + to_number(said[0][3]);
     tells_of_members_ = said[0][4] == "t" || !address_.topology_query.empty();
     if (lag.size() == 1 && !lag[0].empty()) outcome_.lag_seconds = to_seconds(lag[0][0]);
-    if (identity.size() == 1 && !identity[0].empty()) outcome_.system_identifier = identity[0][0];
+    if (identity.size() == 1 && identity[0].size() == 2) {
+      outcome_.system_identifier = identity[0][0];
+      outcome_.timeline = to_number(identity[0][1]);
+    }
     outcome_.sqlstate.clear();
     return true;
   }
@@ -184,10 +188,16 @@ class ProbeSession::Connection {
     if (!connection_.send(out)) return connection_failed(), false;
     Rows rows;
     if (!answer(rows)) return false;
-    if (!outcome_.sqlstate.empty()) return failed("the server did not say who is in the cluster: " + refusal_);
     outcome_.members.clear();
+    if (!outcome_.sqlstate.empty()) {
+      outcome_.detail = "it did not say who is in the cluster: " + refusal_;
+      return true;
+    }
     for (const Row& row : rows) {
-      if (row.size() < 4) return failed("topologyQuery has to return id, writer, age and lag");
+      if (row.size() < 4) {
+        outcome_.detail = "topologyQuery has to return id, writer, age and lag";
+        return true;
+      }
       if (row[0].empty() || row[0].size() > 63) continue;
       outcome_.members.push_back({row[0], row[1] == "t", to_seconds(row[2]), to_seconds(row[3])});
     }

@@ -35,7 +35,7 @@ struct ProbeOutcome {
   bool ok = false;
   // kUnreachable: nobody answers; kAuthFailure: the user is refused; kConnectionFailed: everything else.
   config::HealthReason reason = config::HealthReason::kNone;
-  std::string detail;    // for people, may hold the server's words
+  std::string detail;    // for people, may hold the server's words; also when ok: why it does not tell of others
   std::string sqlstate;  // when the server gave an error
   // Known when ok.
   bool in_recovery = false;
@@ -43,6 +43,7 @@ struct ProbeOutcome {
   std::uint32_t reserved = 0;     // superuser_reserved_connections and, from PostgreSQL 16, reserved_connections
   double lag_seconds = 0;         // of replay; 0 on a writer, when all is replayed, and where the server does not tell
   std::string system_identifier;  // empty where this user may not ask
+  std::uint32_t timeline = 0;     // of the last checkpoint; 0 where this user may not ask
   std::string server_version;
   std::vector<MemberNews> members;  // at most 128; empty where the server knows of no others
 };

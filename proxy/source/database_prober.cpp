@@ -25,6 +25,7 @@ topology::ProbeResult to_result(backend::ProbeOutcome outcome) {
   result.reserved = outcome.reserved;
   result.lag_seconds = outcome.lag_seconds;
   result.system_identifier = std::move(outcome.system_identifier);
+  result.timeline = outcome.timeline;
   for (auto& news : outcome.members) {
     result.members.push_back({std::move(news.id), news.writer, news.age_seconds, news.lag_seconds});
   }

@@ -25,6 +25,7 @@ struct MemberSlot {
   std::string working_user;   // tried first
   TimePoint failing_since{};  // {}: it answered
   Duration pause{};           // of one that has been away for long
+  std::string complaint;      // of one that answers
 };
 
 struct ClusterSlot {
@@ -127,6 +128,10 @@ struct Monitor::Impl {
     } else if (slot.failing_since == TimePoint{}) {
       slot.failing_since = now;
     }
+    if (result.ok && !result.detail.empty() && result.detail != slot.complaint) {
+      log::warn("topology", result.detail, {{"proxy", cluster.cluster.proxy}, {"target", slot.member.id}});
+    }
+    slot.complaint = result.ok ? result.detail : "";
     const bool writer = cluster.state.has_writer();
     if (cluster.had_writer && !writer) hurry(cluster);
     cluster.had_writer = writer;

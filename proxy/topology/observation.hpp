@@ -57,6 +57,7 @@ struct ProbeResult {
   std::uint32_t reserved = 0;
   double lag_seconds = 0;
   std::string system_identifier;
+  std::uint32_t timeline = 0;       // grows with each promotion; 0: not told
   std::vector<MemberNews> members;  // empty: it knows of no others
 };
 

@@ -100,7 +100,9 @@ void ClusterState::discover(const std::map<std::string, Said>& told) {
 }
 
 void ClusterState::claim(State& state, bool claims) {
-  if (claims && !state.claims) state.claimed_at = state.known ? ++claims_ : 0;
+  // Who was not seen as a reader since its last claim comes back with that one.
+  if (claims && !state.claims && state.read) state.claimed_at = ++claims_;
+  if (claims && !state.in_recovery) state.read = false;
   state.claims = claims;
   state.known = true;
 }
@@ -125,6 +127,8 @@ void ClusterState::apply(std::string_view member, const ProbeResult& result, Tim
     seen.reason = result.reason == HealthReason::kNone ? HealthReason::kConnectionFailed : result.reason;
   } else {
     state->in_recovery = result.in_recovery;
+    state->read = state->read || result.in_recovery;
+    state->timeline = result.timeline;
     seen.health = TargetHealth::kAvailable;
     seen.reason = HealthReason::kNone;
     seen.max_connections = result.max_connections;
@@ -169,6 +173,8 @@ void ClusterState::elect() {
     if (!state.claims) continue;
     if (best == nullptr || state.claimed_at > best->claimed_at) {
       best = &state;
+    } else if (state.claimed_at == best->claimed_at && state.timeline != best->timeline) {
+      if (state.timeline > best->timeline) best = &state;
     } else if (state.claimed_at == best->claimed_at) {
       const Duration newer = state.updated - best->updated;
       const bool incumbent = state.member.id == writer_ && newer > -kClearlyNewer;

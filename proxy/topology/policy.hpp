@@ -3,9 +3,10 @@
 // At most one member is READ_WRITE. A member claims to be the writer while it says that it is not in recovery; of
 // several claims the newest counts, where a claim is new when the same member was seen in recovery before. A claim at
 // first sight is the oldest: it does not take the role from a writer that is known (an old primary that comes back
-// after a failover claims it still). Those whose claim does not count are UNAVAILABLE with
-// INVALID_REPLICATION_STATE, for reads as well, since they serve another history. The same holds for a reader whose
-// system identifier is not the writer's. A writer that cannot be reached stays the writer until another member claims.
+// after a failover claims it still); of several at first sight that of the higher timeline counts. Those whose claim
+// does not count are UNAVAILABLE with INVALID_REPLICATION_STATE, for reads as well, since they serve another history.
+// The same holds for a reader whose system identifier is not the writer's. A writer that cannot be reached stays the
+// writer until another member claims.
 //
 // Where members tell of each other (Aurora), what they tell decides: of all that is said of one member the newest
 // counts, and of two writers at first sight the one with the newer news. Who is named the writer and says of itself
@@ -51,6 +52,8 @@ class ClusterState {
     bool in_recovery = false;      // as it says itself
     bool claims = false;           // to be the writer; as far as is known now
     bool known = false;            // whether it claims was ever known
+    bool read = false;             // it was in recovery at some time since its last claim
+    std::uint32_t timeline = 0;    // as it says itself
     bool lags = false;             // more than is allowed
     std::uint64_t claimed_at = 0;  // order of claims; 0: at first sight
     TimePoint updated{};           // of the news of it

@@ -55,8 +55,11 @@ def endpoint(name: str, proxy: str, port: int, role: str = "READ_ONLY", namespac
 
 
 def db_proxy(cluster: Cluster, port: int, name: str = "orders", namespace: str = "shop", users=("app",),
-             auth: dict | None = None, tls: bool = True, pool: dict | None = None, **spec) -> dict:
-    """A DBProxy for this cluster. `auth` adds fields to a user's entry, `pool` to connectionPool, the rest to spec."""
+             auth: dict | None = None, tls: bool = True, pool: dict | None = None, db_cluster: dict | None = None,
+             **spec) -> dict:
+    """A DBProxy for this cluster. `auth` adds fields to a user's entry, `pool` to connectionPool, the rest to spec.
+
+    `db_cluster`: in the place of the list of members."""
     entries = [{"description": f"user {user}", "authScheme": "SECRETS", "secretRef": {"name": f"{name}-{user}"},
                 **(auth or {}).get(user, {})} for user in users]
     tls_spec = ({"mode": "verify-full", "caRef": {"kind": "ConfigMap", "name": "database-ca", "key": "ca.pem"}}
@@ -68,9 +71,10 @@ def db_proxy(cluster: Cluster, port: int, name: str = "orders", namespace: str =
             "targetGroups": [{
                 "name": "default",
                 "dbCluster": {
-                    "endpoint": cluster.writer.host, "port": cluster.writer.port,
-                    "instances": [{"id": server.name, "endpoint": server.host, "port": server.port}
-                                  for server in cluster.members],
+                    **(db_cluster or {
+                        "endpoint": cluster.writer.host, "port": cluster.writer.port,
+                        "instances": [{"id": server.name, "endpoint": server.host, "port": server.port}
+                                      for server in cluster.members]}),
                     "tls": tls_spec},
                 "connectionPool": {"maxConnectionsPercent": 20, "connectionBorrowTimeoutSeconds": 10,
                                    **(pool or {})}}]}}

@@ -152,6 +152,10 @@ class Cluster:
     def members(self) -> list[Postgres]:
         return [self.writer, *self.replicas]
 
+    def hosts(self) -> set[str]:
+        """That the servers' certificate is good for."""
+        return {server.host for server in self.members}
+
     def __enter__(self):
         try:
             return self.start()
@@ -184,7 +188,7 @@ class Cluster:
         return self
 
     def wait_caught_up(self, timeout: float = 20):
-        position = self.writer.sql("SELECT pg_current_wal_lsn()")
+        position = self.writer.sql("SELECT pg_current_wal_insert_lsn()")
         for replica in self.replicas:
             wait_for(lambda r=replica: r.sql(f"SELECT pg_last_wal_replay_lsn() >= '{position}'") == "t", timeout,
                      f"{replica.name} has replayed {position}", interval=0.05)
@@ -201,7 +205,8 @@ class Cluster:
                          "--encoding=UTF8", "--locale=C.UTF-8"])
         self._write(self.writer.data / "pg_hba.conf", _ACCESS)
         certificate, key = self.authority.issue(
-            "server", f"DNS:localhost,IP:127.0.0.1,IP:::1,IP:{self.address}")
+            "server", ",".join(["DNS:localhost", "IP:127.0.0.1", "IP:::1",
+                                *(f"IP:{host}" for host in sorted(self.hosts()))]))
         self._write(self.writer.data / "server.crt", certificate.read_text())
         self._write(self.writer.data / "server.key", key.read_text())
         self._configure(self.writer, self._settings)

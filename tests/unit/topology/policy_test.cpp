@@ -140,6 +140,17 @@ TEST_F(Policy, SmallLagIsNoChange) {
   EXPECT_TRUE(differs(before, state_.observations()));
 }
 
+TEST_F(Policy, OfTwoWritersAtFirstSightTheHigherTimelineCounts) {
+  auto newer = writer();
+  newer.timeline = 3;
+  auto older = writer();
+  older.timeline = 2;
+  state_.apply("a", older);
+  state_.apply("b", newer);
+  EXPECT_EQ(seen(1).role, TargetRole::kReadWrite);
+  EXPECT_EQ(seen(0).reason, HealthReason::kInvalidReplicationState);
+}
+
 // Members that tell of each other, as Aurora's do.
 class Told : public testing::Test {
  protected:
@@ -257,6 +268,26 @@ TEST_F(Told, OfTwoWritersWhoBecameItLaterCountsAndTheOtherIsNotUsed) {
     EXPECT_EQ(seen("a").reason, HealthReason::kInvalidReplicationState);
     apply("b", tells(writer(), {{"a", true, 4, 0}, {"b", true, 0, 0}, {"c", false, 0, 0}}));
   }
+}
+
+TEST_F(Told, AnOldWriterThatComesBackAndStillBelievesInItselfIsNotUsed) {
+  begin();
+  apply("a", failed(HealthReason::kUnreachable));
+  for (int i = 0; i < 20; ++i) {
+    now_ += std::chrono::seconds(1);
+    apply("b", tells(writer(), {{"a", false, 1, 0}, {"b", true, 0, 0}, {"c", false, 1, 0}}));
+    if (i > 1) apply("a", tells(writer(), {{"a", true, 0, 0}, {"b", false, 1, 0}, {"c", false, 1, 0}}));
+    EXPECT_EQ(seen("b").role, TargetRole::kReadWrite) << i;
+    EXPECT_EQ(seen("a").health, TargetHealth::kUnavailable) << i;
+  }
+  // As a reader of the new one it is welcome, and may be promoted again.
+  now_ += std::chrono::seconds(1);
+  apply("a", tells(reader(), {{"a", false, 0, 0}, {"b", true, 1, 0}, {"c", false, 1, 0}}));
+  EXPECT_EQ(seen("a").health, TargetHealth::kAvailable);
+  now_ += std::chrono::seconds(1);
+  apply("a", tells(writer(), {{"a", true, 0, 0}, {"b", true, 1, 0}, {"c", false, 1, 0}}));
+  EXPECT_EQ(seen("a").role, TargetRole::kReadWrite);
+  EXPECT_EQ(seen("b").role, TargetRole::kReadOnly);
 }
 
 TEST_F(Told, OfTwoWritersAtFirstSightTheNewerNewsCount) {
