@@ -53,7 +53,8 @@ Want Login::feed(std::string_view bytes, std::size_t& consumed, std::string& out
     const std::string_view rest = bytes.substr(consumed);
     const wire::Frame frame = wire::scan_frame(rest);
     if (!frame.known) break;
-    if (frame.length > wire::kMaxHandshakePayload) return fail(FailureKind::kProtocol, "a packet over 64 KB during log-in");
+    if (frame.length > wire::kMaxHandshakePayload)
+      return fail(FailureKind::kProtocol, "a packet over 64 KB during log-in");
     if (frame.length == 0) return fail(FailureKind::kProtocol, "an empty packet during log-in");
     if (frame.size() > rest.size()) break;
     taken_ += frame.size();
@@ -77,7 +78,8 @@ Want Login::packet(std::string_view payload, std::string& out) {
   switch (header) {
     case wire::kOkHeader: {
       wire::Ok ok;
-      if (!wire::read_ok(payload, capabilities_, ok)) return fail(FailureKind::kProtocol, "a malformed OK during log-in");
+      if (!wire::read_ok(payload, capabilities_, ok))
+        return fail(FailureKind::kProtocol, "a malformed OK during log-in");
       status_ = ok.status;
       state_ = State::kOver;
       return wants(Want::kDone);
@@ -167,8 +169,9 @@ Want Login::use_plugin(std::string_view plugin, std::string& out, bool first) {
   std::string response;
   if (plugin_ == auth::kMysqlClearPassword) {
     if (!clear)
-      return fail(FailureKind::kAuthUnsupported,
-                  "the server asks for the password in clear text, which is only given where that is allowed, over TLS");
+      return fail(
+          FailureKind::kAuthUnsupported,
+          "the server asks for the password in clear text, which is only given where that is allowed, over TLS");
     const Secret password = auth::mysql_clear_response(options_.password);
     first ? send_response(password.reveal(), out) : respond(password.reveal(), out);
     return want_;
@@ -186,16 +189,19 @@ Want Login::use_plugin(std::string_view plugin, std::string& out, bool first) {
 
 // caching_sha2_password: what the server has of the password is in its cache, or it wants the password.
 Want Login::more_data(std::string_view data, std::string& out) {
-  if (plugin_ != auth::kMysqlCachingSha2) return fail(FailureKind::kProtocol, "authentication data that nobody asked for");
+  if (plugin_ != auth::kMysqlCachingSha2)
+    return fail(FailureKind::kProtocol, "authentication data that nobody asked for");
   if (state_ == State::kKeyAsked) {
     const auto encrypted = auth::mysql_rsa_response(options_.password, nonce_, data);
-    if (!encrypted) return fail(FailureKind::kProtocol, "the server's RSA key cannot be used: " + encrypted.error().message());
+    if (!encrypted)
+      return fail(FailureKind::kProtocol, "the server's RSA key cannot be used: " + encrypted.error().message());
     respond(*encrypted, out);
     return want_;
   }
   if (data.size() != 1) return fail(FailureKind::kProtocol, "authentication data that nobody asked for");
   if (data[0] == auth::kSha2FastOk) return want_;
-  if (data[0] != auth::kSha2FullNeeded) return fail(FailureKind::kProtocol, "authentication data that nobody asked for");
+  if (data[0] != auth::kSha2FullNeeded)
+    return fail(FailureKind::kProtocol, "authentication data that nobody asked for");
   if (secure()) {
     respond(auth::mysql_clear_response(options_.password).reveal(), out);
     return want_;

@@ -21,9 +21,8 @@ namespace dbproxy::backend::mysql {
 inline constexpr std::uint32_t kBaseCapabilities =
     wire::mysql::client::kLongPassword | wire::mysql::client::kLongFlag | wire::mysql::client::kProtocol41 |
     wire::mysql::client::kTransactions | wire::mysql::client::kSecureConnection |
-    wire::mysql::client::kMultiStatements | wire::mysql::client::kPluginAuth |
-    wire::mysql::client::kConnectAttributes | wire::mysql::client::kLenencAuthData |
-    wire::mysql::client::kSessionTrack | wire::mysql::client::kDeprecateEof;
+    wire::mysql::client::kMultiStatements | wire::mysql::client::kPluginAuth | wire::mysql::client::kConnectAttributes |
+    wire::mysql::client::kLenencAuthData | wire::mysql::client::kSessionTrack | wire::mysql::client::kDeprecateEof;
 
 struct LoginOptions {
   std::string user;

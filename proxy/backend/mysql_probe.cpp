@@ -181,7 +181,7 @@ class Probe {
 }  // namespace
 
 Outcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
-                   const Secret& password, std::chrono::milliseconds timeout) {
+              const Secret& password, std::chrono::milliseconds timeout) {
   LoginOptions options;
   options.user = user;
   options.password = password;

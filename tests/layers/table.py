@@ -19,6 +19,7 @@ MODULES = [
     ("proxy/wire/control", 2),
     ("proxy/session", 3),
     ("proxy/session/postgres", 3),
+    ("proxy/session/mysql", 3),
     ("proxy/backend", 3),
     ("proxy/manifest", 3),
     ("proxy/topology", 3),
@@ -40,7 +41,8 @@ MODULES = [
 ]
 
 # What only the data plane may use: the operator shares the protocol libraries and the probes, not the workers.
-DATA_PLANE = ["proxy/pool", "proxy/session", "proxy/session/postgres", "proxy/worker", "proxy/control", "proxy/admin", "proxy"]
+DATA_PLANE = ["proxy/pool", "proxy/session", "proxy/session/postgres", "proxy/session/mysql", "proxy/worker",
+              "proxy/control", "proxy/admin", "proxy"]
 
 # (what, prefixes of included paths, directories that may include them)
 LIBRARIES = [

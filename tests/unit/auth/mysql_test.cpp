@@ -36,8 +36,8 @@ TEST(MysqlSha2, KnownVector) {
 }
 
 TEST(MysqlPasswords, AnotherPasswordOrNonceOrLengthIsWrong) {
-  for (const auto& [respond, verify] : {std::pair(&mysql_native_response, &mysql_native_verify),
-                                        std::pair(&mysql_sha2_response, &mysql_sha2_verify)}) {
+  for (const auto& [respond, verify] :
+       {std::pair(&mysql_native_response, &mysql_native_verify), std::pair(&mysql_sha2_response, &mysql_sha2_verify)}) {
     const std::string right = *respond(kPassword, kNonce);
     EXPECT_EQ(verify(right, Secret("other"), kNonce).error(), make_error_code(Error::kWrongProof));
     EXPECT_EQ(verify(right, kPassword, "tsrqponmlkjihgfedcba").error(), make_error_code(Error::kWrongProof));

@@ -213,7 +213,8 @@ TEST(MysqlLogin, WhatTheProtocolDoesNotAllow) {
   Exchange endless;
   endless.take(greeting());
   Want want = Want::kRead;
-  for (int i = 0; i < 40 && want == Want::kRead; ++i) want = endless.take(more(static_cast<std::uint8_t>(2 + i), "\x03"));
+  for (int i = 0; i < 40 && want == Want::kRead; ++i)
+    want = endless.take(more(static_cast<std::uint8_t>(2 + i), "\x03"));
   EXPECT_EQ(want, Want::kFailed);
 }
 

@@ -1,0 +1,58 @@
+// What a text means for the session it runs in, told before it runs. It covers what MySQL's session trackers do not
+// show (seen on 8.0 and MariaDB 10.11: user variables that SELECT sets, GET_LOCK, HANDLER, roles), and says which
+// variables a SET is about, so that a change that the server reports can be told from one that nobody can explain.
+//
+// Lexical, one pass, no allocation. Where the text does not tell, the verdict pins. Pure and thread-safe.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "proxy/session/mysql/pin_reason.hpp"
+#include "proxy/session/mysql/tokenizer.hpp"
+
+namespace dbproxy::session::mysql {
+
+struct ClassifyOptions {
+  LexOptions lex;
+  bool multi_statements = true;
+};
+
+// Of all statements of the text together. Views point into the text.
+struct Verdict {
+  std::uint32_t pins = 0;  // PinReason bits
+  std::uint32_t statement_count = 0;
+  // Nothing but SET of system variables and USE: a change of state is explained once each of `settings` is reported.
+  bool only_sets : 1 = false;
+  bool sets : 1 = false;               // any of `settings`, or `names`
+  bool names : 1 = false;              // SET NAMES, SET CHARACTER SET
+  bool too_many_settings : 1 = false;  // more than fit
+  bool session_tracking : 1 = false;   // session_track_… is set
+  bool last_insert_id : 1 = false;     // asks for what the statement before it left
+  bool row_count : 1 = false;
+  bool found_rows : 1 = false;
+  bool diagnostics : 1 = false;
+  bool calc_found_rows : 1 = false;
+  bool unlocks : 1 = false;    // UNLOCK TABLES
+  bool releases : 1 = false;   // RELEASE_ALL_LOCKS()
+  bool kill : 1 = false;       // the only statement; of kill_id
+  bool kill_query : 1 = false;
+  std::uint64_t kill_id = 0;
+  std::string_view collation;  // of SET NAMES … COLLATE, unquoted
+  // System variables of the session that are set, without scope. transaction_isolation is also tx_isolation.
+  static constexpr std::size_t kMaxSettings = 12;
+  std::uint8_t setting_count = 0;
+  std::array<std::string_view, kMaxSettings> settings{};
+
+  bool pinned_by(PinReason reason) const { return pins & bit(reason); }
+};
+
+Verdict classify(std::string_view sql, const ClassifyOptions& options = {});
+
+// For people: literals become ?, comments go, white space is one blank, at most 200 bytes. Holds no value that was in
+// quotes, so that it may be logged.
+std::string digest(std::string_view sql, const LexOptions& options = {});
+
+}  // namespace dbproxy::session::mysql

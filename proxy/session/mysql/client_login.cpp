@@ -1,0 +1,197 @@
+#include "proxy/session/mysql/client_login.hpp"
+
+#include <array>
+
+#include "proxy/auth/mysql.hpp"
+
+namespace dbproxy::session::mysql {
+namespace {
+
+namespace wire = dbproxy::wire::mysql;
+namespace client = dbproxy::wire::mysql::client;
+namespace error = dbproxy::wire::mysql::error;
+
+constexpr std::size_t kMaxUser = 256, kMaxSchema = 256;
+constexpr std::uint16_t kUnsupportedProtocol = 1251;
+
+std::string_view plugin_of(config::PasswordAuthType type) {
+  return type == config::PasswordAuthType::kMysqlNativePassword ? auth::kMysqlNativePassword : auth::kMysqlCachingSha2;
+}
+
+}  // namespace
+
+bool is_client_collation(std::uint16_t id) {
+  const auto within = [id](std::uint16_t from, std::uint16_t to) { return id >= from && id <= to; };
+  const bool wide = id == 35 || id == 90 || within(128, 151) || id == 159 ||  // ucs2
+                    id == 54 || id == 55 || within(101, 124) ||               // utf16
+                    id == 56 || id == 62 ||                                   // utf16le
+                    id == 60 || id == 61 || within(160, 183);                 // utf32
+  return !wide;
+}
+
+std::string ClientLogin::new_nonce() const {
+  std::array<std::uint8_t, auth::kMysqlNonceSize> random;
+  policy_.random(random);
+  return auth::mysql_nonce({reinterpret_cast<const char*>(random.data()), random.size()});
+}
+
+ClientLogin::Want ClientLogin::begin(std::string& out) {
+  wire::Greeting greeting = policy_.server;
+  greeting.connection_id = policy_.connection_id;
+  greeting.nonce = nonce_ = new_nonce();
+  greeting.auth_plugin = plugin_ = plugin_of(policy_.first_plugin);
+  // Ours whatever the server has: they are about log-in, or rewritten for those who ask for them.
+  offered_ = (policy_.server.capabilities & wire::kOfferedFlags) | client::kLongPassword | client::kProtocol41 |
+             client::kSecureConnection | client::kPluginAuth | client::kLenencAuthData | client::kConnectAttributes |
+             client::kConnectWithDb | client::kTransactions;
+  if (policy_.tls_available) offered_ |= client::kSsl;
+  if (policy_.compression) offered_ |= client::kCompress;
+  greeting.capabilities = offered_;
+  greeting.status = wire::status::kAutocommit;
+  wire::greeting(out, greeting);
+  sequence_ = 1;
+  return Want::kMore;
+}
+
+ClientLogin::Want ClientLogin::feed(std::string_view bytes, std::size_t& consumed, std::string& out) {
+  consumed = 0;
+  while (state_ != State::kDone) {
+    const std::string_view rest = bytes.substr(consumed);
+    const wire::Frame frame = wire::scan_frame(rest);
+    if (!frame.known) return Want::kMore;
+    if (frame.length > wire::kMaxHandshakePayload)
+      return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake: the packet is too long");
+    if (rest.size() < frame.size()) return Want::kMore;
+    if (frame.sequence != sequence_)
+      return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake: packets out of order");
+    ++sequence_;
+    consumed += frame.size();
+    const Want want = packet(rest.substr(wire::kHeaderSize, frame.length), out);
+    // Whatever came with the request for TLS is from somebody who wants it to be taken for the client's words in it.
+    if (want == Want::kStartTls && consumed < bytes.size())
+      return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01",
+                    "Bad handshake: plain bytes were received before TLS started");
+    if (want != Want::kMore) return want;
+  }
+  return Want::kMore;
+}
+
+ClientLogin::Want ClientLogin::tls_established() {
+  tls_ = true;
+  return Want::kMore;
+}
+
+ClientLogin::Want ClientLogin::packet(std::string_view payload, std::string& out) {
+  return state_ == State::kProof ? verify(payload, out) : response(payload, out);
+}
+
+ClientLogin::Want ClientLogin::response(std::string_view payload, std::string& out) {
+  wire::HandshakeResponse response;
+  if (!wire::read_handshake_response(payload, response))
+    return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake");
+  if (payload.size() == wire::kSslRequestPayload) {
+    if (tls_ || !policy_.tls_available || !(response.capabilities & client::kSsl))
+      return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake");
+    return Want::kStartTls;
+  }
+  if (response.user.size() > kMaxUser || response.schema.size() > kMaxSchema)
+    return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake: a name is too long");
+  capabilities_ = response.capabilities & offered_;
+  user_ = response.user;
+  schema_ = response.schema;
+  collation_ = response.collation;
+  if (read_attributes(response.attributes, out) == Want::kRefuse) return Want::kRefuse;
+  if (policy_.require_tls && !tls_ && !policy_.unix_socket)
+    return refuse(out, LoginResult::kTlsRequired, error::kSecureTransportRequired, "HY000",
+                  "Connections without TLS are not taken here: this DBProxy has requireTLS set");
+  if (policy_.too_many_clients)
+    return refuse(out, LoginResult::kTooManyClients, error::kTooManyConnections, "08004", "Too many connections");
+  return check(response.capabilities & client::kPluginAuth ? response.auth_plugin : auth::kMysqlNativePassword,
+               response.auth_response, out);
+}
+
+ClientLogin::Want ClientLogin::read_attributes(std::string_view attributes, std::string& out) {
+  const auto read = wire::read_attributes(attributes);
+  if (!read) return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake: connection attributes");
+  attributes_ = *read;
+  if (!is_client_collation(collation_))
+    return refuse(out, LoginResult::kProtocol, error::kWrongValueForVariable, "42000",
+                  "Variable 'character_set_client' can't be set to the value of a character set wider than a byte");
+  return Want::kMore;
+}
+
+// The plugin is the user's, and for a user that does not exist the one of the greeting.
+ClientLogin::Want ClientLogin::check(std::string_view plugin, std::string_view proof, std::string& out) {
+  credential_ = policy_.find(user_);
+  const std::string_view wanted =
+      plugin_of(credential_ ? credential_->user->client_password_auth_type : policy_.first_plugin);
+  // What was proved was proved for the nonce of the greeting.
+  if (plugin == wanted) {
+    plugin_ = wanted;
+    return verify(proof, out);
+  }
+  if (!(capabilities_ & client::kPluginAuth))
+    return refuse(out, LoginResult::kProtocol, kUnsupportedProtocol, "08004",
+                  "The client does not know the authentication plugin that this user is set to");
+  plugin_ = wanted;
+  nonce_ = new_nonce();
+  sequence_ = wire::auth_switch(out, sequence_, plugin_, nonce_);
+  state_ = State::kProof;
+  return Want::kMore;
+}
+
+ClientLogin::Want ClientLogin::verify(std::string_view proof, std::string& out) {
+  state_ = State::kDone;
+  if (proof == std::string_view("\0", 1)) proof = {};  // how some say that there is no password
+  static const Secret kNobody(std::string(32, 'x'));
+  const Secret& password = credential_ ? credential_->user->password : kNobody;
+  const auto verified = plugin_ == auth::kMysqlNativePassword ? auth::mysql_native_verify(proof, password, nonce_)
+                                                              : auth::mysql_sha2_verify(proof, password, nonce_);
+  if (!verified || !credential_)
+    return access_denied(credential_ ? LoginResult::kWrongPassword : LoginResult::kUnknownUser, !proof.empty(), out);
+  if (plugin_ == auth::kMysqlCachingSha2 && !proof.empty())
+    sequence_ = wire::auth_more_data(out, sequence_, std::string_view(&auth::kSha2FastOk, 1));
+  result_ = LoginResult::kSuccess;
+  return Want::kAuthenticated;
+}
+
+ClientLogin::Want ClientLogin::change_user(std::string_view payload, std::string& out) {
+  sequence_ = 1;
+  state_ = State::kResponse;
+  result_ = LoginResult::kNone;
+  wire::ChangeUser change;
+  if (!wire::read_change_user(payload, capabilities_, change) || change.user.size() > kMaxUser ||
+      change.schema.size() > kMaxSchema)
+    return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake: COM_CHANGE_USER");
+  user_ = change.user;
+  schema_ = change.schema;
+  if (change.collation != 0) collation_ = change.collation;
+  if (read_attributes(change.attributes, out) == Want::kRefuse) return Want::kRefuse;
+  // Its proof may be for any nonce that was used before: it is asked again.
+  credential_ = policy_.find(user_);
+  return check("", "", out);
+}
+
+void ClientLogin::finish(std::string& out) {
+  sequence_ = wire::ok(out, sequence_, capabilities_, {});
+}
+
+void ClientLogin::finish(std::string& out, std::uint16_t code, std::string_view sqlstate, std::string_view message) {
+  refusal_ = message;
+  sequence_ = wire::error_packet(out, sequence_, {code, sqlstate, message});
+}
+
+ClientLogin::Want ClientLogin::access_denied(LoginResult result, bool with_password, std::string& out) {
+  return refuse(out, result, error::kAccessDenied, "28000",
+                "Access denied for user '" + user_ + "' (using password: " + (with_password ? "YES)" : "NO)"));
+}
+
+ClientLogin::Want ClientLogin::refuse(std::string& out, LoginResult result, std::uint16_t code,
+                                      std::string_view sqlstate, std::string_view message) {
+  state_ = State::kDone;
+  result_ = result;
+  finish(out, code, sqlstate, message);
+  return Want::kRefuse;
+}
+
+}  // namespace dbproxy::session::mysql

@@ -1,0 +1,110 @@
+// ClientLogin: a client from our greeting to the point where it is known who it is.
+//
+// Pure and resumable: bytes in; bytes out and what is wanted next. Needs no server: the password is the snapshot's, so
+// that caching_sha2_password always takes its fast path. Nothing but the packet that may come is accepted at each
+// step, and bytes that arrive before TLS is up never count as sent under it. One thread.
+// (MySQL internals manual: "Connection Phase".)
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "proxy/auth/random.hpp"
+#include "proxy/config/snapshot.hpp"
+#include "proxy/wire/mysql/handshake.hpp"
+
+namespace dbproxy::session::mysql {
+
+struct Credential {
+  std::shared_ptr<const config::User> user;
+};
+
+struct LoginPolicy {
+  // What a real server of this DBProxy says: version, capabilities, character set. Nonce, plugin and connection id are
+  // filled in here, and of the capabilities only what can be carried is offered.
+  wire::mysql::Greeting server;
+  std::uint32_t connection_id = 0;
+  config::PasswordAuthType first_plugin = config::PasswordAuthType::kMysqlCachingSha2Password;
+  bool tls_available = false;
+  bool require_tls = false;
+  bool unix_socket = false;       // counts as secure
+  bool too_many_clients = false;  // refuse with 1040 once the client said who it is
+  bool compression = false;       // offer it
+  std::function<std::optional<Credential>(std::string_view)> find;
+  auth::RandomBytes random;
+};
+
+// The same, in the same order, as PostgreSQL's: metrics count by it.
+enum class LoginResult {
+  kNone,
+  kSuccess,
+  kWrongPassword,
+  kUnknownUser,
+  kTlsRequired,
+  kTooManyClients,
+  kProtocol,
+  kCertificate
+};
+
+class ClientLogin {
+ public:
+  enum class Want {
+    kMore,
+    kStartTls,       // do the handshake, then call tls_established()
+    kAuthenticated,  // call finish() when it is let in, or with the reason when it is not
+    kRefuse,         // send what is in `out`, then close
+  };
+
+  explicit ClientLogin(LoginPolicy policy) : policy_(std::move(policy)) {}
+
+  Want begin(std::string& out);
+  // Uses whole packets only; `consumed` counts their bytes.
+  Want feed(std::string_view bytes, std::size_t& consumed, std::string& out);
+  Want tls_established();
+  // The payload of a COM_CHANGE_USER of a client that is logged in; its packet had the number 0.
+  Want change_user(std::string_view payload, std::string& out);
+
+  void finish(std::string& out);
+  void finish(std::string& out, std::uint16_t code, std::string_view sqlstate, std::string_view message);
+
+  LoginResult result() const { return result_; }
+  const std::string& refusal() const { return refusal_; }  // words, for the log
+  const std::string& user() const { return user_; }
+  const std::string& schema() const { return schema_; }
+  std::uint32_t capabilities() const { return capabilities_; }  // agreed on
+  std::uint16_t collation() const { return collation_; }
+  const wire::mysql::Attributes& attributes() const { return attributes_; }
+  bool compressed() const { return capabilities_ & wire::mysql::client::kCompress; }  // from the packet after the OK
+  bool tls() const { return tls_; }
+
+ private:
+  enum class State { kResponse, kProof, kDone };
+  Want packet(std::string_view payload, std::string& out);
+  Want response(std::string_view payload, std::string& out);
+  Want check(std::string_view plugin, std::string_view proof, std::string& out);
+  Want verify(std::string_view proof, std::string& out);
+  Want read_attributes(std::string_view attributes, std::string& out);
+  Want access_denied(LoginResult result, bool with_password, std::string& out);
+  Want refuse(std::string& out, LoginResult result, std::uint16_t code, std::string_view sqlstate,
+              std::string_view message);
+  std::string new_nonce() const;
+
+  LoginPolicy policy_;
+  State state_ = State::kResponse;
+  LoginResult result_ = LoginResult::kNone;
+  bool tls_ = false;
+  std::uint8_t sequence_ = 0;
+  std::uint32_t offered_ = 0, capabilities_ = 0;
+  std::uint16_t collation_ = 45;
+  std::string nonce_, plugin_, user_, schema_, refusal_;
+  wire::mysql::Attributes attributes_;
+  std::optional<Credential> credential_;
+};
+
+// ucs2, utf16, utf16le and utf32 cannot be a client's character set: its statements would not be readable as ASCII.
+bool is_client_collation(std::uint16_t collation);
+
+}  // namespace dbproxy::session::mysql

@@ -1,0 +1,461 @@
+#include "proxy/session/mysql/client_session.hpp"
+
+#include <algorithm>
+
+#include "proxy/wire/mysql/commands.hpp"
+#include "proxy/wire/mysql/reader.hpp"
+
+namespace dbproxy::session::mysql {
+namespace {
+
+namespace wire = dbproxy::wire::mysql;
+namespace flags = dbproxy::wire::mysql::client;
+namespace error = dbproxy::wire::mysql::error;
+using wire::Answer;
+using wire::Command;
+
+std::string_view view(std::span<char> bytes) {
+  return {bytes.data(), bytes.size()};
+}
+
+}  // namespace
+
+ClientVerdict ClientSession::feed(std::span<char> bytes, std::size_t& consumed, ServerSession* server,
+                                  Output& to_server, Output& to_client, const ClientOptions& options) {
+  consumed = 0;
+  needed_ = 0;
+  Step step{server, to_server, to_client, options};
+  while (consumed < bytes.size()) {
+    const std::span<char> rest = bytes.subspan(consumed);
+    const wire::Packet packet = wire::scan_packet(view(rest));
+    if (packet.payload_size > kMaxRequest) {
+      error_.clear();
+      wire::error_packet(error_, 1, {error::kPacketTooLarge, "08S01", "Got a packet bigger than 64 MB, which is not carried"});
+      return ClientVerdict::kRefuse;
+    }
+    if (!packet.known || packet.size > rest.size()) {
+      needed_ = packet.known ? packet.size : 0;
+      return ClientVerdict::kMore;
+    }
+    const std::span<char> whole = rest.first(packet.size);
+    if (server != nullptr && !server->quiet()) {
+      if (!local_file(step, whole)) return ClientVerdict::kWait;
+      consumed += packet.size;
+      continue;
+    }
+    if (kill_) return ClientVerdict::kWait;
+    const std::string_view payload = wire::payload_of(view(whole), scratch_);
+    if (packet.sequence != 0 || payload.empty()) {
+      error_.clear();
+      wire::error_packet(error_, static_cast<std::uint8_t>(packet.sequence + 1), {1156, "08S01", "Got packets out of order"});
+      return ClientVerdict::kRefuse;
+    }
+    const ClientVerdict verdict = request(step, whole, payload);
+    if (verdict == ClientVerdict::kMore || verdict == ClientVerdict::kTerminate || verdict == ClientVerdict::kChangeUser)
+      consumed += packet.size;
+    if (verdict != ClientVerdict::kMore) return verdict;
+  }
+  return ClientVerdict::kMore;
+}
+
+// The client's file goes to a server that asked for it, up to the empty packet.
+bool ClientSession::local_file(Step& step, std::span<char> packet) {
+  ServerSession& server = *step.server;
+  if (!server.wants_file() || !server.forward_) return false;
+  // Numbers go on from the server's packet, which may have had another one here.
+  for (std::size_t at = 0; at < packet.size();) {
+    const wire::Frame frame = wire::scan_frame(view(packet.subspan(at)));
+    packet[at + 3] = static_cast<char>(frame.sequence - server.file_delta_);
+    server.file_sequence_ = static_cast<std::uint8_t>(frame.sequence - server.file_delta_ + 1);
+    at += frame.size();
+  }
+  step.to_server.ref(view(packet));
+  if (packet.size() == wire::kHeaderSize) server.scanner_.file_sent();
+  return true;
+}
+
+ClientVerdict ClientSession::request(Step& step, std::span<char> packet, std::string_view payload) {
+  const auto command = static_cast<Command>(payload[0]);
+  const std::string_view argument = payload.substr(1);
+  switch (command) {
+    case Command::kQuit:
+      return ClientVerdict::kTerminate;
+    case Command::kPing:
+      local_ok(step);
+      return ClientVerdict::kMore;
+    case Command::kQuery:
+      return query(step, packet, payload);
+    case Command::kStmtPrepare:
+      return prepare(step, packet, argument);
+    case Command::kStmtExecute:
+      return execute(step, packet, payload);
+    case Command::kStmtSendLongData:
+    case Command::kStmtReset:
+    case Command::kStmtFetch:
+      return of_statement(step, packet, payload, command);
+    case Command::kStmtClose:
+      return close(step, payload);
+    case Command::kInitDb:
+      return simple(step, packet, Answer::kOk, true);
+    case Command::kResetConnection:
+      return reset(step, packet);
+    case Command::kSetOption:
+      return set_option(step, argument);
+    case Command::kFieldList:
+      return simple(step, packet, Answer::kFields);
+    case Command::kStatistics:
+      return simple(step, packet, Answer::kText);
+    case Command::kProcessInfo:
+      return simple(step, packet, Answer::kResults);
+    case Command::kCreateDb:
+    case Command::kDropDb:
+    case Command::kRefresh:
+    case Command::kDebug:
+    case Command::kShutdown:
+      return simple(step, packet, Answer::kOk);
+    case Command::kProcessKill: {
+      wire::Reader reader(argument);
+      kill_ = KillRequest{reader.u32(), false};
+      if (!reader.ok()) kill_.reset();
+      if (kill_) return ClientVerdict::kMore;
+      local_error(step, error::kMalformedPacket, "HY000", "Malformed communication packet");
+      return ClientVerdict::kMore;
+    }
+    case Command::kChangeUser:
+      change_user_ = payload;
+      return ClientVerdict::kChangeUser;
+    case Command::kBinlogDump:
+    case Command::kBinlogDumpGtid:
+    case Command::kRegisterSlave:
+    case Command::kTableDump:
+      local_error(step, error::kUnknown, "HY000",
+                  "Replication is not carried by a pool: connect to the database for it, not to this proxy");
+      return ClientVerdict::kMore;
+    default:
+      local_error(step, error::kUnknownCommand, "08S01", "Unknown command");
+      return ClientVerdict::kMore;
+  }
+}
+
+void ClientSession::local_ok(Step& step) {
+  wire::ok(step.to_client.own(), 1, capabilities_, {0, 0, status_, 0, {}, {}});
+  ++answered_here_;
+}
+
+void ClientSession::local_error(Step& step, std::uint16_t code, std::string_view sqlstate, std::string_view message) {
+  wire::error_packet(step.to_client.own(), 1, {code, sqlstate, message});
+  ++answered_here_;
+}
+
+void ClientSession::answer_kill(std::uint16_t code, Output& to_client) {
+  if (code == 0)
+    wire::ok(to_client.own(), 1, capabilities_, {0, 0, status_, 0, {}, {}});
+  else
+    wire::error_packet(to_client.own(), 1,
+                       {code, "HY000", code == error::kNoSuchThread ? "Unknown thread id" : "You are not owner of the thread"});
+  ++answered_here_;
+}
+
+bool ClientSession::rejected(Step& step) {
+  if (!rejecting_) return false;
+  rejecting_ = false;
+  step.to_client.own() += error_;
+  ++answered_here_;
+  return true;
+}
+
+// One hidden request at a time, until the connection is as this client left it.
+ClientVerdict ClientSession::steps(Step& step, bool asks_insert_id, bool changes_schema) {
+  if (step.server == nullptr) return ClientVerdict::kNeedServer;
+  ServerSession& server = *step.server;
+  if (std::exchange(in_step_, false) && std::exchange(step_error_is_answer_, false) && server.hidden_failed_) {
+    // The schema is gone, or a statement can no longer be prepared: that is what the client's request comes to.
+    wire::packet(step.to_client.own(), 1, server.hidden_error_);
+    server.clear_hidden_failure();
+    ++answered_here_;
+    return ClientVerdict::kRefuse;
+  }
+  const auto wait = [&](bool answer) {
+    in_step_ = true;
+    step_error_is_answer_ = answer;
+    return ClientVerdict::kWait;
+  };
+  if (server.needs_start()) {
+    server.start(step.to_server);
+    return wait(false);
+  }
+  if (server.last_client_ == serial_) return ClientVerdict::kMore;  // nobody was here in between
+  if (server.multi_statements() != multi_statements_) {
+    const std::string_view option = multi_statements_ ? std::string_view("\0\0", 2) : std::string_view("\1\0", 2);
+    wire::command(step.to_server.own(), Command::kSetOption, option);
+    server.ask(ServerSession::Purpose::kOption, Answer::kOk);
+    return wait(false);
+  }
+  if (server.settings() != settings_) {
+    const std::string sql = replay_sql(*server.settings(), *settings_, server.base());
+    if (!sql.empty()) {
+      wire::query(step.to_server.own(), server.capabilities(), sql);
+      server.ask(ServerSession::Purpose::kReplay, Answer::kResults);
+      server.replaying_ = interner_->intern(server.schema(), settings_->variables());
+      return wait(false);
+    }
+    if (server.schema() != settings_->schema() && !changes_schema) {
+      // There is no way back to no schema at all: one that is everywhere has to do.
+      const std::string_view schema = settings_->schema().empty() ? "information_schema" : std::string_view(settings_->schema());
+      if (server.schema() != schema) {
+        wire::command(step.to_server.own(), Command::kInitDb, schema);
+        server.ask(ServerSession::Purpose::kSchema, Answer::kOk);
+        server.replaying_ = interner_->intern(std::string(schema), settings_->variables());
+        return wait(true);
+      }
+    }
+    // The same by another name: what it does not say is as it was when the connection was new.
+    settings_ = server.settings();
+  }
+  if (asks_insert_id && server.insert_id_owner_ != serial_) {
+    wire::query(step.to_server.own(), server.capabilities(), "SET last_insert_id = " + std::to_string(last_insert_id_));
+    server.ask(ServerSession::Purpose::kHidden, Answer::kResults);
+    server.insert_id_owner_ = serial_;
+    return wait(false);
+  }
+  return ClientVerdict::kMore;
+}
+
+ServerSession& ClientSession::ask(Step& step, ServerSession::Purpose purpose, Answer answer, const Verdict* verdict) {
+  ServerSession& server = *step.server;
+  if (!server.close_owed_.empty()) {
+    step.to_server.own() += server.close_owed_;
+    server.close_owed_.clear();
+  }
+  server.ask(purpose, answer);
+  server.verdict_ = verdict;
+  hold_ = calc_found_rows_ = false;
+  ++queries_;
+  return server;
+}
+
+void ClientSession::send(Step& step, std::span<char> packet) {
+  step.to_server.ref(view(packet));
+}
+
+LexOptions ClientSession::lex(const Step& step) const {
+  LexOptions lex = settings_->lex();
+  if (settings_->find("sql_mode") == nullptr) {
+    const LexOptions base = step.server->base().lex();
+    lex.ansi_quotes = base.ansi_quotes;
+    lex.no_backslash_escapes = base.no_backslash_escapes;
+  }
+  // The server's word counts: a procedure may have set the mode.
+  if (step.server->last_client_ == serial_ && (step.server->status() & wire::status::kNoBackslashEscapes))
+    lex.no_backslash_escapes = true;
+  return lex;
+}
+
+void ClientSession::note(const Verdict& verdict, std::string_view text, const LexOptions& lex) {
+  pins_before_ = pins_;
+  if (verdict.pins != 0 && pins_ == 0) pin_statement_ = digest(text, lex);
+  pins_ |= verdict.pins;
+  calc_found_rows_ = verdict.calc_found_rows;
+  if (keep_text) last_text = text;
+}
+
+ClientVerdict ClientSession::simple(Step& step, std::span<char> packet, Answer answer, bool changes_schema) {
+  if (rejected(step)) return ClientVerdict::kMore;
+  const ClientVerdict ready = steps(step, false, changes_schema);
+  if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;  // answered
+  if (ready != ClientVerdict::kMore) return ready;
+  static const Verdict kSets = [] {
+    Verdict verdict;
+    verdict.only_sets = true;  // a change of the schema is no surprise
+    return verdict;
+  }();
+  ask(step, ServerSession::Purpose::kClient, answer, &kSets);
+  send(step, packet);
+  return ClientVerdict::kMore;
+}
+
+ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::string_view payload) {
+  if (rejected(step)) return ClientVerdict::kMore;
+  if (step.server == nullptr) return ClientVerdict::kNeedServer;
+  std::string_view text;
+  if (!wire::query_text(payload, capabilities_, text)) {
+    local_error(step, error::kMalformedPacket, "HY000", "Malformed communication packet");
+    return ClientVerdict::kMore;
+  }
+  const LexOptions lexical = lex(step);
+  const Verdict verdict = classify(text, {lexical, multi_statements_});
+  if (verdict.kill) {
+    kill_ = KillRequest{verdict.kill_id, verdict.kill_query};
+    return ClientVerdict::kMore;
+  }
+  // Before the steps: they make the connection forget what was asked last.
+  const bool other = step.server->last_client_ != serial_;
+  const ClientVerdict ready = steps(step, verdict.last_insert_id);
+  if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
+  if (ready != ClientVerdict::kMore) return ready;
+  ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, nullptr);
+  if (verdict.row_count || verdict.found_rows) {
+    if (other) {
+      own_text_ = substituted(text, lexical);
+      // Attributes stay where they are.
+      std::string& out = step.to_server.own();
+      wire::PacketWriter(out, 0).bytes(payload.substr(0, static_cast<std::size_t>(text.data() - payload.data()))).bytes(own_text_);
+    } else {
+      send(step, packet);
+    }
+  } else {
+    send(step, packet);
+  }
+  server.verdict_store_ = verdict;
+  // Its views are of bytes that go.
+  own_text_.clear();
+  for (std::size_t i = 0; i < verdict.setting_count; ++i) own_text_ += verdict.settings[i];
+  own_text_ += verdict.collation;
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < verdict.setting_count; ++i) {
+    server.verdict_store_.settings[i] = std::string_view(own_text_).substr(at, verdict.settings[i].size());
+    at += verdict.settings[i].size();
+  }
+  server.verdict_store_.collation = std::string_view(own_text_).substr(at);
+  server.verdict_ = &server.verdict_store_;
+  note(verdict, text, lexical);
+  return ClientVerdict::kMore;
+}
+
+// ROW_COUNT() and FOUND_ROWS() of a statement that ran elsewhere: their values are known.
+std::string ClientSession::substituted(std::string_view sql, const LexOptions& lex) const {
+  std::string out;
+  std::size_t copied = 0;
+  Tokenizer tokens(sql, lex);
+  int count = 0;
+  std::string name;
+  for (Token token = tokens.next(), before; token.kind != TokenKind::kEnd; before = token, token = tokens.next(), ++count) {
+    const bool rows = token.is_word("row_count");
+    if (!rows && !token.is_word("found_rows")) continue;
+    if (before.is('.')) continue;  // somebody's own
+    Tokenizer ahead = tokens;
+    if (!ahead.next().is('(')) continue;
+    const Token close = ahead.next();
+    if (!close.is(')')) continue;
+    const auto begin = static_cast<std::size_t>(token.text.data() - sql.data());
+    const auto end = static_cast<std::size_t>(close.text.data() - sql.data()) + 1;
+    out += sql.substr(copied, begin - copied);
+    out += rows ? std::to_string(row_count_) : std::to_string(found_rows_);
+    name = sql.substr(begin, end - begin);
+    copied = end;
+    tokens = ahead;
+    // SELECT ROW_COUNT() and no more: the column keeps its name.
+    Tokenizer last = tokens;
+    if (count == 1 && before.is_word("select") && last.next().kind == TokenKind::kEnd && name.find('`') == std::string::npos)
+      out += " AS `" + name + "`";
+    token = close;
+  }
+  out += sql.substr(copied);
+  return out;
+}
+
+ClientVerdict ClientSession::reset(Step& step, std::span<char> packet) {
+  if (rejected(step)) return ClientVerdict::kMore;
+  if (step.server == nullptr) {
+    settings_ = interner_->intern(settings_->schema(), first_settings_->variables());
+    statements_.clear();
+    last_insert_id_ = 0;
+    local_ok(step);
+    return ClientVerdict::kMore;
+  }
+  if (std::exchange(in_step_, false) && step.server->hidden_failed_) step.server->clear_hidden_failure();
+  ask(step, ServerSession::Purpose::kClientReset, Answer::kOk, nullptr);
+  send(step, packet);
+  return ClientVerdict::kMore;
+}
+
+void ClientSession::was_reset(ServerSession& server) {
+  pins_ = 0;
+  pin_statement_.clear();
+  statements_.clear();
+  last_insert_id_ = 0;
+  row_count_ = 0;
+  hold_ = false;
+  multi_statements_ = capabilities_ & flags::kMultiStatements;
+  // The server has gone back to what log-in made of it, which need not be what this client's log-in said.
+  settings_ = interner_->intern(server.schema(), first_settings_->variables());
+  status_ = server.status();
+}
+
+ClientVerdict ClientSession::set_option(Step& step, std::string_view payload) {
+  wire::Reader reader(payload);
+  const std::uint16_t option = reader.u16();
+  if (!reader.ok() || option > 1) {
+    local_error(step, error::kUnknownCommand, "08S01", "Unknown command");
+    return ClientVerdict::kMore;
+  }
+  multi_statements_ = option == 0;
+  if (step.server != nullptr && step.server->last_client_ == serial_) step.server->last_client_ = 0;
+  ++answered_here_;
+  if (capabilities_ & flags::kDeprecateEof)
+    wire::ok(step.to_client.own(), 1, capabilities_, {0, 0, status_, 0, {}, {}}, wire::kEofHeader);
+  else
+    wire::eof(step.to_client.own(), 1, 0, status_);
+  return ClientVerdict::kMore;
+}
+
+void ClientSession::on_result(bool without_rows, const wire::Ok& ok, std::uint64_t rows) {
+  status_ = static_cast<std::uint16_t>(ok.status & (wire::status::kInTransaction | wire::status::kAutocommit |
+                                                    wire::status::kNoBackslashEscapes |
+                                                    wire::status::kInReadOnlyTransaction));
+  if (without_rows) {
+    row_count_ = static_cast<std::int64_t>(ok.affected_rows);
+    if (ok.last_insert_id != 0) last_insert_id_ = ok.last_insert_id;
+  } else {
+    row_count_ = -1;
+    found_rows_ = rows;
+  }
+  hold_ = hold_ || ok.warnings > 0 || calc_found_rows_;
+}
+
+void ClientSession::request_done(ServerSession& server) {
+  if (server.failed_) {
+    row_count_ = -1;
+    hold_ = true;
+  }
+  const Verdict* verdict = server.verdict_;
+  // Of a single statement that the server could not read nothing has run.
+  if (server.syntax_error_ && verdict != nullptr && verdict->statement_count == 1) pins_ = pins_before_;
+  if (verdict != nullptr && !server.failed_) {
+    if (verdict->unlocks && !server.tables_locked_) pins_ &= ~bit(PinReason::kLockTables);
+    if (verdict->releases && !verdict->pinned_by(PinReason::kLock)) pins_ &= ~bit(PinReason::kLock);
+    if (verdict->only_sets) {
+      // Each must have been reported, and be one that can be put elsewhere.
+      bool explained = !verdict->too_many_settings;
+      for (std::size_t i = 0; i < verdict->setting_count; ++i) {
+        const bool tracking = verdict->settings[i].size() > 14 && equals_folded(verdict->settings[i].substr(0, 14), "session_track_");
+        explained = explained && (tracking || (server.reported_ & (1u << i)) != 0);
+      }
+      if (!verdict->collation.empty()) server.settings_ = interner_->with(server.settings_, "collation_connection", verdict->collation);
+      if (!explained) pins_ |= bit(PinReason::kSetVariable);
+    } else if (server.changed_ && verdict->pins == 0) {
+      // A function, a procedure or a trigger; or a SET among other statements.
+      pins_ |= bit(PinReason::kOpaque);
+    } else if (verdict->sets) {
+      pins_ |= bit(PinReason::kSetVariable);
+    }
+  }
+  if (verdict != nullptr && verdict->session_tracking) {
+    server.needs_start_ = true;
+    if (!verdict->only_sets || verdict->statement_count > 1) pins_ |= bit(PinReason::kOpaque);
+  }
+  const auto it = statements_.find(std::exchange(executing_, 0));
+  if (it != statements_.end() && it->second.cursor &&
+      (server.failed_ || (server.status_ & wire::status::kLastRowSent) || !(server.status_ & wire::status::kCursorExists)))
+    it->second.cursor = false;
+  if (pins_ & (bit(PinReason::kCursor) | bit(PinReason::kLongData))) {
+    pins_ &= ~(bit(PinReason::kCursor) | bit(PinReason::kLongData));
+    for (const auto& [number, statement] : statements_) {
+      if (statement.long_data) pins_ |= bit(PinReason::kLongData);
+      if (statement.cursor) pins_ |= bit(PinReason::kCursor);
+    }
+  }
+  settings_ = server.settings_;
+}
+
+}  // namespace dbproxy::session::mysql

@@ -1,0 +1,165 @@
+// ClientSession: one logged-in client, and what its packets mean for the server connection that will carry them.
+//
+// Pure: given the bytes that were read, it says what goes to the server, what is answered here, and whether a server is
+// needed first. What a server connection lacks for a request (the client's schema and settings, a prepared statement) is
+// sent ahead of it, one step at a time: feed() then says kWait, and is called again when the server is quiet. Statement
+// numbers are changed in the bytes. One thread.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+
+#include "proxy/session/mysql/server_session.hpp"
+#include "proxy/session/mysql/statement.hpp"
+#include "proxy/session/output.hpp"
+
+namespace dbproxy::session::mysql {
+
+// Requests are looked at whole; MySQL's own default for max_allowed_packet.
+inline constexpr std::size_t kMaxRequest = 64u << 20;
+// Statements that one client may have prepared: max_prepared_stmt_count's default.
+inline constexpr std::size_t kMaxStatementsPerClient = 16382;
+
+enum class ClientVerdict {
+  kMore,        // all that could be used was used; `needed` says how long the packet at the front is, if known
+  kNeedServer,  // attach a server connection, then call again
+  kWait,        // call again when the server is quiet
+  kTerminate,   // the client said good-bye
+  kRefuse,      // `error` is to be sent, then the connection closed
+  kChangeUser,  // COM_CHANGE_USER: change_user() is its payload; what this client had is gone once it is let in
+};
+
+struct ClientOptions {
+  std::uint32_t connection_id = 0;  // as the client knows it
+};
+
+struct KillRequest {
+  std::uint64_t id = 0;  // a connection of the proxy's clients
+  bool query_only = false;
+};
+
+class ClientSession {
+ public:
+  // `capabilities`: agreed on with the client. `serial`: never 0, and no other client's of this worker.
+  ClientSession(StatementCache& cache, SettingsInterner& interner, SettingsPtr settings, std::uint32_t capabilities,
+                std::uint64_t serial)
+      : cache_(&cache), interner_(&interner), settings_(std::move(settings)), first_settings_(settings_),
+        capabilities_(capabilities), serial_(serial),
+        multi_statements_(capabilities & wire::mysql::client::kMultiStatements) {}
+
+  ClientVerdict feed(std::span<char> bytes, std::size_t& consumed, ServerSession* server, Output& to_server,
+                     Output& to_client, const ClientOptions& options);
+
+  // A server connection was just attached. What it needs is sent by feed().
+  void attached(ServerSession& /*server*/, Output& /*to_server*/, Output& /*to_client*/) {}
+  // Before it is released: the client's settings are what the connection's are now.
+  void detaching(ServerSession& server) {
+    if (in_step_) return;
+    settings_ = server.settings();
+  }
+  // Whether the server connection may go to another client now.
+  bool can_release(const ServerSession& server) const {
+    return server.idle() && !server.needs_start() && pins_ == 0 && !hold_ && !in_step_;
+  }
+  // Nothing of a packet is passed on before all of it is there.
+  bool in_mid_message() const { return false; }
+
+  std::uint32_t pins() const { return pins_; }
+  void pin(std::uint32_t reasons) { pins_ |= reasons; }
+  const std::string& pin_statement() const { return pin_statement_; }  // digest of what pinned it first
+  std::size_t needed() const { return needed_; }
+  const std::string& error() const { return error_; }
+  const SettingsPtr& settings() const { return settings_; }
+  std::uint32_t capabilities() const { return capabilities_; }
+  std::uint64_t serial() const { return serial_; }
+  std::uint64_t queries() const { return queries_; }
+  std::uint32_t take_answered_here() { return std::exchange(answered_here_, 0); }
+  const std::string& change_user() const { return change_user_; }
+
+  // KILL and COM_PROCESS_KILL: carried out by the worker, which then says how it went (0: OK, else 1094, 1095, …).
+  std::optional<KillRequest> take_kill() { return std::exchange(kill_, std::nullopt); }
+  void answer_kill(std::uint16_t code, Output& to_client);
+
+  // The request at the front cannot be carried: `error` (an ERR packet with the number 1) is its answer.
+  void reject(std::string error) {
+    rejecting_ = true;
+    error_ = std::move(error);
+  }
+  bool rejecting() const { return rejecting_; }
+
+  // Text of the statement that is running or ran last, for debug logging; empty unless asked for.
+  bool keep_text = false;
+  std::string last_text;
+
+ private:
+  friend class ServerSession;
+  struct Step {
+    ServerSession* server;
+    Output& to_server;
+    Output& to_client;
+    const ClientOptions& options;
+  };
+  // kMore: the packet was used.
+  ClientVerdict request(Step& step, std::span<char> packet, std::string_view payload);
+  ClientVerdict query(Step& step, std::span<char> packet, std::string_view payload);
+  ClientVerdict prepare(Step& step, std::span<char> packet, std::string_view text);
+  ClientVerdict execute(Step& step, std::span<char> packet, std::string_view payload);
+  ClientVerdict of_statement(Step& step, std::span<char> packet, std::string_view payload, wire::mysql::Command command);
+  ClientVerdict close(Step& step, std::string_view payload);
+  ClientVerdict simple(Step& step, std::span<char> packet, wire::mysql::Answer answer, bool changes_schema = false);
+  ClientVerdict reset(Step& step, std::span<char> packet);
+  ClientVerdict set_option(Step& step, std::string_view payload);
+  bool local_file(Step& step, std::span<char> packet);
+
+  // What the server lacks. kMore: nothing.
+  ClientVerdict steps(Step& step, bool asks_insert_id, bool changes_schema = false);
+  ClientVerdict prepare_here(Step& step, const ClientStatement& statement);
+  ServerSession& ask(Step& step, ServerSession::Purpose purpose, wire::mysql::Answer answer, const Verdict* verdict);
+  void send(Step& step, std::span<char> packet);
+  bool rejected(Step& step);
+  void local_ok(Step& step);
+  void local_error(Step& step, std::uint16_t code, std::string_view sqlstate, std::string_view message);
+  void note(const Verdict& verdict, std::string_view text, const LexOptions& lex);
+  std::string substituted(std::string_view sql, const LexOptions& lex) const;
+  LexOptions lex(const Step& step) const;
+
+  // From the server's session.
+  void on_result(bool without_rows, const wire::mysql::Ok& ok, std::uint64_t rows);
+  void prepared(std::uint32_t number, const StatementPtr& statement, std::uint16_t parameters);
+  void request_done(ServerSession& server);
+  void was_reset(ServerSession& server);
+
+  StatementCache* cache_;
+  SettingsInterner* interner_;
+  SettingsPtr settings_;
+  SettingsPtr first_settings_;
+  std::uint32_t capabilities_;
+  std::uint64_t serial_;
+  std::unordered_map<std::uint32_t, ClientStatement> statements_;
+  std::uint32_t next_statement_ = 1;
+  std::uint32_t executing_ = 0;  // the statement whose answer is awaited
+  std::uint32_t pins_ = 0;
+  std::uint32_t pins_before_ = 0;  // the statement that runs
+  std::string pin_statement_;
+  bool multi_statements_;
+  bool in_step_ = false;    // something of the server's was asked ahead of the request at the front
+  bool step_error_is_answer_ = false;
+  bool hold_ = false;       // what the last statement left may be asked for: warnings, an error, FOUND_ROWS()
+  bool rejecting_ = false;
+  std::uint64_t last_insert_id_ = 0;
+  std::int64_t row_count_ = -1;
+  std::uint64_t found_rows_ = 0;
+  std::uint16_t status_ = wire::mysql::status::kAutocommit;
+  bool calc_found_rows_ = false;
+  std::size_t needed_ = 0;
+  std::uint64_t queries_ = 0;
+  std::uint32_t answered_here_ = 0;
+  std::optional<KillRequest> kill_;
+  std::string error_, change_user_, scratch_, own_text_;
+};
+
+}  // namespace dbproxy::session::mysql

@@ -1,0 +1,434 @@
+#include "proxy/session/mysql/server_session.hpp"
+
+#include <algorithm>
+
+#include "proxy/session/mysql/client_session.hpp"
+#include "proxy/wire/mysql/commands.hpp"
+
+namespace dbproxy::session::mysql {
+namespace {
+
+namespace wire = dbproxy::wire::mysql;
+namespace client_flag = dbproxy::wire::mysql::client;
+using wire::PacketKind;
+
+std::string_view view(std::span<char> bytes) {
+  return {bytes.data(), bytes.size()};
+}
+
+std::string lower(std::string_view name) {
+  std::string out(name);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  return out;
+}
+
+// The names that servers have had for one variable.
+bool same_variable(std::string_view asked, std::string_view told) {
+  if (equals_folded(asked, told)) return true;
+  const auto pair = [&](std::string_view one, std::string_view other) {
+    return (equals_folded(asked, one) && told == other) || (equals_folded(asked, other) && told == one);
+  };
+  return pair("transaction_isolation", "tx_isolation") || pair("transaction_read_only", "tx_read_only");
+}
+
+}  // namespace
+
+void ServerSession::ask(Purpose purpose, wire::Answer answer) {
+  asked_ = true;
+  orphaned_ = forward_ = failed_ = syntax_error_ = changed_ = columns_end_owed_ = timed_out_ = false;
+  purpose_ = purpose;
+  scanner_ = wire::ResultScanner(answer, capabilities_);
+  body_left_ = 0;
+  delta_ = 0;
+  verdict_ = nullptr;
+  reported_ = 0;
+  rows_ = 0;
+  if (hidden()) {
+    hidden_failed_ = false;
+    hidden_error_.clear();
+    last_client_ = 0;
+  }
+}
+
+void ServerSession::query(std::string_view sql, Output& to_server) {
+  wire::query(to_server.own(), capabilities_, sql);
+  ask(Purpose::kHidden, wire::Answer::kResults);
+}
+
+void ServerSession::start(Output& to_server) {
+  // What is set to itself is reported: so the modes in which texts are read are known from the beginning.
+  wire::query(to_server.own(), capabilities_,
+              tracking_sql(mariadb_) +
+                  "; SET SESSION sql_mode = @@SESSION.sql_mode, SESSION autocommit = @@SESSION.autocommit,"
+                  " SESSION time_zone = @@SESSION.time_zone");
+  ask(Purpose::kStart, wire::Answer::kResults);
+}
+
+void ServerSession::reset(Output& to_server) {
+  wire::command(to_server.own(), wire::Command::kResetConnection);
+  ask(Purpose::kReset, wire::Answer::kOk);
+}
+
+bool ServerSession::finish_sequence(Output& to_server) {
+  if (!wants_file()) return false;
+  // The server counts on from its own packet.
+  wire::packet(to_server.own(), file_sequence_, {});
+  scanner_.file_sent();
+  return true;
+}
+
+void ServerSession::forget_client() {
+  orphaned_ = true;
+  forward_ = false;
+  statement_.reset();
+}
+
+void ServerSession::pass(std::span<char> packet, Output& out) {
+  last_sequence_ = static_cast<std::uint8_t>(static_cast<std::uint8_t>(packet[3]) + delta_);
+  packet[3] = static_cast<char>(last_sequence_);
+  out.ref(view(packet));
+}
+
+ServerVerdict ServerSession::feed(std::span<char> bytes, std::size_t& consumed, ClientSession* client, Output& out) {
+  consumed = 0;
+  bool ready = false;
+  while (consumed < bytes.size()) {
+    const std::span<char> rest = bytes.subspan(consumed);
+    if (body_left_ > 0) {
+      const std::size_t part = std::min(body_left_, rest.size());
+      if (forward_) out.ref(view(rest.first(part)));
+      body_left_ -= part;
+      consumed += part;
+    } else {
+      const wire::Frame frame = wire::scan_frame(view(rest));
+      if (!frame.known) break;
+      const std::span<char> there = rest.subspan(wire::kHeaderSize, std::min<std::size_t>(frame.length, rest.size() - wire::kHeaderSize));
+      if (there.empty() && frame.length > 0) break;
+      if (!asked_) return unsolicited(view(there));
+      const PacketKind kind = scanner_.peek(frame, view(there));
+      if (kind == PacketKind::kBroken) return ServerVerdict::kProtocolError;
+      if (wire::ResultScanner::needs_whole(kind)) {
+        if (frame.length > kMaxServerMessage) return ServerVerdict::kProtocolError;
+        if (there.size() < frame.length) break;
+        consumed += frame.size();
+        const ServerVerdict verdict = whole(kind, frame, rest.first(frame.size()), client, out);
+        if (verdict != ServerVerdict::kMore) return verdict;
+      } else {
+        const std::uint64_t columns = scanner_.columns_left();
+        scanner_.take(frame, view(there));
+        forward_ = for_client(client);
+        if (kind == PacketKind::kRow) ++rows_;
+        if (kind == PacketKind::kLocalInfile) {
+          // Nobody is there to send it: an empty packet has to go, see finish_sequence().
+          file_sequence_ = static_cast<std::uint8_t>(frame.sequence + 1);
+          file_delta_ = delta_;
+        }
+        if (forward_ && columns_end_owed_) columns_ended(status_, out);
+        if (forward_) pass(rest.first(wire::kHeaderSize + there.size()), out);
+        body_left_ = frame.length - there.size();
+        consumed += wire::kHeaderSize + there.size();
+        if (kind == PacketKind::kColumn && columns == 1 && (capabilities_ & client_flag::kDeprecateEof) && forward_ &&
+            !(client->capabilities() & client_flag::kDeprecateEof)) {
+          columns_end_owed_ = true;
+          // Behind what PREPARE says of parameters and columns nothing has to be waited for.
+          if (purpose_ == Purpose::kClientPrepare) {
+            if (body_left_ > 0)
+              ends_columns_with_body_ = true;
+            else
+              columns_ended(status_, out);
+          }
+        }
+      }
+    }
+    if (body_left_ == 0 && ends_columns_with_body_) {
+      ends_columns_with_body_ = false;
+      if (forward_) columns_ended(status_, out);
+    }
+    if (asked_ && body_left_ == 0 && scanner_.done()) {
+      const ServerVerdict verdict = finish(client);
+      if (verdict != ServerVerdict::kReady) return verdict;
+      ready = true;
+    }
+  }
+  return ready && !asked_ ? ServerVerdict::kReady : ServerVerdict::kMore;
+}
+
+// A server that ends a session says so without being asked, and closes.
+ServerVerdict ServerSession::unsolicited(std::string_view payload) {
+  wire::Error error;
+  if (wire::read_error(payload, error)) {
+    events_.fatal = true;
+    events_.fatal_code = error.code;
+    events_.fatal_sqlstate = error.sqlstate;
+    events_.fatal_message = error.message;
+  }
+  return ServerVerdict::kProtocolError;
+}
+
+void ServerSession::columns_ended(std::uint16_t status, Output& out) {
+  columns_end_owed_ = false;
+  wire::eof(out.own(), ++last_sequence_, 0, static_cast<std::uint16_t>(status & ~wire::status::kStateChanged));
+  ++delta_;
+}
+
+ServerVerdict ServerSession::whole(PacketKind kind, const wire::Frame& frame, std::span<char> packet,
+                                   ClientSession* client, Output& out) {
+  const std::string_view payload = view(packet.subspan(wire::kHeaderSize));
+  if (scanner_.take(frame, payload) == PacketKind::kBroken) return ServerVerdict::kProtocolError;
+  forward_ = for_client(client);
+  switch (kind) {
+    case PacketKind::kError:
+      on_error(frame, packet, out);
+      return ServerVerdict::kMore;
+    case PacketKind::kOk:
+    case PacketKind::kRowsEnd:
+      return result_done(kind, frame, packet, client, out) ? ServerVerdict::kMore : ServerVerdict::kProtocolError;
+    case PacketKind::kPrepareOk: {
+      wire::Prepared prepared;
+      if (!wire::read_prepared(payload, prepared)) return ServerVerdict::kProtocolError;
+      after_error_ = false;
+      if (statement_) keep(statement_, prepared.statement);
+      if (forward_) {
+        client->prepared(client_number_, statement_, prepared.parameters);
+        wire::store_u32(packet.data() + wire::kHeaderSize + wire::kStatementAt, client_number_);
+      }
+      break;
+    }
+    case PacketKind::kColumnsEnd:
+      status_ = scanner_.status();
+      break;
+    default:
+      break;
+  }
+  if (forward_) {
+    pass(packet, out);
+  }
+  return ServerVerdict::kMore;
+}
+
+void ServerSession::on_error(const wire::Frame& frame, std::span<char> packet, Output& out) {
+  wire::Error error;
+  const std::string_view payload = view(packet.subspan(wire::kHeaderSize));
+  if (!wire::read_error(payload, error)) error.sqlstate = "HY000";
+  failed_ = true;
+  syntax_error_ = error.code == 1064;
+  after_error_ = true;
+  switch (error.code) {
+    case wire::error::kServerShutdown:
+    case wire::error::kReadOnlyOption:
+    case wire::error::kReadOnlyMode:
+    case wire::error::kConnectionKilled:
+      events_.fatal = true;
+      events_.fatal_code = error.code;
+      events_.fatal_sqlstate = error.sqlstate;
+      events_.fatal_message = error.message;
+      break;
+    default:
+      break;
+  }
+  if (hidden()) {
+    hidden_failed_ = true;
+    hidden_error_ = payload;
+    return;
+  }
+  if (!forward_) return;
+  columns_end_owed_ = false;
+  if (timed_out_ && error.code == wire::error::kQueryInterrupted)
+    wire::error_packet(out.own(), static_cast<std::uint8_t>(frame.sequence + delta_),
+                       {3024, "HY000", "Query execution was interrupted, statementTimeout was reached"});
+  else
+    pass(packet, out);
+}
+
+// OK, or what ends rows: the server's word on what there is now.
+bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::span<char> packet,
+                                ClientSession* client, Output& out) {
+  const std::string_view payload = view(packet.subspan(wire::kHeaderSize));
+  wire::Ok ok;
+  const bool eof_form = static_cast<std::uint8_t>(payload[0]) == wire::kEofHeader && !(capabilities_ & client_flag::kDeprecateEof);
+  if (eof_form ? !wire::read_eof(payload, ok.warnings, ok.status) : !wire::read_ok(payload, capabilities_, ok)) return false;
+  status_ = ok.status;
+  after_error_ = false;
+  apply(ok.state);
+  if (!hidden()) ++events_.statements_done;
+  if (!forward_) return true;
+
+  const auto sequence = [&] { return static_cast<std::uint8_t>(frame.sequence + delta_); };
+  client->on_result(kind == PacketKind::kOk, ok, rows_);
+  rows_ = 0;
+  if (ok.last_insert_id != 0) insert_id_owner_ = client->serial();
+  const std::uint32_t theirs = client->capabilities();
+  const bool old = !(theirs & client_flag::kDeprecateEof);
+  if (columns_end_owed_) {
+    // A cursor has no rows here: then what ends the columns ends it all.
+    if (ok.status & wire::status::kCursorExists)
+      columns_end_owed_ = false;
+    else
+      columns_ended(ok.status, out);
+  }
+  last_sequence_ = sequence();
+  const bool header_eof = static_cast<std::uint8_t>(payload[0]) == wire::kEofHeader;
+  if (header_eof && old) {
+    if (eof_form)
+      pass(packet, out);
+    else
+      wire::eof(out.own(), sequence(), ok.warnings, static_cast<std::uint16_t>(ok.status & ~wire::status::kStateChanged));
+    return true;
+  }
+  // The rest is the same for both ends unless there is a state, or a text whose length only one of them writes.
+  const bool same = eof_form || (ok.state.empty() && (ok.info.empty() || (theirs & client_flag::kSessionTrack)));
+  if (same && !(ok.status & wire::status::kStateChanged)) {
+    pass(packet, out);
+    return true;
+  }
+  scratch_.clear();
+  wire::StateReader reader(ok.state);
+  for (wire::StateChange change; reader.next(change);)
+    if (change.type == wire::StateType::kSchema ||
+        (change.type == wire::StateType::kSystemVariable && is_told_by_default(change.name)))
+      wire::append_state(scratch_, change);
+  ok.state = scratch_;
+  wire::ok(out.own(), sequence(), theirs, ok, static_cast<std::uint8_t>(payload[0]));
+  return true;
+}
+
+void ServerSession::reported(std::string_view told, std::string_view value) {
+  const std::string name = lower(told);
+  if (!is_replayed(name)) return;
+  if (verdict_ != nullptr)
+    for (std::size_t i = 0; i < verdict_->setting_count; ++i)
+      if (same_variable(verdict_->settings[i], name)) reported_ |= 1u << i;
+  settings_ = interner_->with(settings_, name, value);
+  // Its collation comes with it, and is told by nobody: the client's text may say another, see finish().
+  if (name == "character_set_connection") settings_ = interner_->without(settings_, "collation_connection");
+}
+
+void ServerSession::apply(std::string_view state) {
+  wire::StateReader reader(state);
+  for (wire::StateChange change; reader.next(change);) {
+    switch (change.type) {
+      case wire::StateType::kSystemVariable:
+        reported(change.name, change.value);
+        break;
+      case wire::StateType::kSchema:
+        settings_ = interner_->with_schema(settings_, change.value);
+        break;
+      case wire::StateType::kStateChange:
+        changed_ = changed_ || change.value == "1";
+        break;
+      case wire::StateType::kTransactionState:
+        tables_locked_ = change.value.size() >= 8 && change.value[7] == 'L';
+        break;
+      case wire::StateType::kCharacteristics:
+        characteristics_ = change.value;
+        break;
+      case wire::StateType::kGtids:
+        break;
+    }
+  }
+}
+
+// As after COM_RESET_CONNECTION: the schema stays.
+void ServerSession::back_to_new() {
+  settings_ = interner_->intern(settings_->schema(), base_->variables());
+  prepared_.clear();
+  used_.clear();
+  close_owed_.clear();
+  tables_locked_ = false;
+  characteristics_.clear();
+  multi_statements_ = true;
+  insert_id_owner_ = 0;
+  needs_start_ = true;
+}
+
+ServerVerdict ServerSession::finish(ClientSession* client) {
+  asked_ = false;
+  const bool theirs = for_client(client);
+  if (!hidden()) {
+    ++events_.queries_done;
+    if (!in_transaction()) ++events_.transactions_done;
+  }
+  switch (purpose_) {
+    case Purpose::kStart:
+      if (failed_) return ServerVerdict::kProtocolError;
+      needs_start_ = false;
+      break;
+    case Purpose::kReset:
+      if (failed_) return ServerVerdict::kProtocolError;
+      back_to_new();
+      break;
+    case Purpose::kReplay:
+      if (failed_) return ServerVerdict::kReplayFailed;
+      settings_ = replaying_;
+      break;
+    case Purpose::kSchema:
+      if (!failed_) settings_ = replaying_;
+      break;
+    case Purpose::kOption:
+      if (failed_) return ServerVerdict::kProtocolError;
+      multi_statements_ = !multi_statements_;
+      break;
+    case Purpose::kClientReset:
+      if (!failed_) {
+        back_to_new();
+        if (theirs) client->was_reset(*this);
+      }
+      break;
+    case Purpose::kClient:
+    case Purpose::kClientPrepare:
+      if (theirs) client->request_done(*this);
+      break;
+    default:
+      break;
+  }
+  if (hidden()) after_error_ = false;  // asked outside of transactions only
+  if (theirs) last_client_ = client->serial();
+  replaying_.reset();
+  statement_.reset();
+  verdict_ = nullptr;
+  return ServerVerdict::kReady;
+}
+
+ServerSession::Prepared* ServerSession::find(const Statement& statement) {
+  const auto it = prepared_.find(&statement);
+  if (it == prepared_.end()) return nullptr;
+  used_.splice(used_.end(), used_, it->second.second.used);
+  return &it->second.second;
+}
+
+ServerSession::Prepared& ServerSession::keep(const StatementPtr& statement, std::uint32_t id) {
+  auto [it, made] = prepared_.try_emplace(statement.get());
+  if (!made) {  // prepared once more: the one before is closed with the next write
+    std::string number(4, '\0');
+    wire::store_u32(number.data(), it->second.second.id);
+    wire::command(close_owed_, wire::Command::kStmtClose, number);
+    used_.erase(it->second.second.used);
+  }
+  it->second.first = statement;
+  Prepared& prepared = it->second.second;
+  prepared.id = id;
+  prepared.types.clear();
+  prepared.used = used_.insert(used_.end(), statement.get());
+  if (prepared_.size() > kMaxPreparedPerServer) {
+    const auto oldest = prepared_.find(used_.front());
+    std::string number(4, '\0');
+    wire::store_u32(number.data(), oldest->second.second.id);
+    wire::command(close_owed_, wire::Command::kStmtClose, number);
+    used_.pop_front();
+    prepared_.erase(oldest);
+  }
+  return prepared;
+}
+
+void ServerSession::drop(const Statement& statement, Output& to_server) {
+  const auto it = prepared_.find(&statement);
+  if (it == prepared_.end()) return;
+  std::string number(4, '\0');
+  wire::store_u32(number.data(), it->second.second.id);
+  wire::command(to_server.own(), wire::Command::kStmtClose, number);
+  used_.erase(it->second.second.used);
+  prepared_.erase(it);
+}
+
+}  // namespace dbproxy::session::mysql

@@ -1,0 +1,190 @@
+// ServerSession: what the proxy knows about one server connection that is logged in, and what its packets mean.
+//
+// Pure: it is given the bytes that were read, changes sequence numbers in them where it has to, and says what goes to
+// the client. At most one request is outstanding: not every server takes a second one before it has answered the first.
+// The server's trackers and status flags tell what a request has changed; the request's verdict says what they do not
+// show. One thread.
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <utility>
+
+#include "proxy/session/mysql/settings.hpp"
+#include "proxy/session/mysql/statement.hpp"
+#include "proxy/session/output.hpp"
+#include "proxy/wire/mysql/messages.hpp"
+#include "proxy/wire/mysql/result_scanner.hpp"
+
+namespace dbproxy::session::mysql {
+
+class ClientSession;
+
+// Largest packet of the kinds that must be seen whole; rows have no such bound.
+inline constexpr std::size_t kMaxServerMessage = 4u << 20;
+// Statements kept prepared on one server connection; the least recently used goes. max_prepared_stmt_count is 16,382
+// for all of a server.
+inline constexpr std::size_t kMaxPreparedPerServer = 200;
+
+enum class ServerVerdict {
+  kMore,           // all that could be used was used
+  kReady,          // nothing is outstanding
+  kReplayFailed,   // the client's settings could not be put here: see replay_error(); the connection is to be closed
+  kProtocolError,  // the server broke the protocol: the connection is of no more use
+};
+
+// Counted by the worker after each call.
+struct ServerEvents {
+  std::uint32_t statements_done = 0;    // results of what clients asked
+  std::uint32_t queries_done = 0;       // requests of clients
+  std::uint32_t transactions_done = 0;  // of these, the ones after which no transaction was open
+  bool fatal = false;                   // the server said that it will close, or that it is not the writer any more
+  std::uint16_t fatal_code = 0;
+  std::string fatal_sqlstate;
+  std::string fatal_message;
+};
+
+class ServerSession {
+ public:
+  // `capabilities`: agreed on with the server. `settings`: what the log-in made of it.
+  ServerSession(SettingsInterner& interner, SettingsPtr settings, std::uint32_t capabilities, bool mariadb)
+      : interner_(&interner), settings_(std::move(settings)), base_(settings_), capabilities_(capabilities),
+        mariadb_(mariadb) {}
+
+  // Uses as much of `bytes` as it can and sets `consumed`; what goes to the client is added to `out` as views of
+  // `bytes`, or written there. `client` is null when none is attached: then everything is read and dropped.
+  ServerVerdict feed(std::span<char> bytes, std::size_t& consumed, ClientSession* client, Output& out);
+
+  // Trackers on. Hidden; first after log-in and after reset().
+  void start(Output& to_server);
+  bool needs_start() const { return needs_start_; }
+  // A statement of the proxy's own; the answer is hidden. Only when quiet().
+  void query(std::string_view sql, Output& to_server);
+  // COM_RESET_CONNECTION, hidden: everything that clients left is gone, but for the schema. start() has to follow.
+  void reset(Output& to_server);
+  bool hidden_query_failed() const { return hidden_failed_; }
+  void clear_hidden_failure() { hidden_failed_ = false; }
+  const std::string& hidden_error() const { return hidden_error_; }  // the ERR's payload
+  // What there is now is what new clients find: once, when start() and initQuery are done.
+  void set_base() { base_ = settings_; }
+  const Settings& base() const { return *base_; }
+
+  // For a client that left while its file was awaited: there is none. False: nothing to send.
+  bool finish_sequence(Output& to_server);
+  // The client is gone: what is outstanding stays so, for nobody.
+  void forget_client();
+  // What runs now is being cancelled because of statementTimeout: that is what the client shall read.
+  void expect_timeout() { timed_out_ = true; }
+
+  // Nothing is outstanding.
+  bool quiet() const { return !asked_; }
+  bool asked() const { return asked_; }
+  // The same, and nothing of a client's is left that its settings do not have: no transaction, no lock on tables.
+  bool idle() const { return quiet() && !in_transaction() && !tables_locked_ && characteristics_.empty(); }
+  // After an error nobody knows, until the next OK: it may have rolled back.
+  bool in_transaction() const { return after_error_ || (status_ & wire::mysql::status::kInTransaction); }
+  // A part of a packet has been passed on to the client, and the rest has not come yet.
+  bool in_mid_message() const { return body_left_ > 0 && forward_; }
+  bool wants_file() const { return asked_ && scanner_.wants_file(); }
+  std::uint16_t status() const { return status_; }
+  const SettingsPtr& settings() const { return settings_; }
+  const std::string& schema() const { return settings_->schema(); }
+  std::uint32_t capabilities() const { return capabilities_; }
+  bool multi_statements() const { return multi_statements_; }
+  const std::string& replay_error() const { return hidden_error_; }
+  std::size_t prepared_count() const { return prepared_.size(); }
+  ServerEvents take_events() { return std::exchange(events_, {}); }
+
+ private:
+  friend class ClientSession;
+
+  enum class Purpose : std::uint8_t {
+    kClient,         // what a client asked
+    kClientPrepare,  // likewise COM_STMT_PREPARE
+    kClientReset,    // likewise COM_RESET_CONNECTION
+    kHidden,
+    kStart,
+    kReset,
+    kReplay,   // settings of the client whose request waits
+    kSchema,   // likewise
+    kOption,   // likewise, whether it may send several statements
+    kPrepare,  // likewise, a statement of its own
+  };
+  struct Prepared {
+    std::uint32_t id = 0;
+    std::string types;  // as they were sent last
+    std::list<const Statement*>::iterator used;
+  };
+
+  void ask(Purpose purpose, wire::mysql::Answer answer);
+  ServerVerdict whole(wire::mysql::PacketKind kind, const wire::mysql::Frame& frame, std::span<char> packet,
+                      ClientSession* client, Output& out);
+  ServerVerdict unsolicited(std::string_view payload);
+  bool result_done(wire::mysql::PacketKind kind, const wire::mysql::Frame& frame, std::span<char> packet,
+                   ClientSession* client, Output& out);
+  void on_error(const wire::mysql::Frame& frame, std::span<char> packet, Output& out);
+  void apply(std::string_view state);
+  void reported(std::string_view name, std::string_view value);
+  void columns_ended(std::uint16_t status, Output& out);
+  void pass(std::span<char> packet, Output& out);
+  ServerVerdict finish(ClientSession* client);
+  void back_to_new();
+  bool for_client(const ClientSession* client) const { return client != nullptr && !orphaned_ && purpose_ <= Purpose::kClientReset; }
+  bool hidden() const { return purpose_ > Purpose::kClientReset; }
+  // Of prepared statements.
+  Prepared* find(const Statement& statement);
+  Prepared& keep(const StatementPtr& statement, std::uint32_t id);
+  void drop(const Statement& statement, Output& to_server);
+
+  SettingsInterner* interner_;
+  SettingsPtr settings_, base_;
+  SettingsPtr replaying_;  // kReplay, kSchema: what they are when it is done
+  std::uint32_t capabilities_;
+  bool mariadb_;
+  bool multi_statements_ = true;
+
+  // The request.
+  bool asked_ = false;
+  bool orphaned_ = false;  // its client is gone
+  bool forward_ = false;
+  Purpose purpose_ = Purpose::kHidden;
+  wire::mysql::ResultScanner scanner_;
+  std::size_t body_left_ = 0;
+  std::uint8_t last_sequence_ = 0;  // of what went to the client
+  std::uint8_t delta_ = 0;          // what is added to sequence numbers on their way to the client
+  bool ends_columns_with_body_ = false;
+  std::uint8_t file_sequence_ = 0, file_delta_ = 0;  // of the packet that follows; what the client's are ahead by
+  bool columns_end_owed_ = false;  // an EOF behind columns, for a client without kDeprecateEof
+  const Verdict* verdict_ = nullptr;
+  Verdict verdict_store_;
+  StatementPtr statement_;           // being prepared, or executed
+  std::uint32_t client_number_ = 0;  // kClientPrepare: what the client will call it
+  std::uint32_t reported_ = 0;       // of verdict_'s settings, bits
+  bool changed_ = false;             // the server says that something did
+  bool failed_ = false;
+  bool syntax_error_ = false;
+  std::uint64_t rows_ = 0;
+  bool timed_out_ = false;
+
+  // The session.
+  bool needs_start_ = true;
+  std::uint16_t status_ = wire::mysql::status::kAutocommit;
+  bool after_error_ = false;
+  bool tables_locked_ = false;
+  std::string characteristics_;  // of the next transaction, or of this
+  std::uint64_t insert_id_owner_ = 0;  // whose LAST_INSERT_ID() this connection has
+  std::uint64_t last_client_ = 0;      // whose statement was the last
+  bool hidden_failed_ = false;
+  std::string hidden_error_;
+  std::string scratch_;
+  std::unordered_map<const Statement*, std::pair<StatementPtr, Prepared>> prepared_;
+  std::list<const Statement*> used_;  // the least recently used first
+  std::string close_owed_;            // COM_STMT_CLOSE of those that went, for the next write
+  ServerEvents events_;
+};
+
+}  // namespace dbproxy::session::mysql
