@@ -12,13 +12,14 @@
 
 #include "operator/control/hub.hpp"
 #include "operator/control/stream.hpp"
-#include "proxy/wire/control/grpc_log.hpp"
+#include "proxy/wire/control/grpc_process.hpp"
 #include "proxy/wire/control/limits.hpp"
 
 namespace dbproxy::operator_control {
 namespace {
 
 constexpr std::chrono::milliseconds kStopGrace{700};
+constexpr int kTlsRecord = 2048;  // bytes
 
 class Service final : public v1::Control::CallbackService {
  public:
@@ -62,7 +63,7 @@ struct Server::Impl {
 
 Server::Server(ServerOptions options, const TokenStore& tokens, metrics::Registry& registry, const Clock& clock)
     : impl_(std::make_unique<Impl>(std::move(options), tokens, registry, clock)) {
-  wire_control::route_grpc_log();
+  wire_control::prepare_grpc();
 }
 
 Server::~Server() {
@@ -88,6 +89,8 @@ std::string Server::start() {
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   // Sidecars ping every 5 s: gRPC's own default of 5 minutes would end them for it.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 2000);
+  // Each connection keeps a buffer for one TLS record of its own; 16 KB of it would be most of what a stream costs.
+  builder.AddChannelArgument(GRPC_ARG_TSI_MAX_FRAME_SIZE, kTlsRecord);
   impl_->server = builder.BuildAndStart();
   if (!impl_->server || impl_->port == 0) {
     impl_->server.reset();

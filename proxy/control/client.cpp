@@ -14,7 +14,7 @@
 #include "proxy/control/configs.hpp"
 #include "proxy/control/outbox.hpp"
 #include "proxy/pki/pki.hpp"
-#include "proxy/wire/control/grpc_log.hpp"
+#include "proxy/wire/control/grpc_process.hpp"
 
 namespace dbproxy::control {
 namespace {
@@ -258,7 +258,7 @@ void Client::Impl::write(Stream& stream, grpc::ClientContext& stream_context, St
 
 Client::Client(ClientOptions options, ClientCallbacks callbacks, metrics::Registry& registry, const Clock& clock)
     : impl_(std::make_unique<Impl>(std::move(options), std::move(callbacks), registry, clock)) {
-  wire_control::route_grpc_log();
+  wire_control::prepare_grpc();
 }
 
 Client::~Client() {
