@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/build/testbed/go/bin:$(PATH)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help setup build demo test lint bench suites fuzz clean test-build cluster cluster-stop images e2e
+.PHONY: help setup build demo test lint bench bench-operator suites fuzz clean test-build cluster cluster-stop images e2e
 
 help: ## Lists these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -65,6 +65,10 @@ bench: ## Side by side with PgBouncer, HAProxy and a bare relay
 	@cmake/setup.sh bench
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) bench/run.py
+
+bench-operator: build ## The operator with 5,000 simulated sidecars: memory, edits, a storm of reconnects
+	@cmake/setup.sh demo
+	@$(PYTHON) -B bench/operator/run.py
 
 suites: ## Other people's suites, against PostgreSQL and through a sidecar: docs/differences.md
 	@cmake/setup.sh test

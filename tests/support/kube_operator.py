@@ -42,14 +42,15 @@ def install_rights(api: KubeApiserver):
 class KubeOperator(Program):
     """A replica; its rights are those of the service account."""
 
-    def __init__(self, directory: Path, api: KubeApiserver, name: str = "operator-1", extra=(), env: dict | None = None):
+    def __init__(self, directory: Path, api: KubeApiserver, name: str = "operator-1", extra=(), env: dict | None = None,
+                 binary: Path | None = None):
         port, http = free_port(), free_port()
         super().__init__(directory, name, f"127.0.0.1:{http}", env)
         self.api, self.address = api, f"127.0.0.1:{port}"
         token = self.directory / "token"
         token.write_text(api.account_token(NAMESPACE, "dbproxy-operator"))
         kubeconfig = api.kubeconfig_for(f"{name}.kubeconfig", token_file=token, namespace=NAMESPACE)
-        self.argv = [paths.binary("dbproxy-operator"), "--kubeconfig", kubeconfig, "--pod-name", name,
+        self.argv = [binary or paths.binary("dbproxy-operator"), "--kubeconfig", kubeconfig, "--pod-name", name,
                      "--pod-address", "127.0.0.1", "--listen", self.address, "--http", self.http, *extra]
 
     def leads(self) -> bool:

@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""The operator under a crowd of sidecars: what a stream costs, how fast an edit is everywhere, a storm of reconnects.
+
+A real dbproxy-operator on manifests, a real PostgreSQL behind it, and bench_sidecars: each simulated sidecar has its own
+TLS connection, token and stream, and answers as a real one does. Prints a table against the goals and writes
+build/bench/operator.json. Both programs share the machine's cores with whatever else runs: the load is printed too.
+"""
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
+from harness.processes import cpu_ns, rss_bytes  # noqa: E402
+from support import paths  # noqa: E402
+from support.fleet import Fleet, allow_files  # noqa: E402
+from support.manifests import Manifests  # noqa: E402
+from support.operator_process import Operator  # noqa: E402
+from support.testbed import Testbed  # noqa: E402
+from support.waiting import wait_for  # noqa: E402
+
+GOALS = {"memory_kb": 100, "edit_s": 2.0, "storm_s": 15.0}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--streams", type=int, default=5000)
+    parser.add_argument("--edits", type=int, default=5)
+    parser.add_argument("--storms", type=int, default=2, help="of a killed operator; one more of a stopped one")
+    parser.add_argument("--idle-seconds", type=float, default=10)
+    parser.add_argument("--out", type=Path, default=ROOT / "build/bench/operator.json")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 when a goal is missed")
+    return parser.parse_args()
+
+
+def say(text):
+    print(f"  {text}  (load {os.getloadavg()[0]:.1f})", flush=True)
+
+
+def identities(operator, count):
+    """(identity, token, proxies) for each, with the files that the operator looks tokens up in."""
+    out = []
+    (operator.state / "tokens/shop").mkdir(parents=True, exist_ok=True)
+    for path in (operator.state, operator.state / "tokens", operator.state / "tokens/shop"):
+        path.chmod(0o700)
+    for number in range(count):
+        identity, token = f"shop/web-{number}", secrets.token_hex(32)
+        file = operator.token(identity)
+        file.write_text(f"{token}\nshop/orders\n")
+        file.chmod(0o600)
+        out.append((identity, token, ["shop/orders"]))
+    return out
+
+
+def edits(manifests, fleet, operator, count):
+    """Seconds from the file's replacement until the last sidecar has it; and the operator's CPU time of each."""
+    slowest, cpu = [], []
+    for mark in range(30, 30 + count):
+        before, began = cpu_ns(operator.process.pid), time.monotonic_ns()
+        manifests.set_pool(maxConnectionsPercent=mark)
+        state = fleet.wait_in_force(mark)
+        took = {name: (at - began) / 1e9 for name, at in state["in_force_at"].items()}
+        slowest.append(took["last"])
+        cpu.append((cpu_ns(operator.process.pid) - before) / 1e9)
+        say(f"an edit is in force: half after {took['p50']:.2f} s, everywhere after {took['last']:.2f} s")
+    return slowest, cpu
+
+
+def storm(fleet, operator, number):
+    """Seconds from the start of the new operator until it has taken the last stream."""
+    operator.process.stop(number)
+    wait_for(lambda: fleet.state()["up"] == 0, 20, "all streams have ended")
+    began, before = time.monotonic_ns(), fleet.state()["attempts"]
+    operator.start(wait=False)
+    state = fleet.wait_up(120)
+    took = (state["up_at"]["last"] - began) / 1e9
+    say(f"{signal.Signals(number).name}: half of {fleet.size} are back after "
+        f"{(state['up_at']['p50'] - began) / 1e9:.1f} s, all after {took:.1f} s, "
+        f"{state['attempts'] - before} attempts, {cpu_ns(operator.process.pid) / 1e9:.1f} s of the operator's CPU")
+    return took
+
+
+def measure(options):
+    allow_files(options.streams + 2000)
+    with Testbed("bench") as testbed:
+        cluster = testbed.cluster(version=15, replicas=0)
+        manifests = Manifests(testbed.subdirectory("manifests"))
+        manifests.for_cluster(cluster, 15432)
+        operator = Operator(testbed.directory, manifests.directory, sidecars=(),
+                            binary=paths.release_binary("dbproxy-operator"), extra=["--log-level", "warn"])
+        sidecars = identities(operator, options.streams)
+        with operator:
+            time.sleep(2)
+            empty = rss_bytes(operator.process.pid)
+            began = time.monotonic_ns()
+            with Fleet(testbed.directory, operator.address, operator.authority, sidecars) as fleet:
+                state = fleet.wait_in_force(20, 120)
+                first = (state["in_force_at"]["last"] - began) / 1e9
+                time.sleep(3)  # what connecting took is given back
+                full = rss_bytes(operator.process.pid)
+                each = (full - empty) / options.streams / 1024
+                say(f"{options.streams} streams after {first:.1f} s: {empty >> 20} MB, then {full >> 20} MB, "
+                    f"{each:.1f} KB each")
+                before = cpu_ns(operator.process.pid)
+                time.sleep(options.idle_seconds)
+                idle = (cpu_ns(operator.process.pid) - before) / options.idle_seconds / 1e7
+                say(f"idle, with pings in both directions: {idle:.1f} % of a core")
+                slowest, cpu = edits(manifests, fleet, operator, options.edits)
+                after = (rss_bytes(operator.process.pid) - empty) / options.streams / 1024
+                storms = [storm(fleet, operator, signal.SIGKILL) for _ in range(options.storms)]
+                storms.append(storm(fleet, operator, signal.SIGTERM))
+    return {"streams": options.streams, "empty_mb": empty / 2**20, "full_mb": full / 2**20,
+            "memory_kb": max(each, after), "first_s": first, "idle_percent": idle, "edit_s": max(slowest),
+            "edits_s": slowest, "edit_cpu_s": max(cpu), "storm_s": max(storms), "storms_s": storms,
+            "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]}
+
+
+def main():
+    options = arguments()
+    result = measure(options)
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    rows = [("operator's memory for each stream", "memory_kb", "KB"),
+            (f"an edit is in force in all {options.streams}", "edit_s", "s"),
+            (f"storm of {options.streams} reconnects ends, from the operator's start", "storm_s", "s")]
+    print(f"\n| {result['cores']} shared cores, {options.streams} streams | measured | goal |\n|---|---|---|")
+    for title, name, unit in rows:
+        print(f"| {title} | {result[name]:.1f} {unit} | ≤ {GOALS[name]:g} {unit} |")
+    print(f"| CPU with all streams idle | {result['idle_percent']:.1f} % of a core | |")
+    missed = [name for name, goal in GOALS.items() if result[name] > goal]
+    if missed:
+        print("missed: " + ", ".join(missed))
+    return 1 if missed and options.strict else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
