@@ -74,9 +74,15 @@ void ClientConnection::pump() {
     case State::kGreeting:
       if (server_ != nullptr) {
         if (key_->replication) return begin_tunnel();
+        if (!fresh_) {  // it is being asked
+          if (channel_.stream().peer_closed()) close();
+          return;
+        }
+        fresh_ = false;
+        if (!asked_start_.empty() && proxy_.start_settings(*key_, asked_start_) == nullptr)
+          return server_->check_start(postgres::check_start_sql(asked_start_));
         auto server = server_;
         server_ = nullptr;
-        fresh_ = false;
         auto settings = server->start_settings();
         server->detach();
         return greet(std::move(settings));

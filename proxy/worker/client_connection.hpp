@@ -46,6 +46,8 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void server_ready();
   // What the server said of that which pins this client.
   void probed(const session::postgres::ServerSession::Rows& rows);
+  // What the server said of the settings that this client asks for at its start.
+  void start_checked(const session::postgres::ServerSession::Rows& rows);
   // The server does not say what this client has set.
   void settings_unread(std::string_view why);
   TimePoint active_at() const { return active_at_; }
@@ -101,6 +103,9 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void step_login(session::postgres::ClientLogin::Want want, std::string& out);
   void authenticated();
   void want_greeting();
+  bool greet_from_memory();
+  session::postgres::SettingsPtr with_start(session::postgres::SettingsPtr settings,
+                                            session::postgres::Settings::Values& own);
   void greet(session::postgres::SettingsPtr settings);
   void begin_tunnel();
   void read_tunnel();
@@ -155,7 +160,9 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   // Since when, for limits on time; none where nothing runs or nothing is limited.
   TimePoint statement_since_{}, transaction_since_{}, idle_since_{}, limit_at_{};
   std::string retire_error_;
-  std::string application_name_;  // at the start: what RESET goes back to
+  std::string application_name_;                     // at the start
+  session::postgres::Settings::Values asked_start_;  // until the greeting: settings of its start-up packet
+  wire::postgres::Parameters parameters_;            // the same as they came
   net::Timer timer_;
   net::Timer limit_timer_;
 };

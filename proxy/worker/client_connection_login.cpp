@@ -1,6 +1,10 @@
 // ClientConnection from its first byte to its greeting.
+#include <algorithm>
+
 #include "proxy/base/log.hpp"
+#include "proxy/session/postgres/tokenizer.hpp"
 #include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/client_error.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
 
@@ -89,33 +93,43 @@ void ClientConnection::step_login(postgres::ClientLogin::Want want, std::string&
 }
 
 void ClientConnection::authenticated() {
-  wire::postgres::Parameters parameters = login_->parameters();
+  parameters_ = login_->parameters();
   const bool replication = !login_->replication().empty();
+  auto start = postgres::split_start_up(parameters_);
   application_name_.clear();
-  std::erase_if(parameters, [this](const auto& item) {
+  std::erase_if(start.own, [this](const auto& item) {
     if (item.first != "application_name") return false;
-    application_name_ = item.second;
+    application_name_ = clean_application_name(item.second);
     return true;
   });
-  application_name_ = clean_application_name(application_name_);
-  // Of a replication connection it is the server's business: synchronous standbys are chosen by it.
+  std::erase_if(parameters_, [](const auto& item) { return item.first == "application_name"; });
   if (replication) {
+    // It has the server to itself, and its name is the server's business: synchronous standbys are chosen by it.
     if (application_name_.empty())
       application_name_ = clean_application_name(context_.options.default_application_name);
-    if (!application_name_.empty()) parameters.emplace_back("application_name", application_name_);
+    if (!application_name_.empty()) parameters_.emplace_back("application_name", application_name_);
+    start = {.only_at_start = parameters_, .own = {}};
   }
-  key_ = proxy_.pool_key(login_->user(), login_->database(), std::move(parameters));
+  asked_start_ = std::move(start.own);
+  key_ = proxy_.pool_key(login_->user(), login_->database(), std::move(start.only_at_start));
   long_cancel_key_ = login_->long_cancel_key();
   login_.reset();
   state_ = State::kGreeting;
-  if (!replication) {
-    if (auto known = proxy_.greeting(*key_, endpoint_->endpoint.role)) return greet(std::move(known));
-  }
   want_greeting();
+}
+
+// False: a server has to be asked first.
+bool ClientConnection::greet_from_memory() {
+  if (key_->replication) return false;
+  auto known = proxy_.greeting(*key_, endpoint_->endpoint.role);
+  if (!known || (!asked_start_.empty() && proxy_.start_settings(*key_, asked_start_) == nullptr)) return false;
+  greet(std::move(known));
+  return true;
 }
 
 // Nobody has logged in like this before: a server connection shows the greeting, and whether it works at all.
 void ClientConnection::want_greeting() {
+  if (greet_from_memory()) return;
   std::string error;
   target_ = proxy_.choose(*endpoint_, target_, error);
   if (target_ == nullptr) return finish(error);
@@ -124,18 +138,69 @@ void ClientConnection::want_greeting() {
   if (server != nullptr) attached(*server);
 }
 
+void ClientConnection::start_checked(const postgres::ServerSession::Rows& rows) {
+  auto server = server_;
+  server_ = nullptr;
+  if (rows.failed) {
+    auto fields = wire::postgres::read_error(std::string_view(rows.response).substr(wire::postgres::kHeaderSize));
+    const bool too_late = fields.sqlstate == "55P02";
+    std::string error;
+    wire::postgres::error_response(error, {.severity = "FATAL",
+                                           .sqlstate = fields.sqlstate,
+                                           .message = fields.message,
+                                           .detail = fields.detail,
+                                           .hint = fields.hint});
+    server->detach();
+    if (!too_late) return finish(error);
+    // "cannot be set after connection start", or not at all: a connection that begins with all of it will show.
+    asked_start_.clear();
+    key_ = proxy_.pool_key(key_->user, key_->database, parameters_);
+    return want_greeting();
+  }
+  auto values = postgres::read_start(rows.messages, asked_start_);
+  auto settings = server->start_settings();
+  server->detach();
+  if (!values) return finish(client_error("FATAL", "08P01", "the server does not tell the settings of this start"));
+  proxy_.learn_start_settings(*key_, asked_start_, std::move(*values));
+  greet(std::move(settings));
+}
+
+// What this client asked for, as the server has it, over what it found.
+postgres::SettingsPtr ClientConnection::with_start(postgres::SettingsPtr settings, postgres::Settings::Values& own) {
+  if (const auto* values = asked_start_.empty() ? nullptr : proxy_.start_settings(*key_, asked_start_)) own = *values;
+  auto tracked = settings->tracked();
+  for (const auto& [name, value] : own) {
+    const auto same = [&wanted = name](const auto& item) { return postgres::equals_folded(item.first, wanted); };
+    const auto reported = std::find_if(settings->values().begin(), settings->values().end(), same);
+    if (reported != settings->values().end()) {
+      settings = context_.settings.with(settings, std::string(reported->first), value);
+    } else {
+      std::erase_if(tracked, same);
+      tracked.emplace_back(name, value);
+    }
+  }
+  settings = context_.settings.with(settings, "application_name", application_name_);
+  own.emplace_back("application_name", application_name_);
+  return context_.settings.with_tracked(settings, std::move(tracked));
+}
+
 void ClientConnection::greet(postgres::SettingsPtr settings) {
   // What `options` or the role says counts where the packet does not; the default only where nobody says anything.
   auto told = settings->find("application_name");
   if (application_name_.empty() && told != nullptr) application_name_ = *told;
   if (application_name_.empty()) application_name_ = clean_application_name(context_.options.default_application_name);
-  settings = context_.settings.with(settings, "application_name", application_name_);
+  postgres::Settings::Values own;
+  settings = with_start(std::move(settings), own);
   session_.emplace(context_.statements, settings);
+  session_->started_with(context_.settings, std::move(own));
   session_->keep_text = proxy_.debug_logging();
   // With such a search_path every CREATE TABLE makes a temporary one, which no statement's text shows.
-  if (key_->text.find("pg_temp") != std::string::npos) {
+  const auto temporary = [](const auto& item) { return item.second.find("pg_temp") != std::string::npos; };
+  if (std::any_of(parameters_.begin(), parameters_.end(), temporary)) {
     session_->pin(postgres::bit(postgres::PinReason::kTemporaryObject), postgres::bit(postgres::PinReason::kOpaque));
   }
+  asked_start_ = {};
+  parameters_ = {};
   cancel_key_ = context_.new_cancel_key(*this, long_cancel_key_);
   std::string out;
   for (const auto& [name, value] : settings->values()) wire::postgres::parameter_status(out, name, value);

@@ -218,12 +218,6 @@ void ClientConnection::server_ready() {
 void ClientConnection::release_server() {
   auto server = server_;
   session_->detaching(server->session());
-  // RESET has brought the connection's own start value, which is empty, not this client's.
-  auto name = session_->settings()->find("application_name");
-  if (server->was_reset() && name != nullptr && name->empty()) {
-    session_->restore(context_.settings, "application_name", application_name_, context_.to_client);
-    channel_.send(context_.to_client);
-  }
   server_ = nullptr;
   forget_limits();
   server->detach();

@@ -36,7 +36,8 @@ void ClientConnection::begin_tunnel() {
   fresh_ = false;
   cancel_key_ = context_.new_cancel_key(*this, long_cancel_key_);
   std::string out;
-  for (const auto& [name, value] : server_->start_settings()->values()) wire::postgres::parameter_status(out, name, value);
+  for (const auto& [name, value] : server_->start_settings()->values())
+    wire::postgres::parameter_status(out, name, value);
   wire::postgres::backend_key_data(out, cancel_key_.process_id(), cancel_key_.secret());
   wire::postgres::ready_for_query(out, 'I');
   state_ = State::kTunnel;

@@ -20,6 +20,12 @@ std::string greeting_key(const PoolKey& key, config::TargetRole role) {
   return std::string(config::to_string(role)) + '\0' + key.text;
 }
 
+std::string start_key(const PoolKey& key, const postgres::Settings::Values& asked) {
+  auto text = key.text + '\0';
+  for (const auto& [name, value] : asked) text += '\0' + name + '\0' + value;
+  return text;
+}
+
 }  // namespace
 
 ProxyRuntime::ProxyRuntime(Context& context, metrics::Registry& registry, Prepared prepared,
@@ -142,6 +148,18 @@ void ProxyRuntime::learn_greeting(const PoolKey& key, config::TargetRole role, p
 void ProxyRuntime::forget_greeting(const PoolKey& key) {
   greetings_.erase(greeting_key(key, config::TargetRole::kReadWrite));
   greetings_.erase(greeting_key(key, config::TargetRole::kReadOnly));
+}
+
+const postgres::Settings::Values* ProxyRuntime::start_settings(const PoolKey& key,
+                                                               const postgres::Settings::Values& asked) const {
+  auto it = starts_.find(start_key(key, asked));
+  return it == starts_.end() ? nullptr : &it->second;
+}
+
+void ProxyRuntime::learn_start_settings(const PoolKey& key, const postgres::Settings::Values& asked,
+                                        postgres::Settings::Values values) {
+  if (starts_.size() >= kMaxGreetings) starts_.clear();
+  starts_[start_key(key, asked)] = std::move(values);
 }
 
 const auth::ScramKeys* ProxyRuntime::server_keys(const std::string& user, const std::string& salt,

@@ -70,6 +70,11 @@ class ProxyRuntime {
   session::postgres::SettingsPtr greeting(const PoolKey& key, config::TargetRole role) const;
   void learn_greeting(const PoolKey& key, config::TargetRole role, session::postgres::SettingsPtr settings);
   void forget_greeting(const PoolKey& key);
+  // What a server made of settings that a start-up packet asks for; null: none was asked yet.
+  const session::postgres::Settings::Values* start_settings(const PoolKey& key,
+                                                            const session::postgres::Settings::Values& asked) const;
+  void learn_start_settings(const PoolKey& key, const session::postgres::Settings::Values& asked,
+                            session::postgres::Settings::Values values);
   // Derived keys for logging in to servers, kept because servers keep their salt.
   const auth::ScramKeys* server_keys(const std::string& user, const std::string& salt, int iterations) const;
   void keep_server_keys(const std::string& user, const auth::ScramKeys& keys);
@@ -123,6 +128,7 @@ class ProxyRuntime {
   std::unordered_map<std::string, std::shared_ptr<const PoolKey>> keys_;
   std::unordered_map<std::string, std::shared_ptr<Catalog>> catalogs_;
   std::unordered_map<std::string, session::postgres::SettingsPtr> greetings_;
+  std::unordered_map<std::string, session::postgres::Settings::Values> starts_;
   std::unordered_map<std::string, auth::ScramKeys> server_keys_;
   std::unordered_map<std::string, std::uint64_t> generations_;
   bool debug_logging_ = false;

@@ -115,8 +115,14 @@ void ServerConnection::probe() {
   channel_.send(context_.to_server);  // when that fails, reading says so
 }
 
+void ServerConnection::check_start(std::string_view sql) {
+  session_->probe(sql, context_.to_server);
+  channel_.send(context_.to_server);  // when that fails, reading says so
+}
+
 void ServerConnection::probe_read() {
   auto rows = session_->take_rows();
+  if (client_ != nullptr && client_->state() == ClientConnection::State::kGreeting) return client_->start_checked(rows);
   if (client_ != nullptr && client_->session() != nullptr) client_->probed(rows);
 }
 

@@ -61,8 +61,6 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   bool cancelling() const { return cancels_in_flight_ > 0 || cancel_after_replay_; }
   // Of no use to another client: closed instead of going back to its pool.
   bool spent() const { return spent_; }
-  // RESET ALL or DISCARD ALL ran since it was attached.
-  bool was_reset() const { return needs_init_; }
   // Says good-bye to the server and ends. The pool has forgotten it already.
   void close();
 
@@ -79,6 +77,8 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   // Its client is pinned and rests: time to see whether that is still needed.
   void check_pins();
   void probe();
+  // For a client that logs in: see ClientConnection::start_checked().
+  void check_start(std::string_view sql);
   // Its client has set something and would be done with it.
   void read_settings();
   // From now on its client and it are passed through to each other.

@@ -21,7 +21,7 @@ class ProxyRuntime;
 class ServerConnection;
 class ClientConnection;
 
-// What distinguishes pools on one target: who logs in where, with which start-up settings.
+// What distinguishes pools on one target: who logs in where, with which settings that only a start can set.
 struct PoolKey {
   std::string text;  // unique spelling of all below
   std::string user, database;

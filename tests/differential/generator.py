@@ -87,8 +87,7 @@ class Generator:
 
     def _start(self) -> str:
         parts = []
-        # RESET of an application_name that was given at the start is a listed difference.
-        names = [name for name in SETTINGS if name not in LISTS and name not in ("nonsense", "application_name")]
+        names = [name for name in SETTINGS if name not in LISTS and name != "nonsense"]
         for name in self.random.sample(names, 2):
             value = self.random.choice(SETTINGS[name]).replace(" ", r"\ ")
             if not value or "\\" in value:

@@ -101,6 +101,7 @@ class World {
   void open_client(int who) {
     auto& client = clients_[static_cast<std::size_t>(who)];
     client.session = std::make_unique<session::ClientSession>(cache_, settings_);
+    client.session->started_with(interner_, {{"application_name", "a"}, {"work_mem", "3MB"}});
     client.unread.clear();
   }
 

@@ -59,6 +59,39 @@ def test_set_is_undone_by_rollback(bed):
     assert show(client, "TimeZone") == "Asia/Tokyo"
 
 
+def test_start_settings_do_not_part_the_pool(bed):
+    """Clients that start with other settings share a server connection, and each has its own."""
+    bed.sidecar(limit=1)
+    clients = [bed.connect(options=f"-c work_mem={number + 1}MB -c search_path=s{number}", application_name=f"c{number}")
+               for number in range(3)]
+    pids = set()
+    for _ in range(3):
+        for number, client in enumerate(clients):
+            assert show(client, "work_mem") == f"{number + 1}MB" and show(client, "search_path") == f"s{number}"
+            pids.add(client.execute("SELECT pg_backend_pid()").fetchone()[0])
+            client.execute("SET work_mem = '13MB'")
+            client.execute("RESET work_mem")
+    assert len(pids) == 1
+    # What only a start can set has a pool of its own; what cannot be set at all is refused in the server's words.
+    other = bed.connect(options="-c work_mem=5MB -c ignore_system_indexes=off")
+    assert show(other, "work_mem") == "5MB"
+    with pytest.raises(psycopg.OperationalError, match='invalid value for parameter "work_mem": "much"'):
+        bed.connect(options="-c work_mem=much")
+
+
+def test_default_application_name_tells_the_pod(bed):
+    bed.write()
+    bed.sidecar_of(bed.operator())
+    client = bed.connect()
+    assert client.info.parameter_status("application_name") == "dbproxy/shop/orders-1"
+    assert show(client, "application_name") == "dbproxy/shop/orders-1"
+    client.execute("SET application_name = 'mine'")
+    client.execute("RESET application_name")
+    assert show(client, "application_name") == "dbproxy/shop/orders-1"
+    assert show(bed.connect(application_name="own"), "application_name") == "own"
+    assert show(bed.connect(options="-c application_name=too"), "application_name") == "too"
+
+
 def test_a_new_statement_knows_what_others_did_to_the_schema(bed):
     """Behind the sidecar's back, outside and inside of a transaction, on the connection where it stands already."""
     bed.sidecar(limit=1)

@@ -9,12 +9,20 @@ namespace wire = dbproxy::wire::postgres;
 
 // A Query while no server is attached. True: it is answered.
 bool ClientSession::answered_here(Step& step, std::string_view whole) {
-  if (!step.options.deferred_begin) return false;
   auto text = whole.substr(wire::kHeaderSize);
   if (text.empty() || text.back() != '\0') return false;
   text.remove_suffix(1);
   const auto kind = transaction_text(text);
   std::string_view tag;
+  if (kind == TransactionText::kDiscardAll && begin_.empty()) {
+    ++queries_;
+    ++answered_here_;
+    if (keep_text) (last_text = text) += " (of what this client had)";
+    discard_here(step);
+    wire::ready_for_query(step.to_client.own(), 'I');
+    return true;
+  }
+  if (!step.options.deferred_begin) return false;
   if (begin_.empty()) {
     if (kind != TransactionText::kBegin && kind != TransactionText::kStart) return false;
     tag = kind == TransactionText::kBegin ? "BEGIN" : "START TRANSACTION";

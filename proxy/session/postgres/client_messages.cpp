@@ -23,12 +23,8 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   auto& server = *step.server;
   unnamed_.current.reset();
   server.unnamed_.reset();
-  auto& entry = server.requests_.push(RequestKind::kQuery);
-  entry.settings_expected = verdict.sets;
-  entry.block_expected = verdict.runs_block;
   server.sync_pending_ = false;
-  step.to_server.ref(whole);
-  wait_for_quiet_ = verdict.discard_all || verdict.deallocate_all;
+  send_query(step, whole, text, verdict);
   ++queries_;
   if (keep_text) last_text = text;
   return ClientVerdict::kMore;
@@ -145,6 +141,11 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     shadow_names(step, target->verdict, false);
     execute_sets_ = execute_sets_ || target->verdict.sets;
     execute_runs_ = execute_runs_ || target->verdict.runs_block;
+    execute_discards_ = execute_discards_ || target->verdict.discard_all;
+    if (may_go_back(target->verdict, target->text())) {
+      const auto places = going_back(target->text(), target->read_as().standard_conforming_strings);
+      if (!places.empty()) after_execute_ = set_start_sql(places.front(), own_, {});
+    }
     if (keep_text) last_text = target->text();
   }
   auto& entry = server.requests_.push(RequestKind::kBind);

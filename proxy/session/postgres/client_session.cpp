@@ -145,6 +145,7 @@ ClientVerdict ClientSession::whole_message(Step& step, char type, std::string_vi
       entry.block_expected = execute_runs_;
       server->sync_pending_ = true;
       step.to_server.ref(whole);
+      if (!after_execute_.empty()) set_start_after_execute(step);
       return ClientVerdict::kMore;
     }
     default:  // Flush
@@ -162,6 +163,7 @@ void ClientSession::sync(Step& step, std::string_view whole) {
   if (server->copy_in_) return;  // the server would ignore it
   server->requests_.push(RequestKind::kSync);
   server->sync_pending_ = false;
+  if (std::exchange(execute_discards_, false)) wait_for_quiet_ = true;
   server->skipping_ = false;
   step.to_server.ref(whole);
 }

@@ -11,6 +11,7 @@
 
 #include "proxy/session/output.hpp"
 #include "proxy/session/postgres/server_session.hpp"
+#include "proxy/session/postgres/start_settings.hpp"
 #include "proxy/session/postgres/statement.hpp"
 
 namespace dbproxy::session::postgres {
@@ -50,10 +51,13 @@ class ClientSession {
   // settings. Facts about the server that changed are told to the client.
   void attached(ServerSession& server, Output& to_server, Output& to_client);
   // Before it is released: the client's settings are what the connection's are now.
-  void detaching(ServerSession& server) { settings_ = server.settings(); }
+  void detaching(ServerSession& server) {
+    if (!std::exchange(at_start_, false)) settings_ = server.settings();
+  }
 
-  // A reported setting goes back to what this client started with; the client is told if that is a change.
-  void restore(SettingsInterner& interner, std::string_view name, std::string_view value, Output& to_client);
+  // Before anything is sent: what RESET and DISCARD ALL go back to. `own`: by tracked_name(), what this client set
+  // itself; all of it is among its settings.
+  void started_with(SettingsInterner& interner, Settings::Values own);
   // Part of a message has been passed on and the rest has not come yet.
   bool in_mid_message() const { return body_left_ > 0 && body_forward_; }
 
@@ -130,6 +134,12 @@ class ClientSession {
 
   void replay_settings(ServerSession& server, Output& to_server, Output& to_client);
   bool answered_here(Step& step, std::string_view whole);
+  SettingsPtr settings_at_start(const SettingsPtr& now) const;
+  void tell_changes(const SettingsPtr& told, const SettingsPtr& now, Output& to_client) const;
+  void discard_here(Step& step);
+  bool may_go_back(const Verdict& verdict, std::string_view text) const;
+  void send_query(Step& step, std::string_view whole, std::string_view text, const Verdict& verdict);
+  void set_start_after_execute(Step& step);
   void send_begin(ServerSession& server, Output& to_server);
   // What ReadyForQuery says while no server is attached.
   char local_status() const { return begin_.empty() ? 'I' : begin_failed_ ? 'E' : 'T'; }
@@ -156,6 +166,11 @@ class ClientSession {
 
   StatementCache* cache_;
   SettingsPtr settings_;
+  SettingsInterner* interner_ = nullptr;
+  SettingsPtr start_;          // all settings as they were at the start
+  Settings::Values own_;       // of these, what the client itself set
+  bool at_start_ = false;      // settings_ is right, and not what the connection has: DISCARD ALL ran there
+  std::string after_execute_;  // goes behind the next Execute: see start_settings.hpp
   Names names_;
   NamedStatement unnamed_;
   std::uint32_t pins_ = 0;
@@ -168,10 +183,11 @@ class ClientSession {
   std::string pin_statement_;
   std::size_t body_left_ = 0;
   bool body_forward_ = false;
-  bool execute_sets_ = false;    // a bound statement sets what is tracked
-  bool execute_runs_ = false;    // a bound statement is a DO or CALL
-  bool held_ = false;            // until a replay of settings is answered
-  bool wait_for_quiet_ = false;  // nothing more is used until the server has answered everything
+  bool execute_sets_ = false;      // a bound statement sets what is tracked
+  bool execute_runs_ = false;      // a bound statement is a DO or CALL
+  bool execute_discards_ = false;  // one is DISCARD ALL
+  bool held_ = false;              // until a replay of settings is answered
+  bool wait_for_quiet_ = false;    // nothing more is used until the server has answered everything
   enum class Rejecting : std::uint8_t { kNo, kNext, kUntilSync } rejecting_ = Rejecting::kNo;
   std::size_t needed_ = 0;
   std::uint64_t queries_ = 0;

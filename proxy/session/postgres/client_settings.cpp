@@ -43,6 +43,8 @@ ClassifyOptions ClientSession::classify_options(const Step& step) const {
 void ClientSession::attached(ServerSession& server, Output& to_server, Output& to_client) {
   execute_sets_ = false;
   execute_runs_ = false;
+  execute_discards_ = false;
+  after_execute_.clear();
   if (server.settings_ != settings_ || !server.settings_known()) replay_settings(server, to_server, to_client);
   send_begin(server, to_server);
 }
@@ -68,13 +70,6 @@ void ClientSession::replay_settings(ServerSession& server, Output& to_server, Ou
 bool ClientSession::hold(const Step& step, std::string_view text) {
   held_ = step.server->replaying() && may_end_transaction(text);
   return held_;
-}
-
-void ClientSession::restore(SettingsInterner& interner, std::string_view name, std::string_view value,
-                            Output& to_client) {
-  auto before = settings_;
-  settings_ = interner.with(settings_, name, value);
-  if (settings_ != before) wire::parameter_status(to_client.own(), name, value);
 }
 
 }  // namespace dbproxy::session::postgres

@@ -26,6 +26,9 @@ enum class RequestKind : std::uint8_t {
   kLocal,         // answered here: `answer` is the message's type
 };
 
+// Names the first column of what the proxy put into a client's text: it is hidden (start_settings.hpp).
+inline constexpr const char* kSetsStart = "dbproxy: as at the start";
+
 // What an error at this entry is turned into before the client sees it.
 enum class ErrorText : std::uint8_t { kAsIs, kStatementExists, kNoUnnamedStatement, kDropped };
 
@@ -36,6 +39,7 @@ struct Request {
   bool keeps_rows = false;         // hidden, and its rows are for the proxy
   bool settings_expected = false;  // the text was seen to hold a SET, so that the tag tells nothing new
   bool block_expected = false;     // the same of a DO or CALL
+  bool sets_start = false;         // statements of the proxy's own are in it: see kSetsStart
   char answer = 0;                 // kLocal
   ErrorText error_text = ErrorText::kAsIs;
   StatementPtr statement;          // kParse: what is being prepared; kBind: what is bound

@@ -1,4 +1,6 @@
 // The part of ServerSession that takes requests off its queue: what their answers say, and what an error undoes.
+#include <charconv>
+
 #include "proxy/session/postgres/client_session.hpp"
 #include "proxy/session/postgres/server_session.hpp"
 #include "proxy/wire/postgres/messages.hpp"
@@ -20,9 +22,28 @@ void rename(std::string_view whole, std::string_view ours, std::string_view thei
   wire::store_u32(out.data() + begin + 1, static_cast<std::uint32_t>(out.size() - begin - 1));
 }
 
+// The message with the position of its error as it is in the client's own text.
+void without_insertions(std::string_view whole, const std::vector<Insertion>& inserted, std::string& out) {
+  wire::MessageWriter writer(out, whole[0]);
+  wire::Reader reader(whole.substr(wire::kHeaderSize));
+  while (const auto type = reader.u8()) {
+    const auto text = reader.cstring();
+    if (!reader.ok()) break;
+    std::size_t at = 0;
+    const bool position = type == 'P' && std::from_chars(text.data(), text.data() + text.size(), at).ec == std::errc();
+    for (auto place = inserted.rbegin(); position && place != inserted.rend(); ++place) {
+      std::size_t before = 0;
+      for (auto other = place + 1; other != inserted.rend(); ++other) before += other->size;
+      if (at > place->at + before) at -= std::min(place->size, at - place->at - before);
+    }
+    writer.u8(type).cstring(position ? std::to_string(at) : std::string(text));
+  }
+  writer.u8(0);
+}
+
 }  // namespace
 
-bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool& forward) {
+bool ServerSession::on_ready(std::string_view body, ClientSession* client, Output& out, bool& forward) {
   if (body.size() != 1 || requests_.empty()) return false;
   auto kind = requests_.front().kind;
   if (kind != RequestKind::kQuery && kind != RequestKind::kSync && kind != RequestKind::kFunctionCall) return false;
@@ -33,6 +54,7 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool&
   requests_.pop();
   if (replayed) replaying_ = !requests_.empty() && requests_.front().replays;
   transaction_status_ = body[0];
+  if (told_) finish_discard(client, out);
   if (transaction_status_ == 'I' && requests_.empty() && std::exchange(schema_dirty_, false))
     events_.schema_changed = true;
   copy_in_ = false;
@@ -65,6 +87,16 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, bool&
   return transaction_status_ == 'I' || transaction_status_ == 'T' || transaction_status_ == 'E';
 }
 
+// DISCARD ALL has brought the connection's own start. The client's is put in force when it is attached again; it hears
+// of that now.
+void ServerSession::finish_discard(ClientSession* client, Output& out) {
+  const auto told = std::exchange(told_, {});
+  if (client == nullptr) return;
+  client->settings_ = client->settings_at_start(settings_);
+  client->at_start_ = true;
+  client->tell_changes(told, client->settings_, out);
+}
+
 bool ServerSession::on_command_complete(std::string_view body, ClientSession* client) {
   if (requests_.empty()) return false;
   auto& front = requests_.front();
@@ -93,10 +125,13 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
         prepared_.clear();
         unnamed_.reset();
         if (tag == "DISCARD ALL") {
+          if (client != nullptr) {
+            client->discarded_all();
+            if (client->start_) told_ = settings_;
+          }
           discarded_all();
           events_.pins = 0;
           events_.lost_init = true;
-          if (client != nullptr) client->discarded_all();
         }
       }
       break;
@@ -136,6 +171,7 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
     return true;
   }
   copy_in_ = false;
+  setting_start_ = false;
   if (requests_.empty()) return true;  // FATAL out of the blue
   auto& front = requests_.front();
   if (client != nullptr && !front.hidden) client->command_failed();
@@ -154,8 +190,12 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
     if (front.keeps_rows) {
       rows_.failed = true;
       rows_.error = std::string(fields.sqlstate) + ": " + std::string(fields.message);
+      rows_.response = whole;
     } else if (front.hidden) {
       hidden_query_failed_ = true;
+    } else if (front.sets_start && !inserted_.empty()) {
+      forward = false;
+      without_insertions(whole, inserted_, out.own());
     }
     return true;
   }

@@ -30,7 +30,7 @@ ServerVerdict ServerSession::feed(std::string_view bytes, std::size_t& consumed,
     if (frame.type == 'D' || frame.type == 'd') {
       // Rows and copy data are never looked into and never waited for.
       if (requests_.empty()) return ServerVerdict::kProtocolError;
-      body_forward_ = !requests_.front().hidden;
+      body_forward_ = !requests_.front().hidden && !setting_start_;
       body_keep_ = requests_.front().keeps_rows;
       body_left_ = frame.size;
       continue;
@@ -64,8 +64,12 @@ bool ServerSession::message(char type, std::string_view whole, ClientSession* cl
   };
   switch (type) {
     case 'Z':
-      return on_ready(body, client, forward);
+      return on_ready(body, client, out, forward);
     case 'C':
+      if (std::exchange(setting_start_, false)) {
+        forward = false;
+        return true;
+      }
       return on_command_complete(body, client);
     case 'E':
       return on_error(whole, client, out, forward);
@@ -78,6 +82,12 @@ bool ServerSession::message(char type, std::string_view whole, ClientSession* cl
     case 'n':
       return finish(RequestKind::kDescribe);
     case 'T':
+      if (expect(RequestKind::kQuery) && requests_.front().sets_start) {
+        wire::Reader reader(body);
+        reader.u16();
+        setting_start_ = reader.cstring() == kSetsStart;
+        forward = forward && !setting_start_;
+      }
       return expect(RequestKind::kQuery) || finish(RequestKind::kDescribe);
     case 't':
       return expect(RequestKind::kDescribe);
@@ -100,6 +110,7 @@ bool ServerSession::message(char type, std::string_view whole, ClientSession* cl
       auto value = reader.cstring();
       if (!reader.ok()) return false;
       settings_ = interner_->with(settings_, name, value);
+      if (told_) forward = false;
       return true;
     }
     case 'A':

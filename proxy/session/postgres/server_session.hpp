@@ -13,6 +13,7 @@
 #include "proxy/session/output.hpp"
 #include "proxy/session/postgres/requests.hpp"
 #include "proxy/session/postgres/settings.hpp"
+#include "proxy/session/postgres/start_settings.hpp"
 
 namespace dbproxy::session::postgres {
 
@@ -74,6 +75,7 @@ class ServerSession {
     bool failed = false;
     bool too_long = false;  // and thrown away
     std::string error;      // the server's words
+    std::string response;   // the whole ErrorResponse
   };
   // Settings that are not reported: what a client's statement may have changed is unknown until it is read back, which
   // has to be done before the client's settings can be put on another connection. Any transaction must have ended.
@@ -145,7 +147,8 @@ class ServerSession {
   bool message(char type, std::string_view whole, ClientSession* client, Output& out, bool& forward);
   bool on_error(std::string_view whole, ClientSession* client, Output& out, bool& forward);
   bool on_command_complete(std::string_view body, ClientSession* client);
-  bool on_ready(std::string_view body, ClientSession* client, bool& forward);
+  bool on_ready(std::string_view body, ClientSession* client, Output& out, bool& forward);
+  void finish_discard(ClientSession* client, Output& out);
   bool say_timeout(std::string_view whole, Output& out);
   void on_copy_in();
   void keep(std::string_view piece);
@@ -173,6 +176,9 @@ class ServerSession {
   bool replaying_ = false;
   bool beginning_ = false;  // of what replaying_ tells, a BEGIN that was kept back
   bool timed_out_ = false;
+  bool setting_start_ = false;       // of a query with sets_start, a statement of the proxy's own is being answered
+  std::vector<Insertion> inserted_;  // of that query
+  SettingsPtr told_;                 // DISCARD ALL ran, and is not over: what the client was told before
   std::string replay_error_;
   bool body_keep_ = false;
   bool reading_rows_ = false;

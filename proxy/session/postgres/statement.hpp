@@ -35,13 +35,14 @@ struct Statement {
   void refresh(const ClassifyOptions& options) {
     if (generation != options.hazards_generation) classify_again(options);
   }
+  // How its text is read, as far as its key says.
+  ClassifyOptions read_as() const;
   // As if nothing were known of the catalogue.
   Verdict strict_verdict() const;
 
  private:
   friend class StatementCache;
   void classify_again(const ClassifyOptions& options);
-  ClassifyOptions read_as() const;
 };
 
 void intrusive_ptr_add_ref(Statement* statement);

@@ -75,6 +75,8 @@ bool may_be_one(std::string_view sql) {
   const char first = static_cast<char>(sql[0] | 0x20);
   const char second = static_cast<char>(sql[1] | 0x20);
   switch (first) {
+    case 'd':
+      return second == 'i';
     case 'b':
     case 'a':
     case 'e':
@@ -105,6 +107,7 @@ TransactionText transaction_text(std::string_view sql) {
     noise();
     return words.done() ? TransactionText::kCommit : TransactionText::kOther;
   }
+  if (words.take({"discard", "all"})) return words.done() ? TransactionText::kDiscardAll : TransactionText::kOther;
   if (words.take({"rollback"}) || words.take({"abort"})) {
     noise();
     return words.done() ? TransactionText::kRollback : TransactionText::kOther;

@@ -1,4 +1,4 @@
-// Texts that do nothing but begin or end a transaction block, known by their words alone.
+// Texts that do nothing but begin or end a transaction block, or a session, known by their words alone.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,7 @@ enum class TransactionText : std::uint8_t {
   kStart,     // START TRANSACTION …: tag START TRANSACTION
   kCommit,    // COMMIT, END
   kRollback,  // ROLLBACK, ABORT
+  kDiscardAll,
 };
 
 // With the modes that no server refuses: READ COMMITTED, REPEATABLE READ, READ UNCOMMITTED, READ ONLY; on a standby it

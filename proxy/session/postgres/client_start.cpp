@@ -1,0 +1,89 @@
+// The part of ClientSession that goes back to the settings that its client started with.
+#include "proxy/session/postgres/client_session.hpp"
+#include "proxy/session/postgres/tokenizer.hpp"
+#include "proxy/wire/postgres/messages.hpp"
+
+namespace dbproxy::session::postgres {
+
+namespace wire = dbproxy::wire::postgres;
+
+void ClientSession::started_with(SettingsInterner& interner, Settings::Values own) {
+  interner_ = &interner;
+  start_ = settings_;
+  own_ = std::move(own);
+}
+
+// Facts about the server stay as they are.
+SettingsPtr ClientSession::settings_at_start(const SettingsPtr& now) const {
+  if (!start_) return now;
+  auto settings = interner_->with_tracked(now, start_->tracked());
+  for (const auto& [name, value] : start_->values())
+    if (is_settable(name)) settings = interner_->with(settings, name, value);
+  return settings;
+}
+
+void ClientSession::tell_changes(const SettingsPtr& told, const SettingsPtr& now, Output& to_client) const {
+  for (const auto& [name, value] : now->values()) {
+    const auto before = told->find(name);
+    if (before == nullptr || *before != value) wire::parameter_status(to_client.own(), name, value);
+  }
+}
+
+// DISCARD ALL while no server is attached: whatever there is to discard is here.
+void ClientSession::discard_here(Step& step) {
+  const auto told = settings_;
+  settings_ = settings_at_start(settings_);
+  discarded_all();
+  wire::MessageWriter(step.to_client.own(), 'C').cstring("DISCARD ALL");
+  tell_changes(told, settings_, step.to_client);
+}
+
+bool ClientSession::may_go_back(const Verdict& verdict, std::string_view text) const {
+  if (own_.empty()) return false;
+  if (verdict.reset_all || verdict.reset_other || verdict.settings_go_back) return true;
+  if (!verdict.sets && !verdict.reported_setting) return false;
+  return contains_folded(text, "default") || contains_folded(text, "local") || contains_folded(text, "names") ||
+         contains_folded(text, "reset");
+}
+
+// A simple query, with what has to be set behind a RESET.
+void ClientSession::send_query(Step& step, std::string_view whole, std::string_view text, const Verdict& verdict) {
+  auto& server = *step.server;
+  auto& entry = server.requests_.push(RequestKind::kQuery);
+  entry.settings_expected = verdict.sets;
+  entry.block_expected = verdict.runs_block;
+  wait_for_quiet_ = verdict.discard_all || verdict.deallocate_all;
+  if (may_go_back(verdict, text)) {
+    const auto& settings = settings_now(&server);
+    const auto strings = settings ? settings->find("standard_conforming_strings") : nullptr;
+    const auto longer =
+        with_start_settings(text, strings == nullptr || *strings == "on", own_, kSetsStart, server.inserted_);
+    if (!longer.empty()) {
+      entry.sets_start = true;
+      wait_for_quiet_ = true;  // server.inserted_ is of this one
+      wire::query(step.to_server.own(), longer);
+      return;
+    }
+  }
+  step.to_server.ref(whole);
+}
+
+// The same by extended query: hidden, in the same sequence, and so in the same transaction.
+void ClientSession::set_start_after_execute(Step& step) {
+  auto& server = *step.server;
+  auto& own = step.to_server.own();
+  const auto portal = cache_->prefix() + "start";
+  const auto push = [&](RequestKind kind) { server.requests_.push(kind).hidden = true; };
+  wire::parse(own, "", after_execute_, "");
+  push(RequestKind::kParse);
+  wire::MessageWriter(own, 'B').cstring(portal).cstring("").u16(0).u16(0).u16(0);
+  push(RequestKind::kBind);
+  wire::MessageWriter(own, 'E').cstring(portal).u32(0);
+  push(RequestKind::kExecute);
+  wire::MessageWriter(own, 'C').u8('P').cstring(portal);
+  push(RequestKind::kClose);
+  server.unnamed_.reset();
+  after_execute_.clear();
+}
+
+}  // namespace dbproxy::session::postgres

@@ -1,0 +1,50 @@
+// What a client sets by its start-up packet, where server connections are shared by clients that set other things.
+//
+// Nearly all of it can be set later as well: it is checked once by the server, put on a server connection like any
+// other setting of the client (settings.hpp), and where the client goes back to its start (RESET, TO DEFAULT), what it
+// started with is set right behind that, in the same transaction. What only a start can set makes another pool. Pure.
+// (PostgreSQL: process_startup_options in postinit.c, pg_split_opts; guc_tables.c.)
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/session/postgres/settings.hpp"
+#include "proxy/wire/postgres/messages.hpp"
+
+namespace dbproxy::session::postgres {
+
+struct StartUp {
+  wire::postgres::Parameters only_at_start;  // as they came
+  Settings::Values own;                      // in the server's order, the last of a name counts; by tracked_name()
+};
+StartUp split_start_up(const wire::postgres::Parameters& parameters);
+
+// One query for the server to check them; nothing is changed by it. Its row has the values as the server spells them.
+std::string check_start_sql(const Settings::Values& own);
+// Nothing: these are not its rows.
+std::optional<Settings::Values> read_start(std::string_view messages, const Settings::Values& own);
+
+// Where a text goes back to the start of its session.
+struct GoesBack {
+  std::size_t end = 0;  // of the statement, before its semicolon
+  std::string name;     // tracked_name(); empty: all of them
+  bool local = false;   // until the end of the transaction
+};
+std::vector<GoesBack> going_back(std::string_view sql, bool standard_conforming_strings);
+
+// For what `place` resets: one SELECT that sets it as it was at the start; empty when nothing has to be. `column`: the
+// name of its first column.
+std::string set_start_sql(const GoesBack& place, const Settings::Values& start, std::string_view column);
+
+// The text with that behind each such place; empty when nothing has to be. `inserted`: for each where, in characters of
+// the text as it was, and how many.
+struct Insertion {
+  std::size_t at = 0, size = 0;
+};
+std::string with_start_settings(std::string_view sql, bool standard_conforming_strings, const Settings::Values& start,
+                                std::string_view column, std::vector<Insertion>& inserted);
+
+}  // namespace dbproxy::session::postgres

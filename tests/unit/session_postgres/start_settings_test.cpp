@@ -1,0 +1,91 @@
+#include "proxy/session/postgres/start_settings.hpp"
+
+#include <gtest/gtest.h>
+
+namespace dbproxy::session::postgres {
+namespace {
+
+using wire::postgres::Parameters;
+
+std::string shown(const Settings::Values& values) {
+  std::string out;
+  for (const auto& [name, value] : values) out += (out.empty() ? "" : " ") + name + '=' + value;
+  return out;
+}
+
+TEST(StartUp, OptionsComeFirstAndTheLastOfANameCounts) {
+  auto start = split_start_up({{"DateStyle", "ISO"}, {"options", "-c work_mem=3MB --Date-Style=German"}});
+  EXPECT_EQ(shown(start.own), "work_mem=3MB date_style=German datestyle=ISO");
+  start = split_start_up({{"work_mem", "1MB"}, {"options", "-cwork_mem=3MB -c a.b=x\\ y\\\\"}});
+  EXPECT_EQ(shown(start.own), "a.b=x y\\ work_mem=1MB");
+  EXPECT_TRUE(start.only_at_start.empty());
+}
+
+TEST(StartUp, WhatOnlyAStartCanSetStays) {
+  for (auto options : {"-e", "-S 100", "-c", "-c work_mem", "-c log_connections=on -c work_mem=1MB", "-c role=a",
+                       "-c temp_buffers=100"}) {
+    auto start = split_start_up({{"options", options}});
+    EXPECT_TRUE(start.own.empty()) << options;
+    EXPECT_EQ(start.only_at_start, Parameters({{"options", options}}));
+  }
+  EXPECT_EQ(split_start_up({{"transaction_read_only", "on"}}).own.size(), 0u);
+  EXPECT_EQ(split_start_up({{"a b", "on"}}).only_at_start.size(), 1u);
+  EXPECT_EQ(split_start_up({{"app.x", "\xc3\xa4"}}).only_at_start.size(), 1u);
+}
+
+TEST(StartUp, IsCheckedByOneQuery) {
+  const Settings::Values own = {{"work_mem", "3MB"}, {"app.x", "it's \\"}};
+  EXPECT_EQ(check_start_sql(own),
+            "SELECT pg_catalog.set_config(E'work_mem', E'3MB', true), "
+            "pg_catalog.set_config(E'app.x', E'it''s \\\\', true)");
+  std::string row;
+  wire::postgres::MessageWriter(row, 'D').u16(2).u32(4).bytes("3072").u32(0);
+  EXPECT_EQ(shown(*read_start(row, own)), "work_mem=3072 app.x=");
+  EXPECT_FALSE(read_start(row.substr(0, row.size() - 1), own));
+  EXPECT_FALSE(read_start(row, {{"work_mem", "3MB"}}));
+  EXPECT_FALSE(read_start("", own));
+}
+
+std::string places(std::string_view sql) {
+  std::string out;
+  for (const auto& place : going_back(sql, true))
+    out +=
+        (place.local ? "local " : "") + (place.name.empty() ? "*" : place.name) + '@' + std::to_string(place.end) + ' ';
+  return out;
+}
+
+TEST(GoingBack, IsFoundInItsForms) {
+  EXPECT_EQ(places("RESET work_mem"), "work_mem@14 ");
+  EXPECT_EQ(places("/* a */ reset ALL ; -- b"), "*@17 ");
+  EXPECT_EQ(places("SET x TO DEFAULT"), "x@16 ");
+  EXPECT_EQ(places("SET LOCAL \"X\" = DEFAULT;"), "local x@23 ");
+  EXPECT_EQ(places("SET local = DEFAULT"), "local@19 ");
+  EXPECT_EQ(places("SET SESSION a.b TO default"), "a.b@26 ");
+  EXPECT_EQ(places("SET session.x TO default"), "session.x@24 ");
+  EXPECT_EQ(places("RESET TIME ZONE; SET TIME ZONE LOCAL"), "timezone@15 timezone@36 ");
+  EXPECT_EQ(places("SET NAMES"), "client_encoding@9 ");
+  EXPECT_EQ(places("SET x = 'default'; SELECT 1; SET x TO a, DEFAULT; SET TIME ZONE 'UTC'; SET ROLE NONE"), "");
+  EXPECT_EQ(places("RESET SESSION AUTHORIZATION"), "session@27 ");
+  EXPECT_EQ(places(""), "");
+  EXPECT_EQ(places("RESET"), "");
+  EXPECT_EQ(places("SET"), "");
+  EXPECT_EQ(places("SET x"), "");
+}
+
+TEST(GoingBack, SetsWhatTheClientStartedWith) {
+  const Settings::Values start = {{"app.x", "1"}, {"work_mem", "3MB"}};
+  std::vector<Insertion> inserted;
+  EXPECT_EQ(with_start_settings("RESET other", true, start, "c", inserted), "");
+  EXPECT_TRUE(inserted.empty());
+  const auto one = ";SELECT pg_catalog.set_config(E'work_mem', E'3MB', false) AS \"c\"";
+  EXPECT_EQ(with_start_settings("SELECT '\xc3\xa4'; RESET work_mem; SELECT 1", true, start, "c", inserted),
+            std::string("SELECT '\xc3\xa4'; RESET work_mem") + one + "; SELECT 1");
+  ASSERT_EQ(inserted.size(), 1u);
+  EXPECT_EQ(inserted[0].at, 26u);
+  EXPECT_EQ(inserted[0].size, std::string_view(one).size());
+  EXPECT_EQ(set_start_sql({0, "", true}, start, ""),
+            "SELECT pg_catalog.set_config(E'app.x', E'1', true), pg_catalog.set_config(E'work_mem', E'3MB', true)");
+}
+
+}  // namespace
+}  // namespace dbproxy::session::postgres
