@@ -232,6 +232,7 @@ int run(const Flags& flags) {
   }
   log::configure(flags.log.format, flags.log.level);
   process::protect_memory();
+  process::raise_file_limit();  // one for each sidecar, and runtimes give a soft limit of 1024
   ::mallopt(M_MMAP_THRESHOLD, kOwnMapping);
   ::mallopt(M_MMAP_MAX, kMostMappings);
   const sigset_t signals = process::block_signals();

@@ -42,7 +42,8 @@ def test_hundreds_of_streams(testbed, crds, pods):
     cluster = testbed.cluster(version=15, replicas=0)
     crds.apply(secret("orders-app", "app", PASSWORDS["app"]), db_proxy(cluster, 5432),
                config_map("database-ca", {"ca.pem": cluster.authority.certificate.read_text()}))
-    operator = KubeOperator(testbed.directory, crds, binary=paths.release_binary("dbproxy-operator"))
+    operator = KubeOperator(testbed.directory, crds, binary=paths.release_binary("dbproxy-operator"),
+                            nofile=STREAMS - 50)  # its soft limit, which it has to raise
     with operator:
         wait_for(operator.leads, 20, "it leads")
         bundle = testbed.directory / "ca.pem"

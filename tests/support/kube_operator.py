@@ -43,9 +43,9 @@ class KubeOperator(Program):
     """A replica; its rights are those of the service account."""
 
     def __init__(self, directory: Path, api: KubeApiserver, name: str = "operator-1", extra=(), env: dict | None = None,
-                 binary: Path | None = None):
+                 binary: Path | None = None, nofile: int | None = None):
         port, http = free_port(), free_port()
-        super().__init__(directory, name, f"127.0.0.1:{http}", env)
+        super().__init__(directory, name, f"127.0.0.1:{http}", env, nofile)
         self.api, self.address = api, f"127.0.0.1:{port}"
         token = self.directory / "token"
         token.write_text(api.account_token(NAMESPACE, "dbproxy-operator"))
