@@ -33,7 +33,7 @@ json::object quantiles(std::vector<std::int64_t> at) {
   if (at.empty()) return {};
   const auto last = static_cast<double>(at.size() - 1);
   const auto of = [&](double share) { return at[static_cast<std::size_t>(share * last)]; };
-  return {{"p50", of(0.5)}, {"p99", of(0.99)}, {"last", at.back()}};
+  return {{"first", at.front()}, {"p50", of(0.5)}, {"p99", of(0.99)}, {"last", at.back()}};
 }
 
 json::object state_of(const std::vector<std::unique_ptr<Sidecar>>& fleet, std::uint32_t mark) {
