@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import socket
 import time
 
 import psycopg
@@ -349,3 +350,23 @@ def test_the_api_server_goes_away(shop):
                            "value": 10}], "json")
     wait_for(lambda: shop.status().get("connections", {}).get("limit") == 20, 60, "the edit is in force")
     assert shop.select() == 42
+
+
+def test_what_a_sidecar_refuses_is_seen(shop):
+    """A port that is taken where the sidecar is: its own words are in the status, and it keeps what it has."""
+    operator = shop.operator()
+    shop.apply()
+    shop.sidecar(operator)
+    shop.wait_condition("Programmed", "True")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        shop.api.patch(PATH, {"spec": {"port": port}})
+        _, reason, message = shop.wait_condition("Programmed", "False")
+        assert reason == "Rejected" and message.startswith("shop/web-1: ") and str(port) in message
+        assert (shop.status()["sidecars"]["rejected"], shop.status()["sidecars"]["updated"]) == (1, 0)
+        assert shop.condition("Ready")[0] == "False"
+        wait_for(lambda: shop.events("SnapshotRejected"), 10, "there is an Event")
+        assert shop.select() == 42
+    shop.api.patch(PATH, {"spec": {"port": shop.port}})
+    shop.wait_condition("Ready", "True")
+    assert shop.status()["sidecars"]["rejected"] == 0
