@@ -88,6 +88,21 @@ TEST_F(ConfigsTest, AckNackAndWhatStaysInForce) {
   EXPECT_EQ(applied_, std::vector<std::uint64_t>{1});
 }
 
+// Of another version: fields that this one does not know are no error, and what is said to be held is what was sent.
+TEST_F(ConfigsTest, WhatANewerOperatorAdds) {
+  Configs configs = make();
+  v1::ConfigUpdate newer = update(1);
+  newer.GetReflection()->MutableUnknownFields(&newer)->AddVarint(900, 1);
+  v1::Snapshot& snapshot = *newer.mutable_snapshot();
+  snapshot.GetReflection()->MutableUnknownFields(&snapshot)->AddLengthDelimited(901, "what is to come");
+  const std::string sent = wire_control::digest(snapshot);
+  const v1::ConfigReply reply = configs.receive(newer);
+  EXPECT_EQ(reply.error(), "");
+  EXPECT_EQ(applied_, std::vector<std::uint64_t>{1});
+  ASSERT_EQ(configs.held().size(), 1u);
+  EXPECT_EQ(configs.held()[0].digest(), sent);
+}
+
 TEST_F(ConfigsTest, RemovedAndUnwanted) {
   Configs configs = make({"shop/orders"});
   v1::ConfigUpdate other = update(1, "billing");

@@ -5,6 +5,7 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/security/credentials.h>
 #include <gtest/gtest.h>
+#include <thread>
 
 #include "dbproxy/v1/control.grpc.pb.h"
 
@@ -96,6 +97,43 @@ TEST_F(RefusalTest, ByCode) {
   EXPECT_EQ(talk(good, {hello("../one")}).error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_EQ(talk(good, {v1::SidecarMessage()}).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(talk(good, {hello("one"), hello("one")}).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+}
+
+// What it says beyond this version is passed over, and it is served.
+TEST_F(RefusalTest, ANewerSidecarIsNotRefused) {
+  auto snapshot = std::make_shared<config::Snapshot>();
+  snapshot->name_space = "shop";
+  snapshot->name = "orders";
+  snapshot->version = 7;
+  server_->publish({{"shop/orders", snapshot}});
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + 10s);
+  context.AddMetadata("authorization", "Bearer " + token_);
+  const auto stub = v1::Control::NewStub(channel_);
+  const auto stream = stub->Connect(&context);
+  v1::SidecarMessage greeting = hello("one");
+  v1::Hello& fields = *greeting.mutable_hello();
+  fields.add_features("what-is-to-come");
+  fields.GetReflection()->MutableUnknownFields(&fields)->AddVarint(900, 1);
+  stream->Write(greeting);
+  v1::SidecarMessage unknown;
+  unknown.GetReflection()->MutableUnknownFields(&unknown)->AddLengthDelimited(901, "a kind of message that is to come");
+  stream->Write(unknown);
+  v1::OperatorMessage received;
+  ASSERT_TRUE(stream->Read(&received));
+  EXPECT_EQ(received.config().snapshot().version(), 7u);
+  v1::SidecarMessage reply;
+  reply.mutable_config_reply()->set_proxy("shop/orders");
+  reply.mutable_config_reply()->set_nonce(received.config().nonce());
+  reply.mutable_config_reply()->set_version(7);
+  stream->Write(reply);
+  const auto end = std::chrono::steady_clock::now() + 10s;
+  while (server_->counts("shop/orders").updated == 0 && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(2ms);
+  }
+  EXPECT_EQ(server_->counts("shop/orders").updated, 1u);
+  context.TryCancel();
+  stream->Finish();
 }
 
 TEST_F(RefusalTest, NoHelloInTime) {
