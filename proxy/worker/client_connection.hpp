@@ -123,6 +123,8 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void forget_limits();
   TimePoint next_limit() const;
   void watch_limits();
+  void watch_deferred();
+  std::chrono::milliseconds idle_limit() const;
   void on_limit();
   void end_over_limit(TimeLimit limit, std::string_view sqlstate, std::string_view message);
   void count_limit(TimeLimit limit);
@@ -159,6 +161,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   TimePoint accepted_at_, active_at_, query_started_{}, pinned_since_{};
   // Since when, for limits on time; none where nothing runs or nothing is limited.
   TimePoint statement_since_{}, transaction_since_{}, idle_since_{}, limit_at_{};
+  std::chrono::milliseconds own_idle_limit_{};  // of a transaction that is not begun on a server: the client's setting
   std::string retire_error_;
   std::string application_name_;                     // at the start
   session::postgres::Settings::Values asked_start_;  // until the greeting: settings of its start-up packet

@@ -40,6 +40,26 @@ void ClientConnection::work_went_on(bool transaction_ended) {
 
 void ClientConnection::forget_limits() {
   statement_since_ = transaction_since_ = idle_since_ = {};
+  own_idle_limit_ = {};
+}
+
+// A transaction that no server knows of is idle all the same, and the client's own limit is nobody else's business.
+void ClientConnection::watch_deferred() {
+  if (!session_->begin_deferred()) return forget_limits();
+  if (waiting()) {
+    idle_since_ = {};
+    return;
+  }
+  own_idle_limit_ = session_->time_limit("idle_in_transaction_session_timeout");
+  idle_since_ = context_.loop.now();
+  if (transaction_since_ == TimePoint{}) transaction_since_ = idle_since_;
+  watch_limits();
+}
+
+std::chrono::milliseconds ClientConnection::idle_limit() const {
+  const auto limit = proxy_.snapshot().limits.idle_in_transaction_session_timeout;
+  if (own_idle_limit_.count() == 0) return limit;
+  return limit.count() == 0 ? own_idle_limit_ : std::min(limit, own_idle_limit_);
 }
 
 TimePoint ClientConnection::next_limit() const {
@@ -50,7 +70,7 @@ TimePoint ClientConnection::next_limit() const {
   };
   consider(statement_since_, limits.statement_timeout);
   consider(transaction_since_, limits.transaction_timeout);
-  consider(idle_since_, limits.idle_in_transaction_session_timeout);
+  consider(idle_since_, idle_limit());
   return next;
 }
 
@@ -62,7 +82,7 @@ void ClientConnection::watch_limits() {
 }
 
 void ClientConnection::on_limit() {
-  if (state_ != State::kRunning || server_ == nullptr) return;
+  if (state_ != State::kRunning || (server_ == nullptr && !session_->begin_deferred())) return;
   const auto& limits = proxy_.snapshot().limits;
   auto now = context_.loop.now();
   auto over = [now](TimePoint from, std::chrono::milliseconds limit) {
@@ -71,7 +91,7 @@ void ClientConnection::on_limit() {
   if (over(transaction_since_, limits.transaction_timeout)) {
     return end_over_limit(TimeLimit::kTransaction, "25P04", "terminating connection due to transaction timeout");
   }
-  if (over(idle_since_, limits.idle_in_transaction_session_timeout)) {
+  if (over(idle_since_, idle_limit())) {
     return end_over_limit(TimeLimit::kIdleInTransaction, "25P03",
                           "terminating connection due to idle-in-transaction timeout");
   }
@@ -86,7 +106,7 @@ void ClientConnection::on_limit() {
 void ClientConnection::end_over_limit(TimeLimit limit, std::string_view sqlstate, std::string_view message) {
   count_limit(limit);
   // Words in the middle of a row would be taken for a part of it.
-  bool may_speak = !server_->session().in_mid_message();
+  bool may_speak = server_ == nullptr || !server_->session().in_mid_message();
   finish(may_speak ? client_error("FATAL", sqlstate, message) : std::string());
 }
 

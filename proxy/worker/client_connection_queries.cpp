@@ -121,6 +121,7 @@ std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
     work_began();
   }
   context_.to_server.clear();
+  if (server_ == nullptr && (session_->begin_deferred() || idle_since_ != TimePoint{})) watch_deferred();
   go_on = verdict == postgres::ClientVerdict::kMore;
   if (!alive || verdict == postgres::ClientVerdict::kTerminate) {
     close(alive);
@@ -164,6 +165,8 @@ bool ClientConnection::acquire() {
 }
 
 void ClientConnection::use(ServerConnection& server) {
+  idle_since_ = {};
+  own_idle_limit_ = {};
   session_->attached(server.session(), context_.to_server, context_.to_client);
   if (!server.session().quiet()) proxy_.stats().settings_replayed->add();
 }

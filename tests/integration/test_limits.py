@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from support import wire
 from support.waiting import wait_for
 
 
@@ -28,6 +29,24 @@ def test_idle_in_transaction_session_timeout(bed):
         silent.execute("SELECT 1")
     assert sidecar.metrics().sum("dbproxy_time_limits_total", limit="idle_in_transaction") == 1
     wait_for(lambda: bed.writer.sessions(where="state = 'idle in transaction'") == 0, what="nothing is left open")
+
+
+@pytest.mark.parametrize("own", [False, True], ids=["of the DBProxy", "of the client"])
+def test_idle_in_transaction_without_a_connection(bed, own):
+    """BEGIN was kept back: no server knows of the transaction, and it is idle all the same."""
+    sidecar = bed.sidecar(limit=1, **({} if own else {"limits": {"idleInTransactionSessionTimeout": "500ms"}}))
+    client, other = bed.raw_session(), bed.raw_session()
+    if own:
+        client.query("SET idle_in_transaction_session_timeout = '400ms'")
+    other.query("SELECT 1")
+    client.query("BEGIN")
+    assert client.status == "T"
+    kind, body = client.message()
+    assert kind == "E" and wire.fields(body)["C"] == "25P03" and wire.fields(body)["S"] == "FATAL"
+    assert sidecar.metrics().sum("dbproxy_time_limits_total", limit="idle_in_transaction") == 1
+    other.query("BEGIN")
+    other.query("COMMIT")
+    assert other.query("SELECT 2") == [["2"]]
 
 
 def test_transaction_timeout(bed):

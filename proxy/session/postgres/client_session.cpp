@@ -40,6 +40,12 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
       consumed += used;
       continue;
     }
+    if (server == nullptr && frame.type == 'P') {
+      if (const auto whole_sequence = sequence_here(step, rest); whole_sequence > 0) {
+        consumed += whole_sequence;
+        continue;
+      }
+    }
     switch (frame.type) {
       case 'X':
         consumed += std::min(rest.size(), frame.size);

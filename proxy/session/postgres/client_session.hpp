@@ -4,6 +4,7 @@
 // is needed first. One thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -82,6 +83,8 @@ class ClientSession {
   std::size_t needed() const { return needed_; }
   const std::string& error() const { return error_; }
   const SettingsPtr& settings() const { return settings_; }
+  // A setting of this client that is a time, as far as it set it; 0: none.
+  std::chrono::milliseconds time_limit(std::string_view name) const;
   // In a transaction block that no server knows of yet.
   bool begin_deferred() const { return !begin_.empty(); }
   // Queries that were answered without a server, since the last call.
@@ -134,6 +137,8 @@ class ClientSession {
 
   void replay_settings(ServerSession& server, Output& to_server, Output& to_client);
   bool answered_here(Step& step, std::string_view whole);
+  std::string_view do_here(Step& step, std::string_view text);
+  std::size_t sequence_here(Step& step, std::string_view bytes);
   SettingsPtr settings_at_start(const SettingsPtr& now) const;
   void tell_changes(const SettingsPtr& told, const SettingsPtr& now, Output& to_client) const;
   void discard_here(Step& step);

@@ -1,4 +1,7 @@
 // The part of ClientSession that keeps its settings: what is put on a server connection, how texts are read under them.
+#include <charconv>
+#include <utility>
+
 #include "proxy/session/postgres/client_session.hpp"
 #include "proxy/session/postgres/replay_guard.hpp"
 #include "proxy/wire/postgres/messages.hpp"
@@ -18,6 +21,20 @@ bool may_hide_backslash(std::string_view encoding) {
 }
 
 }  // namespace
+
+std::chrono::milliseconds ClientSession::time_limit(std::string_view name) const {
+  const auto* value = settings_ ? settings_->find_tracked(name) : nullptr;
+  if (value == nullptr) return {};
+  long long number = 0;
+  const auto end = std::from_chars(value->data(), value->data() + value->size(), number).ptr;
+  const auto unit = std::string_view(*value).substr(static_cast<std::size_t>(end - value->data()));
+  // As SHOW has it.
+  static constexpr std::pair<std::string_view, long long> kUnits[] = {{"", 1},        {"ms", 1},      {"s", 1000},
+                                                                      {"min", 60000}, {"h", 3600000}, {"d", 86400000}};
+  for (const auto& [known, milliseconds] : kUnits)
+    if (unit == known && number > 0 && number < 1LL << 31) return std::chrono::milliseconds(number * milliseconds);
+  return {};
+}
 
 // While a setting is not known, a statement is like no other.
 std::uint32_t ClientSession::reading_of(const Step& step) const {

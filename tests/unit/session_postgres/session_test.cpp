@@ -479,5 +479,58 @@ TEST_F(Script, EverySplitGivesTheSame) {
   for (std::size_t cut = 1; cut <= request.size(); ++cut) ASSERT_EQ(whole(cut), expected) << cut;
 }
 
+TEST_F(Script, BeginByExtendedQueryIsKeptBackLikeASimpleOne) {
+  options.deferred_begin = true;
+  std::string describe;
+  wire::MessageWriter(describe, 'D').u8('P').cstring("");
+  EXPECT_EQ(sent(client, p("", "BEGIN") + b("") + describe + e() + s(), false), "");
+  EXPECT_EQ(verdict, ClientVerdict::kMore);
+  EXPECT_EQ(shown(std::exchange(told, {})), "1 2 n C(BEGIN) ZT");
+  EXPECT_TRUE(client.begin_deferred());
+  EXPECT_EQ(sent(client, p("", "COMMIT") + b("") + e() + s(), false), "");
+  EXPECT_EQ(shown(std::exchange(told, {})), "1 2 C(COMMIT) ZI");
+  EXPECT_FALSE(client.begin_deferred());
+  // Not all of it, another name, something else behind it: for the server.
+  for (const auto& bytes : {p("", "BEGIN") + b("") + e(), p("", "BEGIN"), p("x", "BEGIN") + b("x") + e() + s(),
+                            p("", "BEGIN") + b("") + e() + p("", "SELECT 1") + b("") + e() + s(),
+                            p("", "SELECT 1") + b("") + e() + s(), p("", "COMMIT") + b("") + e() + s()}) {
+    sent(client, bytes, false);
+    EXPECT_EQ(verdict, ClientVerdict::kNeedServer);
+    EXPECT_EQ(told, "");
+  }
+  options.deferred_begin = false;
+  sent(client, p("", "BEGIN") + b("") + e() + s(), false);
+  EXPECT_EQ(verdict, ClientVerdict::kNeedServer);
+}
+
+TEST_F(Script, DiscardAllNeedsNoServer) {
+  Settings::Values tracked = {{"work_mem", "3MB"}};
+  ClientSession mine(cache, interner.with_tracked(settings, tracked));
+  mine.started_with(interner, {{"application_name", "a"}, {"work_mem", "3MB"}});
+  sent(mine, p("x", "SELECT 1") + s());
+  got(mine, m('1') + z());
+  std::string change;
+  wire::parameter_status(change, "application_name", "b");
+  sent(mine, q("SET application_name = 'b'"));
+  got(mine, tag("SET") + change + z());
+  mine.detaching(server);
+  EXPECT_EQ(sent(mine, q("discard all;"), false), "");
+  EXPECT_EQ(shown(told), "C(DISCARD ALL) S ZI");
+  EXPECT_EQ(*mine.settings()->find("application_name"), "a");
+  EXPECT_EQ(*mine.settings()->find_tracked("work_mem"), "3MB");
+  told.clear();
+  sent(mine, b("x") + e() + s());
+  EXPECT_EQ(got(mine, error("26000") + z()), "E(26000) ZI");
+}
+
+TEST_F(Script, TimeLimitsAreReadAsTheServerShowsThem) {
+  for (const auto& [value, milliseconds] :
+       {std::pair{"400ms", 400}, {"2s", 2000}, {"3min", 180000}, {"0", 0}, {"x", 0}}) {
+    ClientSession one(cache, interner.with_tracked(settings, {{"limit", value}}));
+    EXPECT_EQ(one.time_limit("limit").count(), milliseconds) << value;
+    EXPECT_EQ(one.time_limit("other").count(), 0);
+  }
+}
+
 }  // namespace
 }  // namespace dbproxy::session::postgres
