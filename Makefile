@@ -66,9 +66,11 @@ bench: ## Side by side with PgBouncer, HAProxy and a bare relay
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) bench/run.py
 
-bench-operator: build ## The operator with 5,000 simulated sidecars: memory, edits, a storm of reconnects
+bench-operator: build ## The operator with 5,000 simulated sidecars, and with 2,000 DBProxies and 5,000 pods
 	@cmake/setup.sh demo
+	@cmake/setup.sh kube
 	@$(PYTHON) -B bench/operator/run.py
+	@$(PYTHON) -B bench/operator/crowd.py
 
 suites: ## Other people's suites, against PostgreSQL and through a sidecar: docs/differences.md
 	@cmake/setup.sh test

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """The operator under a crowd of sidecars: what a stream costs, how fast an edit is everywhere, a storm of reconnects.
 
-A real dbproxy-operator on manifests, a real PostgreSQL behind it, and bench_sidecars: each simulated sidecar has its own
-TLS connection, token and stream, and answers as a real one does. Prints a table against the goals and writes
+A real dbproxy-operator on manifests, a real PostgreSQL behind it, and bench_sidecars: each simulated sidecar has a TLS
+connection, a token and a stream of its own, and answers as a real one does. Prints a table against the goals and writes
 build/bench/operator.json. Both programs share the machine's cores with whatever else runs: the load is printed too.
 """
 
