@@ -17,12 +17,13 @@ using dbproxy::session::Output;
 namespace wire = dbproxy::wire::mysql;
 namespace flags = dbproxy::wire::mysql::client;
 
-constexpr std::uint32_t kServer = flags::kProtocol41 | flags::kDeprecateEof | flags::kSessionTrack |
-                                  flags::kMultiStatements;
+constexpr std::uint32_t kServer =
+    flags::kProtocol41 | flags::kDeprecateEof | flags::kSessionTrack | flags::kMultiStatements;
 
 struct World {
   explicit World(std::uint32_t capabilities)
-      : settings(interner.intern("", *variables_of_collation(45))), server(interner, settings, kServer, false),
+      : settings(interner.intern("", *variables_of_collation(45))),
+        server(interner, settings, kServer, false),
         clients{{cache, interner, settings, capabilities, 1}, {cache, interner, settings, kServer, 2}} {}
 
   void client_says(std::size_t who, std::string_view piece) {
@@ -75,7 +76,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (data[0] & 2) {  // most of them begin where the trackers are on
     Output out;
     world.server.start(out);
-    if (!world.server_says(std::string_view("\x07\0\0\x01\0\0\0\x0a\0\0\0\x07\0\0\x02\0\0\0\x02\0\0\0", 22))) std::abort();
+    if (!world.server_says(std::string_view("\x07\0\0\x01\0\0\0\x0a\0\0\0\x07\0\0\x02\0\0\0\x02\0\0\0", 22)))
+      std::abort();
     world.server.set_base();
   }
   std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);

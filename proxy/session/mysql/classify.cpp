@@ -8,12 +8,12 @@ namespace {
 
 // Statements that leave nothing behind but what their words below say, or what the server reports.
 constexpr std::array<std::string_view, 54> kKnown = {
-    "alter",     "analyze",  "begin",   "binlog",  "cache",   "change", "check",    "checksum", "clone",
-    "commit",    "create",   "delete",  "desc",    "describe", "do",    "drop",     "explain",  "flush",
-    "get",       "grant",    "handler", "help",    "import",  "insert", "install",  "kill",     "load",
-    "lock",      "optimize", "prepare", "purge",   "release", "rename", "repair",   "replace",  "reset",
-    "resignal",  "restart",  "revoke",  "rollback", "savepoint", "select", "set",   "show",     "shutdown",
-    "signal",    "start",    "stop",    "table",   "truncate", "uninstall", "unlock", "update", "use"};
+    "alter",    "analyze",  "begin",   "binlog",   "cache",     "change",    "check",   "checksum", "clone",
+    "commit",   "create",   "delete",  "desc",     "describe",  "do",        "drop",    "explain",  "flush",
+    "get",      "grant",    "handler", "help",     "import",    "insert",    "install", "kill",     "load",
+    "lock",     "optimize", "prepare", "purge",    "release",   "rename",    "repair",  "replace",  "reset",
+    "resignal", "restart",  "revoke",  "rollback", "savepoint", "select",    "set",     "show",     "shutdown",
+    "signal",   "start",    "stop",    "table",    "truncate",  "uninstall", "unlock",  "update",   "use"};
 constexpr std::array<std::string_view, 6> kKnownToo = {"deallocate", "values", "value", "with", "xa", "execute"};
 
 bool is_known(std::string_view word) {
@@ -104,8 +104,8 @@ class Classifier {
     } else if (take("binlog")) {
       pin(PinReason::kOpaque);
     } else if (take("show")) {
-      verdict_.diagnostics = verdict_.diagnostics || token_.is_word("warnings") || token_.is_word("errors") ||
-                             token_.is_word("count");
+      verdict_.diagnostics =
+          verdict_.diagnostics || token_.is_word("warnings") || token_.is_word("errors") || token_.is_word("count");
     } else if (take("get")) {
       verdict_.diagnostics = true;
       sets_variables_ = true;
@@ -296,7 +296,12 @@ class Classifier {
         system_variable(token_.text.substr(2));
         return;
       case TokenKind::kWord:
+        if (options_.hazards != nullptr && options_.hazards->contains(token_.text)) pin(PinReason::kOpaque);
         return word();
+      case TokenKind::kQuotedIdentifier:
+        if (options_.hazards != nullptr && options_.hazards->contains(unquoted(token_.text))) pin(PinReason::kOpaque);
+        into_ = false;
+        return;
       default:
         if (!token_.is(',')) into_ = false;
         return;

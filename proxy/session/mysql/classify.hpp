@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/session/mysql/hazard_names.hpp"
 #include "proxy/session/mysql/pin_reason.hpp"
 #include "proxy/session/mysql/tokenizer.hpp"
 
@@ -18,6 +19,7 @@ namespace dbproxy::session::mysql {
 struct ClassifyOptions {
   LexOptions lex;
   bool multi_statements = true;
+  const HazardNames* hazards = nullptr;  // of the server's functions, triggers and views; null: taken for harmless
 };
 
 // Of all statements of the text together. Views point into the text.
@@ -35,9 +37,9 @@ struct Verdict {
   bool found_rows : 1 = false;
   bool diagnostics : 1 = false;
   bool calc_found_rows : 1 = false;
-  bool unlocks : 1 = false;    // UNLOCK TABLES
-  bool releases : 1 = false;   // RELEASE_ALL_LOCKS()
-  bool kill : 1 = false;       // the only statement; of kill_id
+  bool unlocks : 1 = false;   // UNLOCK TABLES
+  bool releases : 1 = false;  // RELEASE_ALL_LOCKS()
+  bool kill : 1 = false;      // the only statement; of kill_id
   bool kill_query : 1 = false;
   std::uint64_t kill_id = 0;
   std::string_view collation;  // of SET NAMES … COLLATE, unquoted

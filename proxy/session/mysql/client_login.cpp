@@ -60,7 +60,8 @@ ClientLogin::Want ClientLogin::feed(std::string_view bytes, std::size_t& consume
     const wire::Frame frame = wire::scan_frame(rest);
     if (!frame.known) return Want::kMore;
     if (frame.length > wire::kMaxHandshakePayload)
-      return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake: the packet is too long");
+      return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01",
+                    "Bad handshake: the packet is too long");
     if (rest.size() < frame.size()) return Want::kMore;
     if (frame.sequence != sequence_)
       return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake: packets out of order");
@@ -112,7 +113,8 @@ ClientLogin::Want ClientLogin::response(std::string_view payload, std::string& o
 
 ClientLogin::Want ClientLogin::read_attributes(std::string_view attributes, std::string& out) {
   const auto read = wire::read_attributes(attributes);
-  if (!read) return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake: connection attributes");
+  if (!read)
+    return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01", "Bad handshake: connection attributes");
   attributes_ = *read;
   if (!is_client_collation(collation_))
     return refuse(out, LoginResult::kProtocol, error::kWrongValueForVariable, "42000",

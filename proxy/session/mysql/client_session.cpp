@@ -30,7 +30,8 @@ ClientVerdict ClientSession::feed(std::span<char> bytes, std::size_t& consumed, 
     const wire::Packet packet = wire::scan_packet(view(rest));
     if (packet.payload_size > kMaxRequest) {
       error_.clear();
-      wire::error_packet(error_, 1, {error::kPacketTooLarge, "08S01", "Got a packet bigger than 64 MB, which is not carried"});
+      wire::error_packet(error_, 1,
+                         {error::kPacketTooLarge, "08S01", "Got a packet bigger than 64 MB, which is not carried"});
       return ClientVerdict::kRefuse;
     }
     if (!packet.known || packet.size > rest.size()) {
@@ -47,11 +48,13 @@ ClientVerdict ClientSession::feed(std::span<char> bytes, std::size_t& consumed, 
     const std::string_view payload = wire::payload_of(view(whole), scratch_);
     if (packet.sequence != 0 || payload.empty()) {
       error_.clear();
-      wire::error_packet(error_, static_cast<std::uint8_t>(packet.sequence + 1), {1156, "08S01", "Got packets out of order"});
+      wire::error_packet(error_, static_cast<std::uint8_t>(packet.sequence + 1),
+                         {1156, "08S01", "Got packets out of order"});
       return ClientVerdict::kRefuse;
     }
     const ClientVerdict verdict = request(step, whole, payload);
-    if (verdict == ClientVerdict::kMore || verdict == ClientVerdict::kTerminate || verdict == ClientVerdict::kChangeUser)
+    if (verdict == ClientVerdict::kMore || verdict == ClientVerdict::kTerminate ||
+        verdict == ClientVerdict::kChangeUser)
       consumed += packet.size;
     if (verdict != ClientVerdict::kMore) return verdict;
   }
@@ -151,8 +154,9 @@ void ClientSession::answer_kill(std::uint16_t code, Output& to_client) {
   if (code == 0)
     wire::ok(to_client.own(), 1, capabilities_, {0, 0, status_, 0, {}, {}});
   else
-    wire::error_packet(to_client.own(), 1,
-                       {code, "HY000", code == error::kNoSuchThread ? "Unknown thread id" : "You are not owner of the thread"});
+    wire::error_packet(
+        to_client.own(), 1,
+        {code, "HY000", code == error::kNoSuchThread ? "Unknown thread id" : "You are not owner of the thread"});
   ++answered_here_;
 }
 
@@ -184,7 +188,8 @@ ClientVerdict ClientSession::steps(Step& step, bool asks_insert_id, bool changes
     server.start(step.to_server);
     return wait(false);
   }
-  if (server.last_client_ == serial_) return ClientVerdict::kMore;  // nobody was here in between
+  const bool insert_id_missing =
+      asks_insert_id && (server.insert_id_owner_ != serial_ || server.insert_id_ != last_insert_id_);
   if (server.multi_statements() != multi_statements_) {
     const std::string_view option = multi_statements_ ? std::string_view("\0\0", 2) : std::string_view("\1\0", 2);
     wire::command(step.to_server.own(), Command::kSetOption, option);
@@ -201,7 +206,8 @@ ClientVerdict ClientSession::steps(Step& step, bool asks_insert_id, bool changes
     }
     if (server.schema() != settings_->schema() && !changes_schema) {
       // There is no way back to no schema at all: one that is everywhere has to do.
-      const std::string_view schema = settings_->schema().empty() ? "information_schema" : std::string_view(settings_->schema());
+      const std::string_view schema =
+          settings_->schema().empty() ? "information_schema" : std::string_view(settings_->schema());
       if (server.schema() != schema) {
         wire::command(step.to_server.own(), Command::kInitDb, schema);
         server.ask(ServerSession::Purpose::kSchema, Answer::kOk);
@@ -212,10 +218,11 @@ ClientVerdict ClientSession::steps(Step& step, bool asks_insert_id, bool changes
     // The same by another name: what it does not say is as it was when the connection was new.
     settings_ = server.settings();
   }
-  if (asks_insert_id && server.insert_id_owner_ != serial_) {
+  if (insert_id_missing) {
     wire::query(step.to_server.own(), server.capabilities(), "SET last_insert_id = " + std::to_string(last_insert_id_));
     server.ask(ServerSession::Purpose::kHidden, Answer::kResults);
     server.insert_id_owner_ = serial_;
+    server.insert_id_ = last_insert_id_;
     return wait(false);
   }
   return ClientVerdict::kMore;
@@ -246,7 +253,7 @@ LexOptions ClientSession::lex(const Step& step) const {
     lex.no_backslash_escapes = base.no_backslash_escapes;
   }
   // The server's word counts: a procedure may have set the mode.
-  if (step.server->last_client_ == serial_ && (step.server->status() & wire::status::kNoBackslashEscapes))
+  if (was_last_on(*step.server) && (step.server->status() & wire::status::kNoBackslashEscapes))
     lex.no_backslash_escapes = true;
   return lex;
 }
@@ -283,13 +290,13 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
     return ClientVerdict::kMore;
   }
   const LexOptions lexical = lex(step);
-  const Verdict verdict = classify(text, {lexical, multi_statements_});
+  const Verdict verdict = classify(text, {lexical, multi_statements_, step.options.hazards});
   if (verdict.kill) {
     kill_ = KillRequest{verdict.kill_id, verdict.kill_query};
     return ClientVerdict::kMore;
   }
   // Before the steps: they make the connection forget what was asked last.
-  const bool other = step.server->last_client_ != serial_;
+  const bool other = !was_last_on(*step.server);
   const ClientVerdict ready = steps(step, verdict.last_insert_id);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
@@ -299,7 +306,9 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
       own_text_ = substituted(text, lexical);
       // Attributes stay where they are.
       std::string& out = step.to_server.own();
-      wire::PacketWriter(out, 0).bytes(payload.substr(0, static_cast<std::size_t>(text.data() - payload.data()))).bytes(own_text_);
+      wire::PacketWriter(out, 0)
+          .bytes(payload.substr(0, static_cast<std::size_t>(text.data() - payload.data())))
+          .bytes(own_text_);
     } else {
       send(step, packet);
     }
@@ -329,7 +338,8 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
   Tokenizer tokens(sql, lex);
   int count = 0;
   std::string name;
-  for (Token token = tokens.next(), before; token.kind != TokenKind::kEnd; before = token, token = tokens.next(), ++count) {
+  for (Token token = tokens.next(), before; token.kind != TokenKind::kEnd;
+       before = token, token = tokens.next(), ++count) {
     const bool rows = token.is_word("row_count");
     if (!rows && !token.is_word("found_rows")) continue;
     if (before.is('.')) continue;  // somebody's own
@@ -346,7 +356,8 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
     tokens = ahead;
     // SELECT ROW_COUNT() and no more: the column keeps its name.
     Tokenizer last = tokens;
-    if (count == 1 && before.is_word("select") && last.next().kind == TokenKind::kEnd && name.find('`') == std::string::npos)
+    if (count == 1 && before.is_word("select") && last.next().kind == TokenKind::kEnd &&
+        name.find('`') == std::string::npos)
       out += " AS `" + name + "`";
     token = close;
   }
@@ -390,7 +401,6 @@ ClientVerdict ClientSession::set_option(Step& step, std::string_view payload) {
     return ClientVerdict::kMore;
   }
   multi_statements_ = option == 0;
-  if (step.server != nullptr && step.server->last_client_ == serial_) step.server->last_client_ = 0;
   ++answered_here_;
   if (capabilities_ & flags::kDeprecateEof)
     wire::ok(step.to_client.own(), 1, capabilities_, {0, 0, status_, 0, {}, {}}, wire::kEofHeader);
@@ -400,9 +410,9 @@ ClientVerdict ClientSession::set_option(Step& step, std::string_view payload) {
 }
 
 void ClientSession::on_result(bool without_rows, const wire::Ok& ok, std::uint64_t rows) {
-  status_ = static_cast<std::uint16_t>(ok.status & (wire::status::kInTransaction | wire::status::kAutocommit |
-                                                    wire::status::kNoBackslashEscapes |
-                                                    wire::status::kInReadOnlyTransaction));
+  status_ = static_cast<std::uint16_t>(ok.status &
+                                       (wire::status::kInTransaction | wire::status::kAutocommit |
+                                        wire::status::kNoBackslashEscapes | wire::status::kInReadOnlyTransaction));
   if (without_rows) {
     row_count_ = static_cast<std::int64_t>(ok.affected_rows);
     if (ok.last_insert_id != 0) last_insert_id_ = ok.last_insert_id;
@@ -428,10 +438,12 @@ void ClientSession::request_done(ServerSession& server) {
       // Each must have been reported, and be one that can be put elsewhere.
       bool explained = !verdict->too_many_settings;
       for (std::size_t i = 0; i < verdict->setting_count; ++i) {
-        const bool tracking = verdict->settings[i].size() > 14 && equals_folded(verdict->settings[i].substr(0, 14), "session_track_");
+        const bool tracking =
+            verdict->settings[i].size() > 14 && equals_folded(verdict->settings[i].substr(0, 14), "session_track_");
         explained = explained && (tracking || (server.reported_ & (1u << i)) != 0);
       }
-      if (!verdict->collation.empty()) server.settings_ = interner_->with(server.settings_, "collation_connection", verdict->collation);
+      if (!verdict->collation.empty())
+        server.settings_ = interner_->with(server.settings_, "collation_connection", verdict->collation);
       if (!explained) pins_ |= bit(PinReason::kSetVariable);
     } else if (server.changed_ && verdict->pins == 0) {
       // A function, a procedure or a trigger; or a SET among other statements.
@@ -446,7 +458,8 @@ void ClientSession::request_done(ServerSession& server) {
   }
   const auto it = statements_.find(std::exchange(executing_, 0));
   if (it != statements_.end() && it->second.cursor &&
-      (server.failed_ || (server.status_ & wire::status::kLastRowSent) || !(server.status_ & wire::status::kCursorExists)))
+      (server.failed_ || (server.status_ & wire::status::kLastRowSent) ||
+       !(server.status_ & wire::status::kCursorExists)))
     it->second.cursor = false;
   if (pins_ & (bit(PinReason::kCursor) | bit(PinReason::kLongData))) {
     pins_ &= ~(bit(PinReason::kCursor) | bit(PinReason::kLongData));

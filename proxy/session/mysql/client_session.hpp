@@ -1,9 +1,9 @@
 // ClientSession: one logged-in client, and what its packets mean for the server connection that will carry them.
 //
 // Pure: given the bytes that were read, it says what goes to the server, what is answered here, and whether a server is
-// needed first. What a server connection lacks for a request (the client's schema and settings, a prepared statement) is
-// sent ahead of it, one step at a time: feed() then says kWait, and is called again when the server is quiet. Statement
-// numbers are changed in the bytes. One thread.
+// needed first. What a server connection lacks for a request (the client's schema and settings, a prepared statement)
+// is sent ahead of it, one step at a time: feed() then says kWait, and is called again when the server is quiet.
+// Statement numbers are changed in the bytes. One thread.
 #pragma once
 
 #include <cstdint>
@@ -35,6 +35,7 @@ enum class ClientVerdict {
 
 struct ClientOptions {
   std::uint32_t connection_id = 0;  // as the client knows it
+  const HazardNames* hazards = nullptr;
 };
 
 struct KillRequest {
@@ -47,8 +48,12 @@ class ClientSession {
   // `capabilities`: agreed on with the client. `serial`: never 0, and no other client's of this worker.
   ClientSession(StatementCache& cache, SettingsInterner& interner, SettingsPtr settings, std::uint32_t capabilities,
                 std::uint64_t serial)
-      : cache_(&cache), interner_(&interner), settings_(std::move(settings)), first_settings_(settings_),
-        capabilities_(capabilities), serial_(serial),
+      : cache_(&cache),
+        interner_(&interner),
+        settings_(std::move(settings)),
+        first_settings_(settings_),
+        capabilities_(capabilities),
+        serial_(serial),
         multi_statements_(capabilities & wire::mysql::client::kMultiStatements) {}
 
   ClientVerdict feed(std::span<char> bytes, std::size_t& consumed, ServerSession* server, Output& to_server,
@@ -108,7 +113,8 @@ class ClientSession {
   ClientVerdict query(Step& step, std::span<char> packet, std::string_view payload);
   ClientVerdict prepare(Step& step, std::span<char> packet, std::string_view text);
   ClientVerdict execute(Step& step, std::span<char> packet, std::string_view payload);
-  ClientVerdict of_statement(Step& step, std::span<char> packet, std::string_view payload, wire::mysql::Command command);
+  ClientVerdict of_statement(Step& step, std::span<char> packet, std::string_view payload,
+                             wire::mysql::Command command);
   ClientVerdict close(Step& step, std::string_view payload);
   ClientVerdict simple(Step& step, std::span<char> packet, wire::mysql::Answer answer, bool changes_schema = false);
   ClientVerdict reset(Step& step, std::span<char> packet);
@@ -121,6 +127,10 @@ class ClientSession {
   ServerSession& ask(Step& step, ServerSession::Purpose purpose, wire::mysql::Answer answer, const Verdict* verdict);
   void send(Step& step, std::span<char> packet);
   bool rejected(Step& step);
+  // Its last request was this client's last, so that what that left is there.
+  bool was_last_on(const ServerSession& server) const {
+    return server.last_client_ == serial_ && server.last_query_ == queries_;
+  }
   void local_ok(Step& step);
   void local_error(Step& step, std::uint16_t code, std::string_view sqlstate, std::string_view message);
   void note(const Verdict& verdict, std::string_view text, const LexOptions& lex);
@@ -146,9 +156,9 @@ class ClientSession {
   std::uint32_t pins_before_ = 0;  // the statement that runs
   std::string pin_statement_;
   bool multi_statements_;
-  bool in_step_ = false;    // something of the server's was asked ahead of the request at the front
+  bool in_step_ = false;  // something of the server's was asked ahead of the request at the front
   bool step_error_is_answer_ = false;
-  bool hold_ = false;       // what the last statement left may be asked for: warnings, an error, FOUND_ROWS()
+  bool hold_ = false;  // what the last statement left may be asked for: warnings, an error, FOUND_ROWS()
   bool rejecting_ = false;
   std::uint64_t last_insert_id_ = 0;
   std::int64_t row_count_ = -1;

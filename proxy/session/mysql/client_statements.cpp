@@ -23,7 +23,7 @@ ClientVerdict ClientSession::prepare(Step& step, std::span<char> packet, std::st
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
   const LexOptions lexical = lex(step);
-  StatementPtr statement = cache_->intern(text, settings_->reading(), {lexical, false});
+  StatementPtr statement = cache_->intern(text, settings_->reading(), {lexical, false, step.options.hazards});
   ServerSession& server = ask(step, ServerSession::Purpose::kClientPrepare, Answer::kPrepare, nullptr);
   server.statement_ = std::move(statement);
   while (next_statement_ == 0 || statements_.contains(next_statement_)) ++next_statement_;
@@ -49,10 +49,7 @@ ClientVerdict ClientSession::prepare_here(Step& step, const ClientStatement& sta
     server.close_owed_.clear();
   }
   wire::command(step.to_server.own(), Command::kStmtPrepare, statement.statement->text);
-  // It goes on from where this client is: what it is told about its own last statement is no other's.
-  const std::uint64_t last = server.last_client_;
   server.ask(ServerSession::Purpose::kPrepare, Answer::kPrepare);
-  server.last_client_ = last == serial_ ? last : 0;
   server.statement_ = statement.statement;
   in_step_ = step_error_is_answer_ = true;
   return ClientVerdict::kWait;
@@ -89,7 +86,9 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
   if (execute.bound_at > 0) there.types = statement.types;
   if (types_missing) {
     wire::PacketWriter writer(step.to_server.own(), 0);
-    writer.u8(static_cast<std::uint8_t>(Command::kStmtExecute)).u32(there.id).bytes(payload.substr(5, execute.bound_at - 5));
+    writer.u8(static_cast<std::uint8_t>(Command::kStmtExecute))
+        .u32(there.id)
+        .bytes(payload.substr(5, execute.bound_at - 5));
     writer.u8(1).bytes(statement.types).bytes(payload.substr(execute.bound_at + 1));
   } else {
     wire::store_u32(packet.data() + wire::kHeaderSize + wire::kStatementAt, there.id);
@@ -129,7 +128,6 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
   if (!answered) {
     statement.long_data = true;
     pins_ |= bit(PinReason::kLongData);
-    step.server->last_client_ = serial_;
     send(step, packet);
     return ClientVerdict::kMore;
   }

@@ -60,7 +60,7 @@ void ServerSession::start(Output& to_server) {
   // What is set to itself is reported: so the modes in which texts are read are known from the beginning.
   wire::query(to_server.own(), capabilities_,
               tracking_sql(mariadb_) +
-                  "; SET SESSION sql_mode = @@SESSION.sql_mode, SESSION autocommit = @@SESSION.autocommit,"
+                  ", SESSION sql_mode = @@SESSION.sql_mode, SESSION autocommit = @@SESSION.autocommit,"
                   " SESSION time_zone = @@SESSION.time_zone");
   ask(Purpose::kStart, wire::Answer::kResults);
 }
@@ -103,7 +103,8 @@ ServerVerdict ServerSession::feed(std::span<char> bytes, std::size_t& consumed, 
     } else {
       const wire::Frame frame = wire::scan_frame(view(rest));
       if (!frame.known) break;
-      const std::span<char> there = rest.subspan(wire::kHeaderSize, std::min<std::size_t>(frame.length, rest.size() - wire::kHeaderSize));
+      const std::span<char> there =
+          rest.subspan(wire::kHeaderSize, std::min<std::size_t>(frame.length, rest.size() - wire::kHeaderSize));
       if (there.empty() && frame.length > 0) break;
       if (!asked_) return unsolicited(view(there));
       const PacketKind kind = scanner_.peek(frame, view(there));
@@ -246,8 +247,10 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
                                 ClientSession* client, Output& out) {
   const std::string_view payload = view(packet.subspan(wire::kHeaderSize));
   wire::Ok ok;
-  const bool eof_form = static_cast<std::uint8_t>(payload[0]) == wire::kEofHeader && !(capabilities_ & client_flag::kDeprecateEof);
-  if (eof_form ? !wire::read_eof(payload, ok.warnings, ok.status) : !wire::read_ok(payload, capabilities_, ok)) return false;
+  const bool eof_form =
+      static_cast<std::uint8_t>(payload[0]) == wire::kEofHeader && !(capabilities_ & client_flag::kDeprecateEof);
+  if (eof_form ? !wire::read_eof(payload, ok.warnings, ok.status) : !wire::read_ok(payload, capabilities_, ok))
+    return false;
   status_ = ok.status;
   after_error_ = false;
   apply(ok.state);
@@ -257,7 +260,10 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
   const auto sequence = [&] { return static_cast<std::uint8_t>(frame.sequence + delta_); };
   client->on_result(kind == PacketKind::kOk, ok, rows_);
   rows_ = 0;
-  if (ok.last_insert_id != 0) insert_id_owner_ = client->serial();
+  if (ok.last_insert_id != 0) {
+    insert_id_owner_ = client->serial();
+    insert_id_ = ok.last_insert_id;
+  }
   const std::uint32_t theirs = client->capabilities();
   const bool old = !(theirs & client_flag::kDeprecateEof);
   if (columns_end_owed_) {
@@ -273,7 +279,8 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
     if (eof_form)
       pass(packet, out);
     else
-      wire::eof(out.own(), sequence(), ok.warnings, static_cast<std::uint16_t>(ok.status & ~wire::status::kStateChanged));
+      wire::eof(out.own(), sequence(), ok.warnings,
+                static_cast<std::uint16_t>(ok.status & ~wire::status::kStateChanged));
     return true;
   }
   // The rest is the same for both ends unless there is a state, or a text whose length only one of them writes.
@@ -329,7 +336,7 @@ void ServerSession::apply(std::string_view state) {
   }
 }
 
-// As after COM_RESET_CONNECTION: the schema stays.
+// As after COM_RESET_CONNECTION: the schema stays, and whether several statements may be sent.
 void ServerSession::back_to_new() {
   settings_ = interner_->intern(settings_->schema(), base_->variables());
   prepared_.clear();
@@ -337,7 +344,6 @@ void ServerSession::back_to_new() {
   close_owed_.clear();
   tables_locked_ = false;
   characteristics_.clear();
-  multi_statements_ = true;
   insert_id_owner_ = 0;
   needs_start_ = true;
 }
@@ -383,7 +389,10 @@ ServerVerdict ServerSession::finish(ClientSession* client) {
       break;
   }
   if (hidden()) after_error_ = false;  // asked outside of transactions only
-  if (theirs) last_client_ = client->serial();
+  if (theirs) {
+    last_client_ = client->serial();
+    last_query_ = client->queries();
+  }
   replaying_.reset();
   statement_.reset();
   verdict_ = nullptr;

@@ -52,7 +52,10 @@ class ServerSession {
  public:
   // `capabilities`: agreed on with the server. `settings`: what the log-in made of it.
   ServerSession(SettingsInterner& interner, SettingsPtr settings, std::uint32_t capabilities, bool mariadb)
-      : interner_(&interner), settings_(std::move(settings)), base_(settings_), capabilities_(capabilities),
+      : interner_(&interner),
+        settings_(std::move(settings)),
+        base_(settings_),
+        capabilities_(capabilities),
         mariadb_(mariadb) {}
 
   // Uses as much of `bytes` as it can and sets `consumed`; what goes to the client is added to `out` as views of
@@ -133,7 +136,9 @@ class ServerSession {
   void pass(std::span<char> packet, Output& out);
   ServerVerdict finish(ClientSession* client);
   void back_to_new();
-  bool for_client(const ClientSession* client) const { return client != nullptr && !orphaned_ && purpose_ <= Purpose::kClientReset; }
+  bool for_client(const ClientSession* client) const {
+    return client != nullptr && !orphaned_ && purpose_ <= Purpose::kClientReset;
+  }
   bool hidden() const { return purpose_ > Purpose::kClientReset; }
   // Of prepared statements.
   Prepared* find(const Statement& statement);
@@ -158,7 +163,7 @@ class ServerSession {
   std::uint8_t delta_ = 0;          // what is added to sequence numbers on their way to the client
   bool ends_columns_with_body_ = false;
   std::uint8_t file_sequence_ = 0, file_delta_ = 0;  // of the packet that follows; what the client's are ahead by
-  bool columns_end_owed_ = false;  // an EOF behind columns, for a client without kDeprecateEof
+  bool columns_end_owed_ = false;                    // an EOF behind columns, for a client without kDeprecateEof
   const Verdict* verdict_ = nullptr;
   Verdict verdict_store_;
   StatementPtr statement_;           // being prepared, or executed
@@ -175,9 +180,11 @@ class ServerSession {
   std::uint16_t status_ = wire::mysql::status::kAutocommit;
   bool after_error_ = false;
   bool tables_locked_ = false;
-  std::string characteristics_;  // of the next transaction, or of this
+  std::string characteristics_;        // of the next transaction, or of this
   std::uint64_t insert_id_owner_ = 0;  // whose LAST_INSERT_ID() this connection has
-  std::uint64_t last_client_ = 0;      // whose statement was the last
+  std::uint64_t insert_id_ = 0;
+  std::uint64_t last_query_ = 0;   // how many requests that client had made by then
+  std::uint64_t last_client_ = 0;  // whose statement was the last
   bool hidden_failed_ = false;
   std::string hidden_error_;
   std::string scratch_;

@@ -37,9 +37,9 @@ constexpr std::string_view kTracked =
 
 // Of one statement or transaction, or about the session as such: SET of them elsewhere would be wrong.
 constexpr std::array<std::string_view, 16> kNotReplayed = {
-    "statement_id", "timestamp", "insert_id", "last_insert_id", "identity", "rand_seed1", "rand_seed2", "pseudo_thread_id",
-    "error_count", "warning_count", "gtid_next", "gtid_seq_no", "last_gtid", "server_id", "pseudo_slave_mode",
-    "proxy_user"};
+    "statement_id", "timestamp",        "insert_id",         "last_insert_id", "identity",  "rand_seed1",
+    "rand_seed2",   "pseudo_thread_id", "error_count",       "warning_count",  "gtid_next", "gtid_seq_no",
+    "last_gtid",    "server_id",        "pseudo_slave_mode", "proxy_user"};
 
 bool is_number(std::string_view text) {
   std::size_t dots = 0;
@@ -104,8 +104,8 @@ LexOptions Settings::lex() const {
 
 std::string Settings::reading() const {
   std::string reading = schema_;
-  for (const std::string_view name : {std::string_view("character_set_client"), kConnection, kCollation,
-                                      std::string_view("sql_mode")}) {
+  for (const std::string_view name :
+       {std::string_view("character_set_client"), kConnection, kCollation, std::string_view("sql_mode")}) {
     reading += '\0';
     if (const std::string* value = find(name)) reading += *value;
   }
@@ -159,6 +159,8 @@ bool is_replayed(std::string_view name) {
 std::string replay_sql(const Settings& from, const Settings& to, const Settings& base) {
   const auto value_of = [&base](const Settings& settings, std::string_view name) {
     const std::string* value = settings.find(name);
+    // Without one of its own it is that of its character set, wherever that comes from.
+    if (name == kCollation && settings.find(kConnection) != nullptr) return value;
     return value != nullptr ? value : base.find(name);
   };
   const auto differs = [&](std::string_view name) {
@@ -222,7 +224,8 @@ std::optional<Settings::Variables> variables_of_collation(std::uint16_t collatio
                                                     {224, "utf8mb4", "utf8mb4_unicode_ci"}}};
   Settings::Variables variables;
   const auto make = [&variables](std::string_view set, std::string_view name) {
-    for (const std::string_view variable : {"character_set_client", "character_set_connection", "character_set_results"})
+    for (const std::string_view variable :
+         {"character_set_client", "character_set_connection", "character_set_results"})
       variables.emplace_back(variable, set);
     if (!name.empty()) variables.emplace_back(kCollation, name);
   };

@@ -19,7 +19,7 @@ struct Statement {
   Statement(const Statement&) = delete;
   Statement& operator=(const Statement&) = delete;
   const std::string text;
-  const Verdict verdict;      // its views point into `text`
+  const Verdict verdict;  // its views point into `text`
 };
 using StatementPtr = std::shared_ptr<const Statement>;
 

@@ -12,7 +12,8 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 bool is_letter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '$' || static_cast<unsigned char>(c) >= 0x80;
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || c == '$' ||
+         static_cast<unsigned char>(c) >= 0x80;
 }
 
 }  // namespace
@@ -39,7 +40,8 @@ void Tokenizer::skip_blank() {
     if (*at_ == '#' || dashes) {
       const void* line = std::memchr(at_, '\n', left);
       at_ = line ? static_cast<const char*>(line) + 1 : end_;
-    } else if (left >= 3 && at_[0] == '/' && at_[1] == '*' && (at_[2] == '!' || (left >= 4 && at_[2] == 'M' && at_[3] == '!'))) {
+    } else if (left >= 3 && at_[0] == '/' && at_[1] == '*' &&
+               (at_[2] == '!' || (left >= 4 && at_[2] == 'M' && at_[3] == '!'))) {
       at_ += at_[2] == '!' ? 3 : 4;
       while (at_ < end_ && is_digit(*at_)) ++at_;
     } else if (left >= 2 && at_[0] == '*' && at_[1] == '/') {
@@ -88,7 +90,9 @@ Token Tokenizer::next() {
   if (is_digit(c)) {
     const char* end = word_end(begin);  // an identifier may begin with digits
     for (const char* p = begin; p < end; ++p)
-      if (!is_digit(*p)) return make(*p == 'e' || *p == 'E' || *p == 'x' || *p == 'b' ? TokenKind::kNumber : TokenKind::kWord, begin, end);
+      if (!is_digit(*p))
+        return make(*p == 'e' || *p == 'E' || *p == 'x' || *p == 'b' ? TokenKind::kNumber : TokenKind::kWord, begin,
+                    end);
     return make(TokenKind::kNumber, begin, end);
   }
   if (is_letter(c)) return make(TokenKind::kWord, begin, word_end(begin));

@@ -19,13 +19,33 @@ std::vector<std::string> settings(std::string_view sql) {
 using Names = std::vector<std::string>;
 
 TEST(Classify, WhatLeavesNothing) {
-  for (const auto sql :
-       {"", ";;", "SELECT 1", "select * from t where a = @x", "(SELECT 1) UNION (SELECT 2)", "WITH c AS (SELECT 1) TABLE c",
-        "INSERT INTO t VALUES ('@a := 1', \"GET_LOCK('x', 1)\")", "SELECT '\\'', GET_LOCK_x FROM t", "BEGIN", "COMMIT",
-        "START TRANSACTION READ ONLY", "UPDATE t SET a = 1", "SHOW TABLES", "EXPLAIN SELECT 1", "-- @a := 1\nSELECT 1",
-        "# GET_LOCK('a')\nSELECT 1", "/* GET_LOCK('a', 1) */ SELECT 1", "CREATE TABLE t (a INT)", "ROLLBACK TO SAVEPOINT x",
-        "USE orders", "SET autocommit = 0, NAMES utf8", "SELECT 1 INTO OUTFILE '/tmp/x'", "INSERT INTO t SELECT @a",
-        "SELECT `@a := 1` FROM `GET_LOCK`", "FLUSH TABLES", "LOAD DATA LOCAL INFILE 'x' INTO TABLE t", "XA RECOVER"})
+  for (const auto sql : {"",
+                         ";;",
+                         "SELECT 1",
+                         "select * from t where a = @x",
+                         "(SELECT 1) UNION (SELECT 2)",
+                         "WITH c AS (SELECT 1) TABLE c",
+                         "INSERT INTO t VALUES ('@a := 1', \"GET_LOCK('x', 1)\")",
+                         "SELECT '\\'', GET_LOCK_x FROM t",
+                         "BEGIN",
+                         "COMMIT",
+                         "START TRANSACTION READ ONLY",
+                         "UPDATE t SET a = 1",
+                         "SHOW TABLES",
+                         "EXPLAIN SELECT 1",
+                         "-- @a := 1\nSELECT 1",
+                         "# GET_LOCK('a')\nSELECT 1",
+                         "/* GET_LOCK('a', 1) */ SELECT 1",
+                         "CREATE TABLE t (a INT)",
+                         "ROLLBACK TO SAVEPOINT x",
+                         "USE orders",
+                         "SET autocommit = 0, NAMES utf8",
+                         "SELECT 1 INTO OUTFILE '/tmp/x'",
+                         "INSERT INTO t SELECT @a",
+                         "SELECT `@a := 1` FROM `GET_LOCK`",
+                         "FLUSH TABLES",
+                         "LOAD DATA LOCAL INFILE 'x' INTO TABLE t",
+                         "XA RECOVER"})
     EXPECT_EQ(pins(sql), "") << sql;
 }
 
@@ -83,8 +103,9 @@ TEST(Classify, QuotingModes) {
 }
 
 TEST(Classify, Settings) {
-  EXPECT_EQ(settings("SET sql_mode = 'x', SESSION time_zone = '+00:00', @@autocommit = 0, @@session.tx_isolation = 'x'"),
-            (Names{"sql_mode", "time_zone", "autocommit", "tx_isolation"}));
+  EXPECT_EQ(
+      settings("SET sql_mode = 'x', SESSION time_zone = '+00:00', @@autocommit = 0, @@session.tx_isolation = 'x'"),
+      (Names{"sql_mode", "time_zone", "autocommit", "tx_isolation"}));
   EXPECT_EQ(settings("SET `sql_mode` := CONCAT(@@sql_mode, ',ANSI'), @@LOCAL.foreign_key_checks = 0"),
             (Names{"sql_mode", "foreign_key_checks"}));
   EXPECT_EQ(settings("SET GLOBAL max_connections = 10, PERSIST x = 1, @@GLOBAL.y = 2, @@persist.z = 1"), Names{});
@@ -143,6 +164,24 @@ TEST(Classify, BodiesOfProgramsRunLater) {
   // Where several statements may come, nobody knows where it ends.
   EXPECT_NE(pins(kSql, {{}, true}), "");
   EXPECT_EQ(pins("CREATE FUNCTION f() RETURNS INT RETURN GET_LOCK('a', 1)", {{}, false}), "");
+}
+
+TEST(Classify, NamesThatHideSomething) {
+  HazardNames hazards;
+  hazards.add("Sets", "BEGIN SET @a = 1; RETURN 1; END");
+  hazards.add("locks", "RETURN get_lock('a', 1)");
+  hazards.add("secret", "");
+  hazards.add("pure", "BEGIN DECLARE x INT DEFAULT 1; SET x = 2; RETURN '@a'; END");
+  hazards.add("logged", "INSERT INTO audit VALUES (`SETS`())");
+  hazards.add("seen", "select `orders`.`logged`.`a` AS `a` from `orders`.`logged`");
+  hazards.settle();
+  ClassifyOptions options;
+  options.hazards = &hazards;
+  for (const auto sql : {"SELECT sets()", "SELECT orders.`Sets` ()", "SELECT locks()", "SELECT secret()",
+                         "INSERT INTO logged VALUES (1)", "UPDATE seen SET a = 1", "(SELECT sets())", "TABLE seen"})
+    EXPECT_EQ(pins(sql, options), "opaque") << sql;
+  for (const auto sql : {"SELECT pure()", "SELECT 'sets'", "SELECT 1 -- sets", "INSERT INTO audit VALUES (1)"})
+    EXPECT_EQ(pins(sql, options), "") << sql;
 }
 
 TEST(Digest, HoldsNoLiteral) {

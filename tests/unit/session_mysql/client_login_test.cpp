@@ -86,9 +86,10 @@ TEST(MysqlClientLogin, CachingSha2TakesItsFastPath) {
   EXPECT_EQ(exchange.greeting.connection_id, 77u);
   EXPECT_EQ(exchange.greeting.auth_plugin, "caching_sha2_password");
   EXPECT_FALSE(exchange.greeting.capabilities & flags::kCompress);
-  EXPECT_EQ(exchange.send(response("alice", "caching_sha2_password",
-                                   *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce), flags::kOptionalMetadata)),
-            Want::kAuthenticated);
+  EXPECT_EQ(
+      exchange.send(response("alice", "caching_sha2_password",
+                             *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce), flags::kOptionalMetadata)),
+      Want::kAuthenticated);
   EXPECT_EQ(exchange.out, "\x02\0\0\x02\x01\x03"sv);
   exchange.out.clear();
   exchange.login.finish(exchange.out);
@@ -101,7 +102,8 @@ TEST(MysqlClientLogin, CachingSha2TakesItsFastPath) {
 
 TEST(MysqlClientLogin, ItMayStillBeRefusedWhenItIsKnown) {
   Exchange exchange;
-  exchange.send(response("alice", "caching_sha2_password", *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce)));
+  exchange.send(
+      response("alice", "caching_sha2_password", *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce)));
   exchange.out.clear();
   exchange.login.finish(exchange.out, 1049, "42000", "Unknown database 'shop'");
   EXPECT_EQ(exchange.code(), 1049);
@@ -152,7 +154,8 @@ TEST(MysqlClientLogin, Tls) {
   EXPECT_EQ(plain.code(), wire::error::kSecureTransportRequired);
   made.unix_socket = true;
   Exchange local(made);
-  EXPECT_EQ(local.send(response("alice", "caching_sha2_password", *auth::mysql_sha2_response(kPassword, local.greeting.nonce))),
+  EXPECT_EQ(local.send(response("alice", "caching_sha2_password",
+                                *auth::mysql_sha2_response(kPassword, local.greeting.nonce))),
             Want::kAuthenticated);
   made.unix_socket = false;
 
@@ -164,8 +167,9 @@ TEST(MysqlClientLogin, Tls) {
   EXPECT_EQ(tls.raw(request), Want::kStartTls);
   EXPECT_EQ(tls.login.tls_established(), Want::kMore);
   tls.next = 2;
-  EXPECT_EQ(tls.send(response("alice", "caching_sha2_password", *auth::mysql_sha2_response(kPassword, tls.greeting.nonce))),
-            Want::kAuthenticated);
+  EXPECT_EQ(
+      tls.send(response("alice", "caching_sha2_password", *auth::mysql_sha2_response(kPassword, tls.greeting.nonce))),
+      Want::kAuthenticated);
   EXPECT_TRUE(tls.login.tls());
 
   Exchange early(made);
@@ -197,10 +201,12 @@ TEST(MysqlClientLogin, Refusals) {
 
 TEST(MysqlClientLogin, ChangeOfUserIsProvedAfresh) {
   Exchange exchange;
-  exchange.send(response("alice", "caching_sha2_password", *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce)));
+  exchange.send(
+      response("alice", "caching_sha2_password", *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce)));
   exchange.login.finish(exchange.out);
   exchange.out.clear();
-  EXPECT_EQ(exchange.login.change_user("\x11native\0\0billing\0\x2d\0mysql_native_password\0"sv, exchange.out), Want::kMore);
+  EXPECT_EQ(exchange.login.change_user("\x11native\0\0billing\0\x2d\0mysql_native_password\0"sv, exchange.out),
+            Want::kMore);
   EXPECT_EQ(exchange.out[3], 1);
   wire::AuthSwitch request;
   ASSERT_TRUE(wire::read_auth_switch(exchange.payload(), request));

@@ -57,7 +57,8 @@ TEST(MysqlSession, WhatPrepareSaysGetsItsEofs) {
   World world;
   Client client(world, 1, kOld);
   world.say(client, request(Command::kStmtPrepare, "SELECT a FROM t WHERE b = ?"));
-  EXPECT_EQ(world.serve(client, Says().raw("\0\x63\0\0\0\x01\0\x01\0\0\0\0"sv).raw("param").raw("column")), ServerVerdict::kReady);
+  EXPECT_EQ(world.serve(client, Says().raw("\0\x63\0\0\0\x01\0\x01\0\0\0\0"sv).raw("param").raw("column")),
+            ServerVerdict::kReady);
   std::string expected;
   wire::packet(expected, 1, "\0\x01\0\0\0\x01\0\x01\0\0\0\0"sv);  // the client's own number
   wire::packet(expected, 2, "param");
@@ -149,6 +150,29 @@ TEST(MysqlSession, SettingsFollowTheirClientStepByStep) {
   EXPECT_EQ(world.to_server, query("SET @@SESSION.time_zone = '+01:00'"));
 }
 
+TEST(MysqlSession, AConnectionThatOneWasOnBeforeIsNotAsOneLeftTheOther) {
+  World here, there;
+  Client client(here);
+  wire::Ok inserted;
+  inserted.affected_rows = 1;
+  inserted.last_insert_id = 1;
+  here.run(client, "INSERT INTO t VALUES (NULL)", Says().ok(inserted));
+  client.detaching(here.server);
+  there.run(client, "SET time_zone = '+01:00'", Says().variable("time_zone", "+01:00").ok());
+  inserted.affected_rows = 2;
+  inserted.last_insert_id = 5;
+  there.run(client, "INSERT INTO t VALUES (NULL), (NULL)", Says().ok(inserted));
+  client.detaching(there.server);
+  EXPECT_EQ(here.say(client, query("SELECT ROW_COUNT(), LAST_INSERT_ID()")), ClientVerdict::kWait);
+  EXPECT_EQ(here.to_server, query("SET @@SESSION.time_zone = '+01:00'"));
+  here.serve(client, Says().ok());
+  EXPECT_EQ(here.say(client, query("SELECT ROW_COUNT(), LAST_INSERT_ID()")), ClientVerdict::kWait);
+  EXPECT_EQ(here.to_server, query("SET last_insert_id = 5"));
+  here.serve(client, Says().ok());
+  EXPECT_EQ(here.say(client, query("SELECT ROW_COUNT(), LAST_INSERT_ID()")), ClientVerdict::kMore);
+  EXPECT_EQ(here.to_server, query("SELECT 2, LAST_INSERT_ID()"));
+}
+
 TEST(MysqlSession, ASchemaThatIsGoneIsTheAnswer) {
   World world;
   Client client(world, 1, kServer, "gone");
@@ -183,7 +207,8 @@ TEST(MysqlSession, ChangesThatNobodyCanExplainPin) {
   EXPECT_EQ(pinned("SET x = 1", Says().ok()), "set_variable");  // not reported at all
   EXPECT_EQ(pinned("SET x = 1, y = 2", Says().variable("x", "1").ok()), "set_variable");
   EXPECT_EQ(pinned("SET x = 1, y = 2", Says().variable("x", "1").variable("y", "2").ok()), "");
-  EXPECT_EQ(pinned("SET transaction_isolation = 'SERIALIZABLE'", Says().variable("tx_isolation", "SERIALIZABLE").ok()), "");
+  EXPECT_EQ(pinned("SET transaction_isolation = 'SERIALIZABLE'", Says().variable("tx_isolation", "SERIALIZABLE").ok()),
+            "");
   EXPECT_EQ(pinned("SET timestamp = 5", Says().variable("timestamp", "5.000000").ok()), "set_variable");
   EXPECT_EQ(pinned("SELECT f()", Says().raw("\x01").raw("def").changed().end()), "opaque");
   EXPECT_EQ(pinned("INSERT INTO t VALUES (1)", Says().changed().ok()), "opaque");
@@ -200,7 +225,7 @@ TEST(MysqlSession, TheServersTrackersAreKeptOn) {
   world.seen();
   EXPECT_EQ(world.say(client, query("SELECT 1")), ClientVerdict::kWait);
   EXPECT_NE(world.to_server.find("session_track_schema = ON"), std::string::npos);
-  EXPECT_EQ(world.serve(client, Says().status(wire::status::kMoreResults).ok()), ServerVerdict::kReady);
+  EXPECT_EQ(world.serve(client, Says().ok()), ServerVerdict::kReady);
   EXPECT_EQ(world.seen(), "");
   world.run(client, "SELECT 1", Says().ok());
   EXPECT_TRUE(client.can_release(world.server));
@@ -223,7 +248,8 @@ TEST(MysqlSession, TransactionsErrorsAndWarningsKeepTheConnection) {
   EXPECT_FALSE(client.can_release(world.server));
   world.run(client, "SELECT 1", Says().ok());
   EXPECT_TRUE(client.can_release(world.server));
-  world.run(client, "SET TRANSACTION READ ONLY", Says().track(wire::StateType::kCharacteristics, "SET TRANSACTION READ ONLY;").ok());
+  world.run(client, "SET TRANSACTION READ ONLY",
+            Says().track(wire::StateType::kCharacteristics, "SET TRANSACTION READ ONLY;").ok());
   EXPECT_FALSE(client.can_release(world.server));
   world.run(client, "SELECT 1", Says().track(wire::StateType::kCharacteristics, "").ok());
   EXPECT_TRUE(client.can_release(world.server));
@@ -268,8 +294,9 @@ TEST(MysqlSession, AnsweredHere) {
   EXPECT_EQ(client.take_answered_here(), 3u);
   EXPECT_EQ(world.say(client, request(Command::kQuit), false), ClientVerdict::kTerminate);
   EXPECT_EQ(world.say(client, request(Command::kChangeUser, "app"), false), ClientVerdict::kChangeUser);
-  EXPECT_EQ(client.change_user(), "\x11"
-                                  "app");
+  EXPECT_EQ(client.change_user(),
+            "\x11"
+            "app");
   EXPECT_EQ(world.say(client, "\x01\0\0\x05\x0e"s), ClientVerdict::kRefuse);
 }
 
@@ -322,7 +349,12 @@ TEST(MysqlSession, RowCountOfAStatementThatRanElsewhere) {
   world.run(second, "SELECT 1", Says().ok());
   EXPECT_EQ(world.say(first, query("SELECT ROW_COUNT()")), ClientVerdict::kMore);
   EXPECT_EQ(world.to_server, query("SELECT 3 AS `ROW_COUNT()`"));
-  world.serve(first, Says().raw("\x01").raw("def").raw("\x01""3").end());
+  world.serve(first, Says()
+                         .raw("\x01")
+                         .raw("def")
+                         .raw("\x01"
+                              "3")
+                         .end());
   world.run(second, "SELECT 1", Says().ok());
   EXPECT_EQ(world.say(first, query("SELECT 'ROW_COUNT()', ROW_COUNT( ) + FOUND_ROWS()")), ClientVerdict::kMore);
   EXPECT_EQ(world.to_server, query("SELECT 'ROW_COUNT()', -1 + 1"));

@@ -20,9 +20,10 @@ TEST(MysqlSettings, ReplayIsWhatDiffers) {
   const Settings base("", {{"sql_mode", "STRICT"}});
   const Settings from("", {{"autocommit", "OFF"}, {"sql_mode", "ANSI"}, {"time_zone", "+01:00"}});
   const Settings to("", {{"character_set_results", ""}, {"max_join_size", "1000"}, {"time_zone", "+01:00"}});
-  EXPECT_EQ(replay_sql(from, to, base),
-            "SET @@SESSION.autocommit = DEFAULT, @@SESSION.character_set_results = NULL, @@SESSION.max_join_size = 1000, "
-            "@@SESSION.sql_mode = 'STRICT'");
+  EXPECT_EQ(
+      replay_sql(from, to, base),
+      "SET @@SESSION.autocommit = DEFAULT, @@SESSION.character_set_results = NULL, @@SESSION.max_join_size = 1000, "
+      "@@SESSION.sql_mode = 'STRICT'");
   EXPECT_EQ(replay_sql(to, to, base), "");
 }
 

@@ -91,12 +91,7 @@ struct World {
     Output out;
     server.start(out);
     drain(out);
-    EXPECT_EQ(serve(nullptr, Says()
-                                 .status(wire::status::kAutocommit | wire::status::kMoreResults)
-                                 .variable("sql_mode", "STRICT_TRANS_TABLES")
-                                 .ok()
-                                 .out),
-              ServerVerdict::kReady);
+    EXPECT_EQ(serve(nullptr, Says().variable("sql_mode", "STRICT_TRANS_TABLES").ok().out), ServerVerdict::kReady);
     server.set_base();
   }
   // `to_client` is what the client saw of it.
@@ -113,7 +108,8 @@ struct World {
   ClientVerdict say(ClientSession& client, std::string bytes, bool attached = true) {
     Output server_out, client_out;
     std::size_t consumed = 0;
-    const ClientVerdict verdict = client.feed(bytes, consumed, attached ? &server : nullptr, server_out, client_out, {});
+    const ClientVerdict verdict =
+        client.feed(bytes, consumed, attached ? &server : nullptr, server_out, client_out, {});
     left = bytes.size() - consumed;
     to_server = drain(server_out);
     to_client += drain(client_out);
