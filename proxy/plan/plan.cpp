@@ -179,6 +179,7 @@ std::vector<topology::Cluster> clusters(const Desired& desired) {
     cluster.proxy = proxy.key;
     cluster.tls = proxy.snapshot.server_tls;
     cluster.discovery = proxy.discovery;
+    cluster.engine = proxy.snapshot.engine;
     for (const auto& target : proxy.snapshot.targets) cluster.members.push_back({target.id, target.host, target.port});
     for (const auto& user : proxy.snapshot.users) cluster.credentials.push_back({user.name, user.password});
     out.push_back(std::move(cluster));
@@ -207,6 +208,7 @@ config::Snapshot make_snapshot(const DesiredProxy& desired, const std::vector<to
     target.max_connections = it->max_connections;
     target.reserved_connections = it->reserved;
     target.lag_seconds = it->lag_seconds;
+    target.server_version = it->server_version;
   }
   return out;
 }

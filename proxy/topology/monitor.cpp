@@ -219,7 +219,8 @@ struct Monitor::Impl {
                            credential->user,
                            credential->password,
                            options.probe_timeout,
-                           job.cluster.discovery.query};
+                           job.cluster.discovery.query,
+                           job.cluster.engine};
       result = prober(request);
       if (result.ok || result.reason != HealthReason::kAuthFailure) return {std::move(result), credential->user};
     }

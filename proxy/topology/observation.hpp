@@ -25,6 +25,7 @@ struct Observation {
   // Where it is, of one that the cluster itself told of; empty and 0 for those of the manifest.
   std::string host;
   std::uint16_t port = 0;
+  std::string server_version;  // where clients are to be shown it: of MYSQL
   bool operator==(const Observation&) const = default;
 };
 
@@ -38,6 +39,7 @@ struct ProbeRequest {
   Secret password;
   std::chrono::milliseconds timeout{2000};
   std::string topology_query;
+  config::EngineFamily engine = config::EngineFamily::kPostgresql;
 };
 
 // What a member says of another, or of itself.
@@ -59,6 +61,7 @@ struct ProbeResult {
   std::string system_identifier;
   std::uint32_t timeline = 0;       // grows with each promotion; 0: not told
   std::vector<MemberNews> members;  // empty: it knows of no others
+  std::string server_version;
 };
 
 using Prober = std::function<ProbeResult(const ProbeRequest&)>;
@@ -93,6 +96,7 @@ struct Cluster {
   std::vector<Credential> credentials;  // tried in this order
   config::ServerTls tls;
   Discovery discovery = {};
+  config::EngineFamily engine = config::EngineFamily::kPostgresql;
   bool operator==(const Cluster&) const = default;
 };
 

@@ -16,6 +16,7 @@ inline constexpr std::size_t kMaxPassword = 4096;
 inline constexpr std::size_t kMaxDescription = 1024;
 inline constexpr std::size_t kMaxTargetId = 255;
 inline constexpr std::size_t kMaxHost = 253;
+inline constexpr std::size_t kMaxServerVersion = 250;
 inline constexpr std::size_t kMaxPem = 1024 * 1024;
 inline constexpr std::size_t kMaxInitQuery = 16 * 1024;
 inline constexpr std::size_t kMaxTag = 256;

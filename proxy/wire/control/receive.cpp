@@ -100,8 +100,10 @@ void read_targets(const v1::Snapshot& in, config::Snapshot& out, Checker& check)
     to.max_connections = from.max_connections();
     to.reserved_connections = from.reserved_connections();
     to.lag_seconds = from.lag_seconds();
+    to.server_version = from.server_version();
     check.length(at("targets", i, "id"), from.id(), 1, kMaxTargetId);
     check.length(at("targets", i, "host"), from.host(), 1, kMaxHost);
+    check.length(at("targets", i, "server_version"), from.server_version(), 0, kMaxServerVersion);
     check.range(at("targets", i, "port"), from.port(), 1, 65535);
     check.enumeration(at("targets", i, "role"), kRoles, from.role(), to.role);
     check.enumeration(at("targets", i, "health"), kHealths, from.health(), to.health);
