@@ -16,6 +16,7 @@
 #include "proxy/pki/pki.hpp"
 #include "proxy/source/database_prober.hpp"
 #include "proxy/source/manifest_source.hpp"
+#include "proxy/worker/postgres/engine.hpp"
 
 namespace {
 
@@ -130,7 +131,9 @@ int run(const Flags& flags) {
   if (const char* age = std::getenv("DBPROXY_TEST_CATALOG_AGE_MS"); age != nullptr && std::atoi(age) > 0) {
     service_options.catalog_age = std::chrono::milliseconds(std::atoi(age));
   }
-  worker::Service service(service_options, registry, clock);
+  worker::Engines engines;
+  engines.push_back(worker::postgres::make_engine());
+  worker::Service service(std::move(engines), service_options, registry, clock);
 
   if (const std::string error = service.listen_early(flags.ports); !error.empty()) {
     return fail("--port: " + error, kFailed);

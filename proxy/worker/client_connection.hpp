@@ -10,23 +10,23 @@
 
 #include "proxy/net/loop.hpp"
 #include "proxy/pool/pool.hpp"
-#include "proxy/session/postgres/client_login.hpp"
-#include "proxy/session/postgres/client_session.hpp"
-#include "proxy/wire/postgres/frame_tracker.hpp"
 #include "proxy/worker/channel.hpp"
 #include "proxy/worker/context.hpp"
+#include "proxy/worker/engine.hpp"
 #include "proxy/worker/target.hpp"
 
 namespace dbproxy::worker {
 
-struct EndpointRuntime;
-
+template <class P>
 class ClientConnection final : public net::Pollable, public net::Deferred, public pool::Waiter {
  public:
+  using Login = typename P::ClientLogin;
+  using Session = typename P::ClientSession;
+  using Key = typename P::Key;
   // kTunnel: a replication connection, one to one with a server connection that no other client ever gets.
   enum class State { kTls, kLogin, kGreeting, kRunning, kTunnel, kClosing, kClosed };
 
-  ClientConnection(ProxyRuntime& proxy, std::shared_ptr<EndpointRuntime> endpoint, Context& context, int fd,
+  ClientConnection(ProxyRuntime<P>& proxy, std::shared_ptr<EndpointRuntime> endpoint, Context& context, int fd,
                    bool unix_socket);
   ~ClientConnection() override;
 
@@ -35,26 +35,22 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void on_deferred() override { pump(); }
 
   // A server connection that it waited for.
-  void attached(ServerConnection& server);
+  void attached(ServerConnection<P>& server);
   // The server has answered a statement or more.
   void work_went_on(bool transaction_ended);
-  // It has waited for a server connection for long: a NoticeResponse, once for each wait.
+  // It has waited for a server connection for long: what the engine has for that, once for each wait.
   void tell_waiting(const std::string& notice);
-  // None can be had for its pool: the ErrorResponse says why.
+  // None can be had for its pool: the error says why.
   void refused(std::string error);
   // Everything that was asked is answered; the server may be released.
   void server_ready();
-  // What the server said of that which pins this client.
-  void probed(const session::postgres::ServerSession::Rows& rows);
-  // What the server said of the settings that this client asks for at its start.
-  void start_checked(const session::postgres::ServerSession::Rows& rows);
-  // The server does not say what this client has set.
-  void settings_unread(std::string_view why);
   TimePoint active_at() const { return active_at_; }
   // The server connection is gone. `forwarded`: the client has seen the server's own last words.
   void server_lost(std::string_view why, bool forwarded);
-  // The same, because the server does not take this client's settings: `error` is an ErrorResponse.
+  // The same, because the server does not take this client's settings: `error` says so in the engine's words.
   void settings_refused(const std::string& error);
+  // Log-in: it needs a server connection of another key than it seemed.
+  void greet_with(std::shared_ptr<const Key> key);
   // From the server pump. False: the client is gone.
   bool send(session::Output& output);
   bool has_unsent() const { return channel_.has_unsent(); }
@@ -62,23 +58,21 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void tunnelled(std::string_view bytes);
   bool said_goodbye() const { return said_goodbye_; }
   void resume() { context_.loop.defer(*this); }
-  const session::postgres::CancelKey& cancel_key() const { return cancel_key_; }
-  // A cancel request with this client's key came.
+  // Somebody who may do so wants what it asked last cancelled.
   void cancel();
 
   // Ends it with these words, now if it is between transactions, else when it gets there.
-  void retire(std::string_view sqlstate, std::string_view message);
+  void retire(Trouble trouble, std::string_view message);
   void close() { close(false); }
 
   State state() const { return state_; }
   // Why it keeps its server connection; 0: it does not.
   std::uint32_t pins() const;
-  // As it is now.
-  const std::string& application_name() const;
-  session::postgres::ClientSession* session() { return session_ ? &*session_ : nullptr; }
-  ServerConnection* server() const { return server_; }
-  const std::shared_ptr<const PoolKey>& pool_key() const { return key_; }
-  Target* target() const { return target_; }
+  Session* session() { return session_ ? &*session_ : nullptr; }
+  const Session* session() const { return session_ ? &*session_ : nullptr; }
+  ServerConnection<P>* server() const { return server_; }
+  const std::shared_ptr<const Key>& pool_key() const { return key_; }
+  Target<P>* target() const { return target_; }
   const EndpointRuntime& endpoint() const { return *endpoint_; }
   const std::string& name() const { return peer_; }
   bool tls() const { return channel_.stream().tls(); }
@@ -95,30 +89,39 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
     arm_running();
     work_began();
   }
+  // Pins that came or went since the last time are counted and logged.
+  void count_pins();
+
+  // For the engine's side of it.
+  ProxyRuntime<P>& proxy() { return proxy_; }
+  Context& context() { return context_; }
+  Channel& channel() { return channel_; }
+  typename P::ClientSide& side() { return side_; }
+  const typename P::ClientSide& side() const { return side_; }
+  bool unix_socket() const { return unix_socket_; }
+  // The log-in has got so far; `out` is sent first.
+  void step_login(typename Login::Want want, std::string& out);
+  void finish(std::string_view error);
 
  private:
   void pump();
   bool begin_direct_tls();
   void read_login();
-  void step_login(session::postgres::ClientLogin::Want want, std::string& out);
+  void count_login(LoginResult result);
   void authenticated();
   void want_greeting();
-  bool greet_from_memory();
-  session::postgres::SettingsPtr with_start(session::postgres::SettingsPtr settings,
-                                            session::postgres::Settings::Values& own);
-  void greet(session::postgres::SettingsPtr settings);
+  void greet(typename P::Greeting greeting);
   void begin_tunnel();
   void read_tunnel();
   void arm_tunnel();
   void on_tunnel_timer();
   void end_tunnel(std::string error);
-  void use(ServerConnection& server);
+  void use(ServerConnection<P>& server);
   void read_queries();
   // What is in `bytes` is used as far as possible; returns how much. False in `go_on`: do not read more now.
-  std::size_t process(std::string_view bytes, bool& go_on);
+  std::size_t process(typename P::Bytes bytes, bool& go_on);
   bool acquire();
   void release_server();
-  void count_pins();
   void work_began();
   void forget_limits();
   TimePoint next_limit() const;
@@ -126,46 +129,42 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void watch_deferred();
   std::chrono::milliseconds idle_limit() const;
   void on_limit();
-  void end_over_limit(TimeLimit limit, std::string_view sqlstate, std::string_view message);
+  void end_over_limit(TimeLimit limit, Trouble trouble, std::string_view message);
   void count_limit(TimeLimit limit);
   void on_timer();
   void arm_running();
-  void finish(std::string_view error);
+  std::string error(Trouble trouble, std::string_view message, std::string_view hint = {}) const;
   void close(bool said_goodbye);
   void leave_server(bool said_goodbye);
 
-  ProxyRuntime& proxy_;
+  ProxyRuntime<P>& proxy_;
   std::shared_ptr<EndpointRuntime> endpoint_;
   Context& context_;
   State state_ = State::kLogin;
   bool unix_socket_;
   bool fresh_ = false;  // attached, and nothing has been sent yet
   bool first_byte_seen_ = false;
-  bool long_cancel_key_ = false;
   bool retire_between_ = false;
   bool told_waiting_ = false;
   bool said_all_ = false;  // closing: our side of the connection has ended
   Channel channel_;
   std::string in_;
   std::string peer_;
-  std::unique_ptr<session::postgres::ClientLogin> login_;
-  std::optional<session::postgres::ClientSession> session_;
-  wire::postgres::FrameTracker answers_;  // in a tunnel: of the server
-  bool asked_ = false;                    // in a tunnel: something since the server was ready
-  bool said_goodbye_ = false;             // in a tunnel: Terminate
-  std::shared_ptr<const PoolKey> key_;
-  Target* target_ = nullptr;
-  ServerConnection* server_ = nullptr;
-  session::postgres::CancelKey cancel_key_;
+  std::unique_ptr<Login> login_;
+  std::optional<Session> session_;
+  typename P::FrameTracker answers_;  // in a tunnel: of the server
+  bool asked_ = false;                // in a tunnel: something since the server was ready
+  bool said_goodbye_ = false;         // in a tunnel: it did
+  std::shared_ptr<const Key> key_;
+  Target<P>* target_ = nullptr;
+  ServerConnection<P>* server_ = nullptr;
+  typename P::ClientSide side_;
   std::uint32_t pins_seen_ = 0;
   TimePoint accepted_at_, active_at_, query_started_{}, pinned_since_{};
   // Since when, for limits on time; none where nothing runs or nothing is limited.
   TimePoint statement_since_{}, transaction_since_{}, idle_since_{}, limit_at_{};
   std::chrono::milliseconds own_idle_limit_{};  // of a transaction that is not begun on a server: the client's setting
   std::string retire_error_;
-  std::string application_name_;                     // at the start
-  session::postgres::Settings::Values asked_start_;  // until the greeting: settings of its start-up packet
-  wire::postgres::Parameters parameters_;            // the same as they came
   net::Timer timer_;
   net::Timer limit_timer_;
 };

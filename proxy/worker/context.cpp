@@ -1,7 +1,6 @@
 #include "proxy/worker/context.hpp"
 
 namespace dbproxy::worker {
-namespace {
 
 std::string random_text(const auth::RandomBytes& random, std::size_t bytes) {
   static constexpr char kHex[] = "0123456789abcdef";
@@ -15,8 +14,6 @@ std::string random_text(const auth::RandomBytes& random, std::size_t bytes) {
   return out;
 }
 
-}  // namespace
-
 Context::Context(const Clock& clock, ServiceOptions service_options)
     : loop(clock),
       offload(loop),
@@ -24,14 +21,6 @@ Context::Context(const Clock& clock, ServiceOptions service_options)
       options(std::move(service_options)),
       random(auth::system_random()),
       process_secret(random_text(random, 32)),
-      statements("dbproxy_" + random_text(random, 6) + "_"),
       scratch(kReadSize) {}
-
-session::postgres::CancelKey Context::new_cancel_key(ClientConnection& client, bool long_key) {
-  while (true) {
-    auto key = session::postgres::make_cancel_key(worker, long_key, random);
-    if (clients_by_id.emplace(key.process_id(), &client).second) return key;
-  }
-}
 
 }  // namespace dbproxy::worker

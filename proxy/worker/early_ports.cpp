@@ -11,22 +11,6 @@ namespace {
 
 constexpr Duration kHold = std::chrono::seconds(120);  // the default of connectionBorrowTimeoutSeconds
 
-// ErrorResponse (PostgreSQL's protocol, section "Message Formats"): length, then fields of a letter and a string.
-std::string refusal() {
-  std::string body;
-  const auto field = [&](char code, std::string_view text) { ((body += code) += text) += '\0'; };
-  field('S', "FATAL");
-  field('V', "FATAL");
-  field('C', "57P03");
-  field('M', "the proxy has no configuration yet");
-  field('H', "The operator has not been reached since this pod started; see the log of the container dbproxy.");
-  body += '\0';
-  std::string out = "E";
-  const auto length = static_cast<std::uint32_t>(body.size() + 4);
-  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(length >> shift & 0xFF);
-  return out + body;
-}
-
 }  // namespace
 
 EarlyPorts::~EarlyPorts() {
@@ -76,9 +60,8 @@ int EarlyPorts::take(const std::string& shown) {
   return fd;
 }
 
-void EarlyPorts::refuse_late(TimePoint now) {
+void EarlyPorts::refuse_late(TimePoint now, std::string_view refusal) {
   if (sockets_.empty() || now - opened_ < kHold) return;
-  static const std::string kRefusal = refusal();
   for (const auto& [shown, listening] : sockets_) {
     int fd = -1;
     while ((fd = ::accept4(listening, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
@@ -86,7 +69,7 @@ void EarlyPorts::refuse_late(TimePoint now) {
       std::array<char, 4096> ignored;
       while (::recv(fd, ignored.data(), ignored.size(), 0) > 0) {
       }
-      [[maybe_unused]] const auto sent = ::send(fd, kRefusal.data(), kRefusal.size(), MSG_NOSIGNAL);
+      [[maybe_unused]] const auto sent = ::send(fd, refusal.data(), refusal.size(), MSG_NOSIGNAL);
       ::shutdown(fd, SHUT_WR);
       ::close(fd);
     }

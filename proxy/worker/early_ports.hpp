@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "proxy/base/clock.hpp"
@@ -29,8 +30,8 @@ class EarlyPorts {
   // The socket that listens there ("127.0.0.1:5432", a path), owned by the caller from now on; −1: there is none.
   int take(const std::string& shown);
 
-  // Answers those who wait for longer than clients should. To be called now and then.
-  void refuse_late(TimePoint now);
+  // Answers those who wait for longer than clients should with these bytes. To be called now and then.
+  void refuse_late(TimePoint now, std::string_view refusal);
 
  private:
   void close_all();

@@ -12,39 +12,24 @@
 
 #include "proxy/config/snapshot.hpp"
 #include "proxy/net/listener.hpp"
-#include "proxy/worker/catalog.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/context.hpp"
+#include "proxy/worker/engine.hpp"
 #include "proxy/worker/stats.hpp"
 #include "proxy/worker/target.hpp"
 
 namespace dbproxy::worker {
 
-struct EndpointRuntime {
-  config::Endpoint endpoint;
-  std::vector<std::unique_ptr<net::Listener>> listeners;
-};
-
-// Keys of all users by name, derived off the worker's thread.
-using UserKeys = std::unordered_map<std::string, auth::ScramKeys>;
-
-// What a snapshot needs besides itself; made by the Service before the worker sees it.
-struct Prepared {
-  config::SnapshotPtr snapshot;
-  net::SslContext listener_tls;  // null: clients get no TLS
-  net::SslContext server_tls;    // null: tls.mode disable
-  UserKeys keys;
-};
-
-class ProxyRuntime {
+template <class P>
+class ProxyRuntime final : public Runtime {
  public:
-  ProxyRuntime(Context& context, metrics::Registry& registry, Prepared prepared,
-               std::function<void(const TargetObservation&)>& observation_sink);
-  ~ProxyRuntime();
+  using Key = typename P::Key;
 
-  // Opens listeners that are new and closes those that are gone; then the rest. Returns "" or why not; then nothing
-  // has changed.
-  std::string apply(Prepared prepared);
+  ProxyRuntime(Context& context, metrics::Registry& registry, Prepared prepared, ObservationSink& observation_sink,
+               typename P::Shared& shared);
+  ~ProxyRuntime() override;
+
+  std::string apply(Prepared prepared) override;
   bool listening() const { return !endpoints_.empty(); }
 
   const config::Snapshot& snapshot() const { return *prepared_.snapshot; }
@@ -57,47 +42,48 @@ class ProxyRuntime {
   metrics::Registry& registry() { return registry_; }
   bool debug_logging() const { return debug_logging_; }
   bool has_time_limits() const { return has_time_limits_; }
-  session::postgres::ClientOptions client_options() const;
-  session::postgres::LoginPolicy login_policy(bool unix_socket);
+  Context& context() { return context_; }
+  // What all runtimes of this engine share, and what only this engine keeps for a DBProxy.
+  typename P::Shared& shared() { return shared_; }
+  typename P::ProxySide& side() { return side_; }
+  const std::shared_ptr<const void>& keys() const { return prepared_.keys; }
+  const config::SnapshotPtr& snapshot_ptr() const { return prepared_.snapshot; }
+  bool full() const { return clients_.size() >= snapshot().max_clients; }
 
   // For a client that needs a server connection: `current` as long as it serves, else a new choice. Null: `error` is
-  // the ErrorResponse, or empty when there is nobody to wait for yet and the client is told nothing but to wait.
-  Target* choose(const EndpointRuntime& endpoint, Target* current, std::string& error);
-  const std::shared_ptr<const PoolKey>& pool_key(const std::string& user, const std::string& database,
-                                                 wire::postgres::Parameters parameters);
-  const std::shared_ptr<Catalog>& catalog(const std::string& database);
-  // What a client of this key is greeted with; null until a server connection has shown it.
-  session::postgres::SettingsPtr greeting(const PoolKey& key, config::TargetRole role) const;
-  void learn_greeting(const PoolKey& key, config::TargetRole role, session::postgres::SettingsPtr settings);
-  void forget_greeting(const PoolKey& key);
-  // What a server made of settings that a start-up packet asks for; null: none was asked yet.
-  const session::postgres::Settings::Values* start_settings(const PoolKey& key,
-                                                            const session::postgres::Settings::Values& asked) const;
-  void learn_start_settings(const PoolKey& key, const session::postgres::Settings::Values& asked,
-                            session::postgres::Settings::Values values);
-  // Derived keys for logging in to servers, kept because servers keep their salt.
-  const auth::ScramKeys* server_keys(const std::string& user, const std::string& salt, int iterations) const;
-  void keep_server_keys(const std::string& user, const auth::ScramKeys& keys);
+  // the error, or empty when there is nobody to wait for yet and the client is told nothing but to wait.
+  Target<P>* choose(const EndpointRuntime& endpoint, Target<P>* current, std::string& error);
+  // The one key of this text; `make` makes it where there is none yet.
+  template <class Make>
+  const std::shared_ptr<const Key>& pool_key(const std::string& text, Make make) {
+    auto& slot = keys_[text];
+    if (!slot) slot = std::make_shared<const Key>(make());
+    return slot;
+  }
   // Counts up whenever this user's credential changes: connections opened before are not reused.
   std::uint64_t generation(const std::string& user) const;
 
-  void client_gone(ClientConnection& client);
+  void client_gone(ClientConnection<P>& client);
   // A flood of bad log-ins is counted in full, but at most ten a second are logged.
   bool may_log_refusal();
   void passed_on_cancel() { stats_.cancels->add(); }
-  void cancel_request(std::uint32_t process_id, std::string_view key);
-  void observed(const Target& target, config::HealthReason reason, const std::string& user);
+  void observed(const Target<P>& target, config::HealthReason reason, const std::string& user);
   // What a client is told that has waited for too long for `target`.
-  std::string borrow_timeout_error(const Target& target) const;
+  std::string borrow_timeout_error(const Target<P>& target) const;
 
-  void tick();
-  void drain(bool end_now);
-  void remove();
-  bool empty() const { return clients_.empty(); }
+  void tick() override;
+  void drain(bool end_now) override;
+  void remove() override;
+  bool empty() const override { return clients_.empty(); }
 
-  const std::map<std::string, std::unique_ptr<Target>>& targets() const { return targets_; }
-  const std::unordered_map<ClientConnection*, std::unique_ptr<ClientConnection>>& clients() const { return clients_; }
-  ProxyRow row() const;
+  const std::map<std::string, std::unique_ptr<Target<P>>>& targets() const { return targets_; }
+  const std::unordered_map<ClientConnection<P>*, std::unique_ptr<ClientConnection<P>>>& clients() const {
+    return clients_;
+  }
+  ProxyRow row() const override;
+  void add_rows(std::vector<TargetRow>& rows) const override;
+  void add_rows(std::vector<PoolRow>& rows) const override;
+  void add_rows(std::vector<PinRow>& rows) const override;
 
  private:
   using Endpoints = std::vector<std::shared_ptr<EndpointRuntime>>;
@@ -108,28 +94,26 @@ class ProxyRuntime {
   void apply_targets();
   void apply_users(const config::Snapshot& before);
   // A copy: whatever is done to a client may end it.
-  std::vector<ClientConnection*> client_list() const;
-  void retire_clients(std::string_view sqlstate, std::string_view message);
+  std::vector<ClientConnection<P>*> client_list() const;
+  void retire_clients(std::string_view message);
   void apply_debug_logging();
   void apply_tls();
-  void tell_waiting(Target& target);
+  void tell_waiting(Target<P>& target);
   void update_gauges();
 
   Context& context_;
   metrics::Registry& registry_;
   Prepared prepared_;
   net::SslContext offered_tls_;
-  std::function<void(const TargetObservation&)>& observation_sink_;
+  ObservationSink& observation_sink_;
+  typename P::Shared& shared_;
   Stats stats_;
   Endpoints endpoints_;
-  std::map<std::string, std::unique_ptr<Target>> targets_;
-  std::vector<std::unique_ptr<Target>> leaving_;  // no longer configured, until their connections are done
-  std::unordered_map<ClientConnection*, std::unique_ptr<ClientConnection>> clients_;
-  std::unordered_map<std::string, std::shared_ptr<const PoolKey>> keys_;
-  std::unordered_map<std::string, std::shared_ptr<Catalog>> catalogs_;
-  std::unordered_map<std::string, session::postgres::SettingsPtr> greetings_;
-  std::unordered_map<std::string, session::postgres::Settings::Values> starts_;
-  std::unordered_map<std::string, auth::ScramKeys> server_keys_;
+  std::map<std::string, std::unique_ptr<Target<P>>> targets_;
+  std::vector<std::unique_ptr<Target<P>>> leaving_;  // no longer configured, until their connections are done
+  std::unordered_map<ClientConnection<P>*, std::unique_ptr<ClientConnection<P>>> clients_;
+  std::unordered_map<std::string, std::shared_ptr<const Key>> keys_;
+  typename P::ProxySide side_;
   std::unordered_map<std::string, std::uint64_t> generations_;
   bool debug_logging_ = false;
   bool has_time_limits_ = false;

@@ -9,12 +9,9 @@
 #include <optional>
 #include <string>
 
-#include "proxy/backend/postgres_login.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/socket.hpp"
 #include "proxy/pool/pool.hpp"
-#include "proxy/session/postgres/server_session.hpp"
-#include "proxy/worker/catalog.hpp"
 #include "proxy/worker/channel.hpp"
 #include "proxy/worker/context.hpp"
 #include "proxy/worker/target.hpp"
@@ -28,9 +25,14 @@ enum class Leaving {
   kInMidMessage  // the rest of a message will never come: the connection is of no more use
 };
 
+template <class P>
 class ServerConnection final : public net::Pollable, public net::Deferred, public pool::Server {
  public:
-  ServerConnection(ProxyRuntime& proxy, Target& target, Context& context, std::shared_ptr<const PoolKey> key,
+  using Login = typename P::ServerLogin;
+  using Session = typename P::ServerSession;
+  using Key = typename P::Key;
+
+  ServerConnection(ProxyRuntime<P>& proxy, Target<P>& target, Context& context, std::shared_ptr<const Key> key,
                    pool::KeyPool& pool);
   ~ServerConnection() override;
 
@@ -39,7 +41,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void on_deferred() override { pump(); }
 
   // Two pointers; the caller sends what the session wants sent first.
-  void attach(ClientConnection& client);
+  void attach(ClientConnection<P>& client);
   // The client is done with it, at a point where it may go.
   void detach();
   // The client is gone, at whatever point: cancel, roll back, discard, then back to the pool; or close.
@@ -61,42 +63,54 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   bool cancelling() const { return cancels_in_flight_ > 0 || cancel_after_replay_; }
   // Of no use to another client: closed instead of going back to its pool.
   bool spent() const { return spent_; }
+  void spend() { spent_ = true; }
   // Says good-bye to the server and ends. The pool has forgotten it already.
   void close();
 
-  session::postgres::ServerSession& session() { return *session_; }
-  // As they were before any client had it.
-  const session::postgres::SettingsPtr& start_settings() const { return start_settings_; }
-  ClientConnection* client() const { return client_; }
-  Target& target() { return target_; }
-  const std::shared_ptr<const PoolKey>& pool_key() const { return key_; }
+  Session& session() { return *session_; }
+  const Session& session() const { return *session_; }
+  ClientConnection<P>* client() const { return client_; }
+  Target<P>& target() { return target_; }
+  const std::shared_ptr<const Key>& pool_key() const { return key_; }
   pool::KeyPool& key_pool() { return key_pool_; }
-  const Catalog& catalog() const { return *catalog_; }
-  // It is idle: time for the catalogue, if that is due.
-  void check_catalog();
-  // Its client is pinned and rests: time to see whether that is still needed.
-  void check_pins();
-  void probe();
-  // For a client that logs in: see ClientConnection::start_checked().
-  void check_start(std::string_view sql);
-  // Its client has set something and would be done with it.
-  void read_settings();
+  // It is in its pool, or with a client: four times a second, time for what its engine has to look after.
+  void tick() {
+    if (state_ == State::kReady) side_.tick(*this);
+  }
+
+  // For the engine's side of it.
+  typename P::ServerSide& side() { return side_; }
+  const typename P::ServerSide& side() const { return side_; }
+  ProxyRuntime<P>& proxy() { return proxy_; }
+  Context& context() { return context_; }
+  const net::Address& address() const { return address_; }  // the one that it is connected to
+  bool ready() const { return state_ == State::kReady; }
+  // What the side has put into context().to_server. When that fails, reading says so.
+  void send_hidden() { channel_.send(context_.to_server); }
+  // The log-in waits for another thread, and goes on: `out` is sent first.
+  void pause_login() { state_ = State::kLoginPaused; }
+  void resume_login(typename P::ServerWant want, std::string& out) {
+    state_ = State::kLogin;
+    step_login(want, out);
+  }
+  // For work elsewhere that may outlast it: expired when it is closed.
+  std::weak_ptr<int> alive() const { return alive_; }
+  // Before it was ready. `error`: what clients are told; empty: they go on waiting.
+  void fail(config::HealthReason reason, std::string words, std::string error = {});
+  // After it was ready.
+  void lose(std::string_view why);
+  Channel& channel() { return channel_; }
   // From now on its client and it are passed through to each other.
   void begin_tunnel();
-  std::uint32_t process_id() const { return process_id_; }
-  Channel& channel() { return channel_; }
 
  private:
-  friend class CancelConnection;
   enum class State {
     kResolving,
     kConnecting,
     kTls,
     kLogin,
-    kDeriving,
-    kInit,
-    kBase,
-    kCatalog,
+    kLoginPaused,
+    kInit,  // logged in; its side prepares it
     kReady,
     kTunnel,
     kCleaning,
@@ -106,57 +120,37 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void pump();
   void start_on(std::vector<net::Address> addresses);
   void connected();
-  void step_login(backend::Want want, std::string& out);
-  void derive_keys();
+  void step_login(typename P::ServerWant want, std::string& out);
   void read_login();
-  void logged_in();
   void read_ready();
   void read_tunnel();
   void end_tunnel();
-  void after_ready();
-  void finished();
-  void initialised();
-  bool on_writer() const;
-  bool wants_catalog() const;
-  void read_catalog();
-  void catalog_read();
-  void catalog_or_ready();
-  void probe_read();
-  void settings_read();
-  void base_read(bool names);
+  void after_read();
+  void initialise();
   void clean();
   void replay_failed();
-  void fail(config::HealthReason reason, std::string words, std::string error = {});
-  void lose(std::string_view why);
 
-  ProxyRuntime& proxy_;
-  Target& target_;
+  ProxyRuntime<P>& proxy_;
+  Target<P>& target_;
   Context& context_;
-  std::shared_ptr<const PoolKey> key_;
+  std::shared_ptr<const Key> key_;
   pool::KeyPool& key_pool_;
   State state_ = State::kResolving;
   Channel channel_;
   std::string in_;
-  std::unique_ptr<backend::Login> login_;
-  std::optional<session::postgres::ServerSession> session_;
-  session::postgres::SettingsPtr start_settings_;
-  ClientConnection* client_ = nullptr;
-  std::uint32_t process_id_ = 0;
-  std::string cancel_key_;
+  std::unique_ptr<Login> login_;
+  std::optional<Session> session_;
+  ClientConnection<P>* client_ = nullptr;
   std::uint32_t cancels_in_flight_ = 0;
   bool cancel_after_replay_ = false;
   bool spent_ = false;
-  std::shared_ptr<Catalog> catalog_;
-  int catalog_failures_ = 0;  // in a row, of readings that a change of the catalogue asked for
-  std::uint32_t pins_to_discard_ = 0;
-  bool needs_init_ = false;
   bool fatal_ = false;
-  bool awaiting_tls_answer_ = false;
   net::Timer deadline_;
   std::vector<net::Address> addresses_;
   std::size_t next_address_ = 0;
-  net::Address address_;                                   // the one that it is connected to: cancels go there, too
-  std::shared_ptr<int> alive_ = std::make_shared<int>(0);  // for answers from the offload thread
+  net::Address address_;  // cancels go there, too
+  typename P::ServerSide side_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 }  // namespace dbproxy::worker

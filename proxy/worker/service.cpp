@@ -3,12 +3,11 @@
 #include <atomic>
 #include <future>
 #include <map>
-#include <mutex>
 #include <thread>
 
 #include "proxy/base/log.hpp"
-#include "proxy/worker/proxy_runtime.hpp"
-#include "proxy/worker/server_connection.hpp"
+#include "proxy/worker/context.hpp"
+#include "proxy/worker/engine.hpp"
 
 namespace dbproxy::worker {
 
@@ -19,8 +18,9 @@ constexpr Duration kTick = std::chrono::milliseconds(250);
 }  // namespace
 
 struct Service::Impl {
-  Impl(ServiceOptions options, metrics::Registry& r, const Clock& clock)
+  Impl(Engines made, ServiceOptions options, metrics::Registry& r, const Clock& clock)
       : registry(r),
+        engines(std::move(made)),
         context(clock, std::move(options)),
         tick([this] { on_tick(); }),
         drain_timer([this] { end_drain(); }) {
@@ -46,6 +46,15 @@ struct Service::Impl {
     return future.get();
   }
 
+  template <class Row>
+  std::vector<Row> rows() {
+    return call([this] {
+      std::vector<Row> rows;
+      for (const auto& [name, proxy] : proxies) proxy->add_rows(rows);
+      return rows;
+    });
+  }
+
   ~Impl() {
     call([this] {
       proxies.clear();
@@ -59,7 +68,7 @@ struct Service::Impl {
 
   void on_tick() {
     for (auto& [name, proxy] : proxies) proxy->tick();
-    context.early_ports.refuse_late(context.loop.clock().now());
+    context.early_ports.refuse_late(context.loop.clock().now(), no_configuration);
     for (auto& proxy : removed) proxy->tick();
     std::erase_if(removed, [](const auto& proxy) { return proxy->empty(); });
     if (draining && !drained) {
@@ -85,34 +94,21 @@ struct Service::Impl {
     for (auto& [name, proxy] : proxies) proxy->drain(true);
   }
 
-  // Keys are derived once for each password, here, off the worker.
-  UserKeys derive(const config::Snapshot& snapshot) {
-    UserKeys keys;
-    auto random = auth::system_random();
-    std::lock_guard lock(keys_mutex);
-    for (const auto& user : snapshot.users) {
-      auto& known = known_keys[snapshot.name_space + "/" + snapshot.name + "/" + user.name];
-      if (known.keys.iterations == 0 || !(known.password == user.password)) {
-        std::string salt(16, '\0');
-        random({reinterpret_cast<std::uint8_t*>(salt.data()), salt.size()});
-        known.keys = auth::derive_scram_keys(user.password, salt, auth::kDefaultScramIterations);
-        known.password = user.password;
-      }
-      keys.emplace(user.name, known.keys);
+  Engine* engine(config::EngineFamily family) const {
+    for (const auto& each : engines) {
+      if (each->family() == family) return each.get();
     }
-    return keys;
+    return nullptr;
   }
 
-  struct KnownKeys {
-    Secret password;
-    auth::ScramKeys keys;
-  };
-
   metrics::Registry& registry;
+  const Engines engines;  // what their runtimes share outlives them
+  const std::string no_configuration = engines.empty() ? "" : engines.front()->no_configuration();
   Context context;
-  std::function<void(const TargetObservation&)> sink;
-  std::map<std::string, std::unique_ptr<ProxyRuntime>> proxies;
-  std::vector<std::unique_ptr<ProxyRuntime>> removed;
+  ObservationSink sink;
+  std::map<std::string, std::unique_ptr<Runtime>> proxies;
+  std::map<std::string, Engine*> engines_in_force;  // by proxy
+  std::vector<std::unique_ptr<Runtime>> removed;
   bool ended = false;  // the drain is over: nothing is opened any more
   net::Timer tick;
   net::Timer drain_timer;
@@ -120,19 +116,18 @@ struct Service::Impl {
   std::atomic<bool> drained{false};
   std::atomic<bool> listening{false};
   std::atomic<bool> configured{false};
-  std::mutex keys_mutex;
-  std::map<std::string, KnownKeys> known_keys;  // guarded by keys_mutex
   std::thread thread;
 };
 
-Service::Service(ServiceOptions options, metrics::Registry& registry, const Clock& clock)
-    : impl_(std::make_unique<Impl>(std::move(options), registry, clock)) {}
+Service::Service(Engines engines, ServiceOptions options, metrics::Registry& registry, const Clock& clock)
+    : impl_(std::make_unique<Impl>(std::move(engines), std::move(options), registry, clock)) {}
 
 Service::~Service() = default;
 
 std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
-  if (snapshot->engine != config::EngineFamily::kPostgresql) {
-    return "engineFamily MYSQL is not served by this version: use POSTGRESQL";
+  auto* const engine = impl_->engine(snapshot->engine);
+  if (engine == nullptr) {
+    return "engineFamily " + std::string(config::to_string(snapshot->engine)) + " is not served by this version";
   }
   if (snapshot->require_tls && snapshot->server_tls.mode == config::TlsMode::kDisable) {
     return "requireTLS: true needs a tls.mode other than disable: the way on to the database must be encrypted, too";
@@ -149,13 +144,17 @@ std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
     prepared.server_tls = net::make_client_context(snapshot->server_tls, error);
     if (!prepared.server_tls) return error;
   }
-  prepared.keys = impl_->derive(*snapshot);
+  prepared.keys = engine->prepare(*snapshot);
   auto name = snapshot->name_space + "/" + snapshot->name;
   return impl_->call([&]() -> std::string {
     auto it = impl_->proxies.find(name);
     bool fresh = it == impl_->proxies.end();
+    if (!fresh && impl_->engines_in_force[name] != engine) {
+      return "engineFamily cannot be changed: delete the DBProxy and make it again";
+    }
     if (fresh) {
-      auto made = std::make_unique<ProxyRuntime>(impl_->context, impl_->registry, prepared, impl_->sink);
+      auto made = engine->make(impl_->context, impl_->registry, prepared, impl_->sink);
+      impl_->engines_in_force[name] = engine;
       if (impl_->ended) made->drain(true);
       it = impl_->proxies.emplace(name, std::move(made)).first;
     }
@@ -209,97 +208,15 @@ std::vector<ProxyRow> Service::proxies() {
 }
 
 std::vector<TargetRow> Service::targets() {
-  return impl_->call([&] {
-    std::vector<TargetRow> rows;
-    for (auto& [name, proxy] : impl_->proxies) {
-      for (auto& [id, target] : proxy->targets()) {
-        const auto& description = target->description();
-        TargetRow row;
-        row.proxy = name;
-        row.id = id;
-        row.host = description.host;
-        row.port = description.port;
-        row.role = config::to_string(description.role);
-        row.health = config::to_string(description.health);
-        row.reason = config::to_string(description.reason);
-        // What this sidecar met by itself counts where the monitor has no complaint.
-        if (row.reason.empty() && target->observed_reason() != config::HealthReason::kNone) {
-          row.reason = config::to_string(target->observed_reason());
-        }
-        row.max_connections = description.max_connections;
-        row.limit = target->pool().limits().max_connections;
-        row.servers = target->pool().total();
-        row.servers_in_use = target->pool().total() - target->pool().idle() - target->pool().connecting();
-        row.lag_seconds = description.lag_seconds;
-        rows.push_back(row);
-      }
-    }
-    return rows;
-  });
+  return impl_->rows<TargetRow>();
 }
 
 std::vector<PoolRow> Service::pools() {
-  return impl_->call([&] {
-    std::vector<PoolRow> rows;
-    auto now = impl_->context.loop.clock().now();
-    for (auto& [name, proxy] : impl_->proxies) {
-      for (auto& [id, target] : proxy->targets()) {
-        std::map<const pool::KeyPool*, std::uint32_t> pinned;
-        for (const auto& [server, owner] : target->servers()) {
-          auto client = server->client();
-          if (client != nullptr && client->pins() != 0) ++pinned[&server->key_pool()];
-        }
-        for (const auto& [text, key] : target->pool().keys()) {
-          PoolRow row;
-          row.proxy = name;
-          row.target = id;
-          row.role = config::to_string(target->description().role);
-          row.user = target->key_of(*key)->user;
-          row.database = target->key_of(*key)->database;
-          row.clients_active = key->active_count;
-          row.clients_waiting = key->waiting_count;
-          row.servers_idle = key->idle_count;
-          row.servers_active = key->active_count;
-          row.servers_pinned = pinned[key.get()];
-          row.servers_connecting = key->connecting_count;
-          if (!key->waiters.empty()) {
-            row.longest_wait_seconds = std::chrono::duration<double>(now - key->waiters.front().since).count();
-          }
-          rows.push_back(row);
-        }
-      }
-    }
-    return rows;
-  });
+  return impl_->rows<PoolRow>();
 }
 
 std::vector<PinRow> Service::pins() {
-  return impl_->call([&] {
-    std::vector<PinRow> rows;
-    auto now = impl_->context.loop.clock().now();
-    for (auto& [name, proxy] : impl_->proxies) {
-      for (auto& [client, owner] : proxy->clients()) {
-        auto session = client->session();
-        if (client->pins() == 0) continue;
-        PinRow row;
-        row.proxy = name;
-        row.endpoint = client->endpoint().endpoint.name;
-        row.client = client->name();
-        row.user = client->pool_key()->user;
-        row.database = client->pool_key()->database;
-        if (client->target() != nullptr) row.target = client->target()->description().id;
-        row.application_name = client->application_name();
-        for (int i = 0; i < session::postgres::kPinReasonCount; ++i) {
-          auto reason = session::postgres::pin_reason(i);
-          if (client->pins() & session::postgres::bit(reason)) row.reasons.emplace_back(to_string(reason));
-        }
-        if (session != nullptr) row.statement_digest = session->pin_statement();
-        row.pinned_seconds = std::chrono::duration<double>(now - client->pinned_since()).count();
-        rows.push_back(row);
-      }
-    }
-    return rows;
-  });
+  return impl_->rows<PinRow>();
 }
 
 void Service::on_observation(std::function<void(const TargetObservation&)> sink) {

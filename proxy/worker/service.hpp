@@ -74,9 +74,13 @@ struct TargetObservation {
   bool operator==(const TargetObservation&) const = default;
 };
 
+class Engine;
+using Engines = std::vector<std::unique_ptr<Engine>>;
+
 class Service {
  public:
-  Service(ServiceOptions options, metrics::Registry& registry, const Clock& clock);
+  // `engines`: the kinds of databases that it can serve; the first one's words greet who waits for configuration.
+  Service(Engines engines, ServiceOptions options, metrics::Registry& registry, const Clock& clock);
   ~Service();  // stops the worker; connections are closed
 
   // Puts the snapshot in force: new listeners, users, targets, limits. Returns "" or a sentence that says why not

@@ -2,9 +2,6 @@
 
 namespace dbproxy::worker {
 
-using session::postgres::pin_reason;
-using session::postgres::to_string;
-
 std::string_view to_string(TimeLimit limit) {
   switch (limit) {
     case TimeLimit::kStatement:
@@ -17,7 +14,8 @@ std::string_view to_string(TimeLimit limit) {
   return "";
 }
 
-Stats::Stats(metrics::Registry& registry, const std::string& proxy) {
+Stats::Stats(metrics::Registry& registry, const std::string& proxy, std::span<const std::string_view> pin_reasons)
+    : pins(pin_reasons.size()), unpins(pin_reasons.size()) {
   metrics::Labels base = {{"proxy", proxy}};
   auto with = [&](const char* key, std::string_view value) {
     auto labels = base;
@@ -45,10 +43,10 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy) {
   }
   for (std::size_t i = 0; i < pins.size(); ++i) {
     pins[i] = &registry.counter("dbproxy_pins_total", "Sessions pinned to a server connection, by reason.",
-                                with("reason", to_string(pin_reason(static_cast<int>(i)))));
+                                with("reason", pin_reasons[i]));
     unpins[i] =
         &registry.counter("dbproxy_unpins_total", "Reasons to be pinned that were over before their client was.",
-                          with("reason", to_string(pin_reason(static_cast<int>(i)))));
+                          with("reason", pin_reasons[i]));
   }
   static constexpr const char* kProbes[] = {"released", "kept", "failed"};
   for (std::size_t i = 0; i < probes.size(); ++i) {

@@ -2,13 +2,28 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "proxy/metrics/registry.hpp"
-#include "proxy/session/postgres/classify.hpp"
-#include "proxy/session/postgres/client_login.hpp"
 
 namespace dbproxy::worker {
+
+// How a log-in of a client ended. The engines' own enums have these values. kNone counts clients that left before they
+// were done.
+inline constexpr std::size_t kLoginResultCount = 8;
+enum class LoginResult {
+  kNone,
+  kSuccess,
+  kWrongPassword,
+  kUnknownUser,
+  kTlsRequired,
+  kTooManyClients,
+  kProtocol,
+  kCertificate
+};
 
 // What a client may be over: limits.statementTimeout and its like.
 enum class TimeLimit { kStatement, kTransaction, kIdleInTransaction };
@@ -16,12 +31,12 @@ inline constexpr std::size_t kTimeLimitCount = 3;
 std::string_view to_string(TimeLimit limit);
 
 struct Stats {
-  Stats(metrics::Registry& registry, const std::string& proxy);
+  // `pin_reasons`: what the engine's pins are called, by their bit.
+  Stats(metrics::Registry& registry, const std::string& proxy, std::span<const std::string_view> pin_reasons);
 
-  // Indexed by session::postgres::LoginResult; kNone counts clients that left before they were done.
-  std::array<metrics::Cell*, 8> logins{};
-  std::array<metrics::Cell*, session::postgres::kPinReasonCount> pins{}, unpins{};
-  std::array<metrics::Cell*, 3> probes{};  // released, kept, failed
+  std::array<metrics::Cell*, kLoginResultCount> logins{};  // by LoginResult
+  std::vector<metrics::Cell*> pins, unpins;                // by bit
+  std::array<metrics::Cell*, 3> probes{};                  // released, kept, failed
   std::array<metrics::Cell*, kTimeLimitCount> time_limits{};
   metrics::Cell *clients_idle, *clients_active, *clients_waiting, *clients_login, *clients_replication;
   metrics::Cell *clients_accepted, *clients_closed, *clients_tls, *clients_pinned;

@@ -25,6 +25,7 @@ MODULES = [
     ("proxy/topology", 3),
     ("proxy/plan", 3),
     ("proxy/worker", 4),
+    ("proxy/worker/postgres", 4),
     ("proxy/source", 4),
     ("proxy/control", 5),
     ("proxy/admin", 5),
@@ -42,7 +43,7 @@ MODULES = [
 
 # What only the data plane may use: the operator shares the protocol libraries and the probes, not the workers.
 DATA_PLANE = ["proxy/pool", "proxy/session", "proxy/session/postgres", "proxy/session/mysql", "proxy/worker",
-              "proxy/control", "proxy/admin", "proxy"]
+              "proxy/worker/postgres", "proxy/control", "proxy/admin", "proxy"]
 
 # (what, prefixes of included paths, directories that may include them)
 LIBRARIES = [

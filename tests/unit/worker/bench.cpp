@@ -8,6 +8,7 @@
 
 #include "proxy/auth/scram.hpp"
 #include "proxy/wire/postgres/messages.hpp"
+#include "proxy/worker/postgres/engine.hpp"
 
 namespace dbproxy::worker::testing {
 
@@ -88,10 +89,16 @@ Bench::Bench() : port_(free_port()) {
                         .port = server_.port(),
                         .health = config::TargetHealth::kAvailable,
                         .max_connections = 100}};
-  service_ = std::make_unique<Service>(options(), registry_, clock_);
+  service_ = std::make_unique<Service>(engines(), options(), registry_, clock_);
 }
 
 Bench::~Bench() = default;
+
+Engines Bench::engines() {
+  Engines made;
+  made.push_back(postgres::make_engine());
+  return made;
+}
 
 ServiceOptions Bench::options() {
   ServiceOptions out;
@@ -102,7 +109,7 @@ ServiceOptions Bench::options() {
 void Bench::notice_silence_after(std::chrono::milliseconds time) {
   auto with = options();
   with.server_silence = time;
-  service_ = std::make_unique<Service>(with, registry_, clock_);
+  service_ = std::make_unique<Service>(engines(), with, registry_, clock_);
 }
 
 std::string Bench::apply() {

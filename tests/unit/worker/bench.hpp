@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "proxy/worker/engine.hpp"
 #include "proxy/worker/service.hpp"
 #include "tests/unit/worker/fake_server.hpp"
 
@@ -45,6 +46,7 @@ class Bench : public ::testing::Test {
   Bench();
   ~Bench() override;
 
+  static Engines engines();
   static ServiceOptions options();
   void notice_silence_after(std::chrono::milliseconds time);  // a new service, without what the old one had in force
   std::string apply();                                        // the snapshot as it stands now, as the next version

@@ -20,7 +20,7 @@ class SkippingClock final : public Clock {
 struct DebugLogging : Bench {
   SkippingClock skipping_;
   DebugLogging() {
-    service_ = std::make_unique<Service>(options(), registry_, skipping_);
+    service_ = std::make_unique<Service>(engines(), options(), registry_, skipping_);
     snapshot_.debug_logging = true;
   }
   ~DebugLogging() override { service_.reset(); }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "proxy/net/socket.hpp"
+#include "proxy/worker/postgres/engine.hpp"
 
 namespace dbproxy::worker {
 namespace {
@@ -32,15 +33,16 @@ int connect_to(std::uint16_t port) {
 TEST(EarlyPorts, HoldsClientsAndThenTellsThem) {
   const std::uint16_t port = free_port();
   const TimePoint start{};
+  const std::string refusal = postgres::make_engine()->no_configuration();
   EarlyPorts ports;
   ASSERT_EQ(ports.open("127.0.0.1", "", {port}, start), "");
   const int client = connect_to(port);
   ASSERT_GE(client, 0);
   ASSERT_EQ(::send(client, "startup", 7, 0), 7);
-  ports.refuse_late(start + seconds(119));
+  ports.refuse_late(start + seconds(119), refusal);
   char answer[512];
   EXPECT_EQ(::recv(client, answer, sizeof(answer), MSG_DONTWAIT), -1) << "it is held";
-  ports.refuse_late(start + seconds(120));
+  ports.refuse_late(start + seconds(120), refusal);
   const ssize_t size = ::recv(client, answer, sizeof(answer), 0);
   ASSERT_GT(size, 0);
   const std::string text(answer, static_cast<std::size_t>(size));

@@ -179,7 +179,7 @@ TEST_F(Limits, OfAUserAndOfADatabase) {
 TEST_F(Limits, WhoWaitsForLongIsToldOnce) {
   auto with = options();
   with.wait_notice = milliseconds(100);
-  service_ = std::make_unique<Service>(with, registry_, clock_);
+  service_ = std::make_unique<Service>(engines(), with, registry_, clock_);
   pool_of(1);
   auto holder = client();
   auto c = client();

@@ -1,4 +1,6 @@
 // ProxyRuntime takes a new snapshot: its listeners, users and targets.
+#pragma once
+
 #include <algorithm>
 #include <unistd.h>
 
@@ -9,13 +11,10 @@
 
 namespace dbproxy::worker {
 
-namespace {
+inline constexpr Duration kDebugLoggingFor = std::chrono::hours(24);
 
-constexpr Duration kDebugLoggingFor = std::chrono::hours(24);
-
-}  // namespace
-
-std::string ProxyRuntime::apply(Prepared prepared) {
+template <class P>
+std::string ProxyRuntime<P>::apply(Prepared prepared) {
   Endpoints opened;
   if (!ending_) {
     if (auto error = open_endpoints(*prepared.snapshot, opened); !error.empty()) return error;
@@ -34,7 +33,7 @@ std::string ProxyRuntime::apply(Prepared prepared) {
   for (auto client : client_list()) {
     bool served = std::any_of(endpoints_.begin(), endpoints_.end(),
                               [&](const auto& item) { return item.get() == &client->endpoint(); });
-    if (!served) client->retire("57P01", "terminating connection: its endpoint was removed");
+    if (!served) client->retire(Trouble::kGoingAway, "terminating connection: its endpoint was removed");
     client->new_timeouts();
   }
   log::info("config", "in force",
@@ -43,14 +42,16 @@ std::string ProxyRuntime::apply(Prepared prepared) {
 }
 
 // Their clients keep the endpoint for as long as they live, but nobody else comes in by it.
-void ProxyRuntime::close_endpoints(const Endpoints& but) {
+template <class P>
+void ProxyRuntime<P>::close_endpoints(const Endpoints& but) {
   for (const auto& endpoint : endpoints_) {
     if (std::find(but.begin(), but.end(), endpoint) == but.end()) endpoint->listeners.clear();
   }
 }
 
 // A port that stays keeps its listeners, whatever its endpoint is called now; on failure nothing is opened.
-std::string ProxyRuntime::open_endpoints(const config::Snapshot& snapshot, Endpoints& opened) {
+template <class P>
+std::string ProxyRuntime<P>::open_endpoints(const config::Snapshot& snapshot, Endpoints& opened) {
   for (const auto& wanted : snapshot.endpoints) {
     auto same = std::find_if(endpoints_.begin(), endpoints_.end(),
                              [&](const auto& item) { return item->endpoint.port == wanted.port; });
@@ -67,7 +68,8 @@ std::string ProxyRuntime::open_endpoints(const config::Snapshot& snapshot, Endpo
   return {};
 }
 
-std::string ProxyRuntime::open_endpoint(const std::shared_ptr<EndpointRuntime>& runtime) {
+template <class P>
+std::string ProxyRuntime<P>::open_endpoint(const std::shared_ptr<EndpointRuntime>& runtime) {
   const auto& options = context_.options;
   auto port = runtime->endpoint.port;
   std::weak_ptr<EndpointRuntime> weak = runtime;
@@ -99,7 +101,7 @@ std::string ProxyRuntime::open_endpoint(const std::shared_ptr<EndpointRuntime>& 
     error.clear();
   }
   if (!options.socket_dir.empty()) {
-    auto path = options.socket_dir + "/.s.PGSQL." + std::to_string(port);
+    auto path = options.socket_dir + P::unix_socket_name(port);
     auto address = net::unix_address(path);
     if (!address) return where + "--socket-dir makes a path of more than 107 bytes: " + path;
     if (!listen(*address, path, path)) return where + error;
@@ -107,31 +109,33 @@ std::string ProxyRuntime::open_endpoint(const std::shared_ptr<EndpointRuntime>& 
   return {};
 }
 
-void ProxyRuntime::apply_users(const config::Snapshot& before) {
+template <class P>
+void ProxyRuntime<P>::apply_users(const config::Snapshot& before) {
   const auto& now = snapshot();
   bool all = before.server_tls != now.server_tls || before.pool.init_query != now.pool.init_query;
   for (const auto& user : now.users) {
     auto old = before.find_user(user.name);
     if (all || (old != nullptr && !(old->password == user.password))) {
       ++generations_[user.name];
-      std::erase_if(server_keys_, [&](const auto& item) { return item.first.starts_with(user.name + '\0'); });
+      side_.forget_user(user.name);
     }
   }
   for (const auto& user : before.users) {
     if (now.find_user(user.name) != nullptr) continue;
     ++generations_[user.name];
-    std::erase_if(server_keys_, [&](const auto& item) { return item.first.starts_with(user.name + '\0'); });
+    side_.forget_user(user.name);
   }
   for (auto client : client_list()) {
     if (client->pool_key() && now.find_user(client->pool_key()->user) == nullptr) {
-      client->retire("57P01", "terminating connection: its user is no longer configured in the DBProxy");
+      client->retire(Trouble::kGoingAway, "terminating connection: its user is no longer configured in the DBProxy");
     }
   }
   for (const auto& [id, target] : targets_) target->require_current_credentials();
 }
 
-void ProxyRuntime::apply_targets() {
-  std::map<std::string, std::unique_ptr<Target>> kept;
+template <class P>
+void ProxyRuntime<P>::apply_targets() {
+  std::map<std::string, std::unique_ptr<Target<P>>> kept;
   for (const auto& wanted : snapshot().targets) {
     auto it = targets_.find(wanted.id);
     bool same = it != targets_.end() && it->second->description().host == wanted.host &&
@@ -141,11 +145,11 @@ void ProxyRuntime::apply_targets() {
       kept[wanted.id] = std::move(it->second);
       targets_.erase(it);
     } else {
-      kept[wanted.id] = std::make_unique<Target>(*this, context_, wanted);
-      for (const auto& [database, catalog] : catalogs_) catalog->expire();
+      kept[wanted.id] = std::make_unique<Target<P>>(*this, context_, wanted);
+      side_.new_target();
     }
   }
-  std::vector<Target*> gone;
+  std::vector<Target<P>*> gone;
   for (auto& [id, target] : targets_) {
     gone.push_back(target.get());
     if (!kept.contains(id)) registry_.retire({{"proxy", name()}, {"target", id}});
@@ -162,7 +166,8 @@ void ProxyRuntime::apply_targets() {
 }
 
 // A target on a Unix socket is as good as one behind TLS: what is said to it does not leave the machine.
-void ProxyRuntime::apply_tls() {
+template <class P>
+void ProxyRuntime<P>::apply_tls() {
   const auto& targets = snapshot().targets;
   bool encrypted = snapshot().server_tls.mode != config::TlsMode::kDisable;
   bool local = !targets.empty() && std::all_of(targets.begin(), targets.end(), [](const config::Target& target) {
@@ -172,11 +177,12 @@ void ProxyRuntime::apply_tls() {
   if (encrypted || local) return;
   for (auto client : client_list()) {
     if (client->tls())
-      client->retire("57P01", "terminating connection: the way on to the database is not encrypted now");
+      client->retire(Trouble::kGoingAway, "terminating connection: the way on to the database is not encrypted now");
   }
 }
 
-void ProxyRuntime::apply_debug_logging() {
+template <class P>
+void ProxyRuntime<P>::apply_debug_logging() {
   if (snapshot().debug_logging && debug_until_ == TimePoint{}) {
     debug_until_ = context_.loop.now() + kDebugLoggingFor;
     debug_logging_ = true;

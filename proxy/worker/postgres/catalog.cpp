@@ -1,11 +1,11 @@
-#include "proxy/worker/catalog.hpp"
+#include "proxy/worker/postgres/catalog.hpp"
 
 #include <atomic>
 
 #include "proxy/base/log.hpp"
 #include "proxy/session/postgres/catalog_scan.hpp"
 
-namespace dbproxy::worker {
+namespace dbproxy::worker::postgres {
 namespace {
 
 constexpr Duration kRetryAfter = std::chrono::seconds(5);
@@ -83,4 +83,4 @@ void Catalog::put_in_force(std::shared_ptr<const session::postgres::HazardSet> h
   generation_ = next_number();
 }
 
-}  // namespace dbproxy::worker
+}  // namespace dbproxy::worker::postgres

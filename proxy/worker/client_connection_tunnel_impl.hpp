@@ -3,53 +3,38 @@
 // What follows the log-in is passed on as it comes, both ways, by one client and one server connection that count in
 // the pool like any other and are never used again. Only the frames of what the server says are followed, so that last
 // words do not fall into the middle of a message, and a connection at rest is told from one that streams.
+#pragma once
+
 #include <algorithm>
 
 #include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
-#include "proxy/worker/client_error.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
 
 namespace dbproxy::worker {
 
-namespace postgres = session::postgres;
-
-namespace {
-
-constexpr int kReadsPerTurn = 8;
-constexpr std::string_view kTerminate("X\0\0\0\4", 5);
-
-}  // namespace
-
-std::uint32_t ClientConnection::pins() const {
-  if (state_ == State::kTunnel) return postgres::bit(postgres::PinReason::kReplication);
+template <class P>
+std::uint32_t ClientConnection<P>::pins() const {
+  if (state_ == State::kTunnel) return 1u << P::kReplicationPin;
   return session_ ? session_->pins() : 0;
 }
 
-const std::string& ClientConnection::application_name() const {
-  const auto* now = session_ ? session_->settings()->find("application_name") : nullptr;
-  return now != nullptr ? *now : application_name_;
-}
-
-void ClientConnection::begin_tunnel() {
+template <class P>
+void ClientConnection<P>::begin_tunnel() {
   fresh_ = false;
-  cancel_key_ = context_.new_cancel_key(*this, long_cancel_key_);
   std::string out;
-  for (const auto& [name, value] : server_->start_settings()->values())
-    wire::postgres::parameter_status(out, name, value);
-  wire::postgres::backend_key_data(out, cancel_key_.process_id(), cancel_key_.secret());
-  wire::postgres::ready_for_query(out, 'I');
+  side_.greet_tunnel(*this, *server_, out);
+  login_.reset();
   state_ = State::kTunnel;
   active_at_ = pinned_since_ = context_.loop.now();
-  proxy_.stats().pins[static_cast<std::size_t>(postgres::kReplicationIndex)]->add();
+  proxy_.stats().pins[static_cast<std::size_t>(P::kReplicationPin)]->add();
   log::info("session", "replication connection",
             {{"proxy", proxy_.name()},
              {"client", peer_},
              {"user", key_->user},
              {"database", key_->database},
-             {"application_name", application_name_},
-             {"server", server_->process_id()},
+             {"server", server_->side().id()},
              {"tls", tls()}});
   server_->begin_tunnel();
   arm_tunnel();
@@ -57,7 +42,8 @@ void ClientConnection::begin_tunnel() {
   context_.loop.defer(*this);
 }
 
-void ClientConnection::read_tunnel() {
+template <class P>
+void ClientConnection<P>::read_tunnel() {
   if (channel_.has_unsent()) {
     if (!channel_.flush()) return close();
     // The server was paused while this client was slow.
@@ -81,7 +67,7 @@ void ClientConnection::read_tunnel() {
       bytes = {context_.scratch.data(), io.bytes};
     }
     asked_ = true;
-    said_goodbye_ = bytes.ends_with(kTerminate);  // taken for one by chance, it costs a log line
+    said_goodbye_ = P::ends_with_good_bye(bytes);  // taken for one by chance, it costs a log line
     active_at_ = context_.loop.now();
     proxy_.stats().client_received->add(bytes.size());
     proxy_.stats().server_sent->add(bytes.size());
@@ -91,13 +77,14 @@ void ClientConnection::read_tunnel() {
   }
 }
 
-void ClientConnection::tunnelled(std::string_view bytes) {
+template <class P>
+void ClientConnection<P>::tunnelled(std::string_view bytes) {
   active_at_ = context_.loop.now();
   std::size_t whole = 0;  // up to where it may end
   while (whole < bytes.size() && !answers_.broken()) {
     if (retire_between_ && answers_.between()) break;
     whole += answers_.step(bytes.substr(whole));
-    if (answers_.between() && answers_.last() == 'Z') asked_ = false;
+    if (P::is_ready(answers_)) asked_ = false;
   }
   if (answers_.broken()) whole = bytes.size();  // the client will see for itself
   proxy_.stats().client_sent->add(whole);
@@ -107,24 +94,27 @@ void ClientConnection::tunnelled(std::string_view bytes) {
 }
 
 // Not what idleClientTimeoutSeconds and maxClientAgeSeconds are for: a connection that streams is at work.
-void ClientConnection::on_tunnel_timer() {
+template <class P>
+void ClientConnection<P>::on_tunnel_timer() {
   const auto& snapshot = proxy_.snapshot();
   const auto now = context_.loop.now();
   const bool rests = answers_.between() && !asked_;
   if (rests && now - active_at_ >= snapshot.idle_client_timeout) {
-    return finish(client_error("FATAL", "57P05", "terminating connection due to idle-session timeout"));
+    return finish(error(Trouble::kIdleClient, "terminating connection due to idle-session timeout"));
   }
   if (!rests) active_at_ = now;
   arm_tunnel();
 }
 
-void ClientConnection::arm_tunnel() {
+template <class P>
+void ClientConnection<P>::arm_tunnel() {
   const Duration wait = active_at_ + Duration(proxy_.snapshot().idle_client_timeout) - context_.loop.now();
   context_.loop.arm(timer_, std::max<Duration>(wait, std::chrono::milliseconds(10)));
 }
 
 // At once, or when the message that is under way has come to its end.
-void ClientConnection::end_tunnel(std::string error) {
+template <class P>
+void ClientConnection<P>::end_tunnel(std::string error) {
   if (answers_.between()) return finish(error);
   retire_between_ = true;
   retire_error_ = std::move(error);

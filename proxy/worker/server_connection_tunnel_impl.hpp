@@ -1,4 +1,6 @@
-// ServerConnection as one end of a tunnel: see client_connection_tunnel.cpp.
+// ServerConnection as one end of a tunnel: see client_connection_tunnel_impl.hpp.
+#pragma once
+
 #include <utility>
 
 #include "proxy/worker/client_connection.hpp"
@@ -6,18 +8,15 @@
 #include "proxy/worker/server_connection.hpp"
 
 namespace dbproxy::worker {
-namespace {
 
-constexpr int kReadsPerTurn = 8;
-
-}  // namespace
-
-void ServerConnection::begin_tunnel() {
+template <class P>
+void ServerConnection<P>::begin_tunnel() {
   state_ = State::kTunnel;
   context_.loop.defer(*this);
 }
 
-void ServerConnection::read_tunnel() {
+template <class P>
+void ServerConnection<P>::read_tunnel() {
   if (!in_.empty()) client_->tunnelled(std::exchange(in_, {}));  // what came behind the greeting
   for (int turn = 0; state_ == State::kTunnel && channel_.stream().readable(); ++turn) {
     if (client_->has_unsent()) return;  // its client is slow: so is the server
@@ -37,7 +36,8 @@ void ServerConnection::read_tunnel() {
 }
 
 // Nobody else may have it, and the pool has its place back at once.
-void ServerConnection::end_tunnel() {
+template <class P>
+void ServerConnection<P>::end_tunnel() {
   spent_ = true;
   target_.release(*this);
 }

@@ -12,7 +12,7 @@
 #include "proxy/session/postgres/classify.hpp"
 #include "proxy/session/postgres/server_session.hpp"
 
-namespace dbproxy::worker {
+namespace dbproxy::worker::postgres {
 
 class Catalog {
  public:
@@ -56,4 +56,4 @@ class Catalog {
   bool known_ = false, from_writer_ = false, warned_ = false;
 };
 
-}  // namespace dbproxy::worker
+}  // namespace dbproxy::worker::postgres

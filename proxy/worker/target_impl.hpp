@@ -1,23 +1,21 @@
-#include "proxy/worker/target.hpp"
+// Target, but for what its connections do.
+#pragma once
 
 #include <algorithm>
-#include <charconv>
 
 #include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
+#include "proxy/worker/target.hpp"
 
 namespace dbproxy::worker {
-namespace {
+inline constexpr Duration kFirstBackOff = std::chrono::milliseconds(100);
+inline constexpr Duration kLongestBackOff = std::chrono::seconds(1);
+inline constexpr Duration kRefusedFor = std::chrono::seconds(1);
 
-constexpr Duration kFirstBackOff = std::chrono::milliseconds(100);
-constexpr Duration kLongestBackOff = std::chrono::seconds(1);
-constexpr Duration kRefusedFor = std::chrono::seconds(1);
-
-}  // namespace
-
-Target::Target(ProxyRuntime& proxy, Context& context, const config::Target& description)
+template <class P>
+Target<P>::Target(ProxyRuntime<P>& proxy, Context& context, const config::Target& description)
     : proxy_(proxy),
       context_(context),
       description_(description),
@@ -26,13 +24,16 @@ Target::Target(ProxyRuntime& proxy, Context& context, const config::Target& desc
   update(description);
 }
 
-Target::~Target() = default;
+template <class P>
+Target<P>::~Target() = default;
 
-std::uint32_t Target::limit() const {
+template <class P>
+std::uint32_t Target<P>::limit() const {
   return config::connection_limit(description_, proxy_.snapshot().pool);
 }
 
-void Target::update(const config::Target& description) {
+template <class P>
+void Target<P>::update(const config::Target& description) {
   bool demoted = description_.role != description.role;
   description_ = description;
   auto percent = proxy_.snapshot().pool.max_idle_connections_percent;
@@ -48,8 +49,9 @@ void Target::update(const config::Target& description) {
   perform(actions);
 }
 
-ServerConnection* Target::acquire(ClientConnection& client, const std::shared_ptr<const PoolKey>& key,
-                                  std::string& error) {
+template <class P>
+ServerConnection<P>* Target<P>::acquire(ClientConnection<P>& client, const std::shared_ptr<const Key>& key,
+                                        std::string& error) {
   auto& key_pool = sub_pool(key);
   if (!failures_.empty()) {
     auto failure = failures_.find(&key_pool);
@@ -59,13 +61,14 @@ ServerConnection* Target::acquire(ClientConnection& client, const std::shared_pt
     }
   }
   pool::Actions actions;
-  auto server = static_cast<ServerConnection*>(pool_.acquire(key_pool, client, context_.loop.now(), actions));
+  auto server = static_cast<ServerConnection<P>*>(pool_.acquire(key_pool, client, context_.loop.now(), actions));
   if (server != nullptr) proxy_.stats().borrow_seconds->observe(Duration::zero());
   perform(actions);
   return server;
 }
 
-pool::KeyPool& Target::sub_pool(const std::shared_ptr<const PoolKey>& key) {
+template <class P>
+pool::KeyPool& Target<P>::sub_pool(const std::shared_ptr<const Key>& key) {
   auto& found = by_key_[key.get()];
   if (found == nullptr) {
     found = &pool_.key(key->text, key->user, key->database);
@@ -75,7 +78,8 @@ pool::KeyPool& Target::sub_pool(const std::shared_ptr<const PoolKey>& key) {
 }
 
 // After the pool has forgotten sub-pools that nobody uses.
-void Target::forget_unused_keys() {
+template <class P>
+void Target<P>::forget_unused_keys() {
   for (auto it = by_key_.begin(); it != by_key_.end();) {
     if (pool_.keys().contains(it->first->text)) {
       ++it;
@@ -88,17 +92,13 @@ void Target::forget_unused_keys() {
   }
 }
 
-void Target::learn_version(const wire::postgres::Parameters& greeting) {
-  for (const auto& [name, value] : greeting) {
-    if (name == "server_version") std::from_chars(value.data(), value.data() + value.size(), major_version_);
-  }
-}
-
-void Target::cancel(ClientConnection& client) {
+template <class P>
+void Target<P>::cancel(ClientConnection<P>& client) {
   pool_.cancel(client);
 }
 
-void Target::release(ServerConnection& server) {
+template <class P>
+void Target<P>::release(ServerConnection<P>& server) {
   pool::Actions actions;
   if (server.spent() || server.generation < proxy_.generation(server.pool_key()->user)) {
     pool_.closed(server, actions);
@@ -111,7 +111,8 @@ void Target::release(ServerConnection& server) {
   perform(actions);
 }
 
-void Target::opened(ServerConnection& server) {
+template <class P>
+void Target<P>::opened(ServerConnection<P>& server) {
   proxy_.stats().server_opened->add();
   back_off_ = Duration::zero();
   failures_.erase(&server.key_pool());
@@ -127,13 +128,15 @@ void Target::opened(ServerConnection& server) {
   perform(actions);
 }
 
-void Target::hand_over(pool::Waiter* waiter, ServerConnection& server) {
-  auto& client = static_cast<ClientConnection&>(*waiter);
+template <class P>
+void Target<P>::hand_over(pool::Waiter* waiter, ServerConnection<P>& server) {
+  auto& client = static_cast<ClientConnection<P>&>(*waiter);
   proxy_.stats().borrow_seconds->observe(context_.loop.now() - client.since);
   client.attached(server);
 }
 
-void Target::open_failed(ServerConnection& server, config::HealthReason reason, std::string error) {
+template <class P>
+void Target<P>::open_failed(ServerConnection<P>& server, config::HealthReason reason, std::string error) {
   auto& key = server.key_pool();
   proxy_.stats().server_login_failures->add();
   if (server.generation < proxy_.generation(server.pool_key()->user)) {  // tried with what is out of date: try again
@@ -151,8 +154,8 @@ void Target::open_failed(ServerConnection& server, config::HealthReason reason, 
   pool_.suspend(key);
   if (refused) {
     // Everybody who waits for this key would hear the same.
-    std::vector<ClientConnection*> waiting;
-    for (auto& waiter : key.waiters) waiting.push_back(static_cast<ClientConnection*>(&waiter));
+    std::vector<ClientConnection<P>*> waiting;
+    for (auto& waiter : key.waiters) waiting.push_back(static_cast<ClientConnection<P>*>(&waiter));
     for (auto client : waiting) {
       pool_.cancel(*client);
       client->refused(error);
@@ -163,7 +166,8 @@ void Target::open_failed(ServerConnection& server, config::HealthReason reason, 
   perform(actions);
 }
 
-void Target::lost(ServerConnection& server) {
+template <class P>
+void Target<P>::lost(ServerConnection<P>& server) {
   proxy_.stats().server_lost->add();
   pool::Actions actions;
   pool_.closed(server, actions);
@@ -171,21 +175,23 @@ void Target::lost(ServerConnection& server) {
   perform(actions);
 }
 
-void Target::forget(ServerConnection& server) {
+template <class P>
+void Target<P>::forget(ServerConnection<P>& server) {
   auto it = servers_.find(&server);
   if (it == servers_.end()) return;
   context_.loop.retire(std::move(it->second));
   servers_.erase(it);
 }
 
-void Target::perform(pool::Actions& actions) {
+template <class P>
+void Target<P>::perform(pool::Actions& actions) {
   for (auto server : actions.close) {
-    auto& connection = static_cast<ServerConnection&>(*server);
+    auto& connection = static_cast<ServerConnection<P>&>(*server);
     connection.close();
     forget(connection);
   }
   for (auto key : actions.open) {
-    auto made = std::make_unique<ServerConnection>(proxy_, *this, context_, key_of(*key), *key);
+    auto made = std::make_unique<ServerConnection<P>>(proxy_, *this, context_, key_of(*key), *key);
     auto& server = *made;
     server.generation = proxy_.generation(server.pool_key()->user);
     servers_.emplace(&server, std::move(made));
@@ -194,7 +200,8 @@ void Target::perform(pool::Actions& actions) {
   actions.clear();
 }
 
-void Target::observe(config::HealthReason reason, const std::string& user) {
+template <class P>
+void Target<P>::observe(config::HealthReason reason, const std::string& user) {
   if (reason == config::HealthReason::kAuthFailure) {
     if (refused_users_.insert(user).second) proxy_.observed(*this, reason, user);
     return;
@@ -205,7 +212,8 @@ void Target::observe(config::HealthReason reason, const std::string& user) {
   proxy_.observed(*this, reason, user);
 }
 
-void Target::tick() {
+template <class P>
+void Target<P>::tick() {
   auto now = context_.loop.now();
   pool::Actions actions;
   for (auto it = failures_.begin(); it != failures_.end();) {
@@ -216,8 +224,7 @@ void Target::tick() {
     pool_.resume(*it->first, actions);
     it = failures_.erase(it);
   }
-  for (const auto& [server, owner] : servers_) server->check_catalog();
-  for (const auto& [server, owner] : servers_) server->check_pins();
+  for (const auto& [server, owner] : servers_) server->tick();
   pool_.sweep(now, actions);
   perform(actions);
   forget_unused_keys();
@@ -242,24 +249,27 @@ void Target::tick() {
   stats_.available->set(usable() ? 1 : 0);
 }
 
-void Target::check_peers() {
+template <class P>
+void Target<P>::check_peers() {
   auto now = context_.loop.now();
   if (now - peers_checked_ < context_.options.server_silence / 3) return;
   peers_checked_ = now;
-  std::vector<ServerConnection*> active;
+  std::vector<ServerConnection<P>*> active;
   for (const auto& [server, owner] : servers_) {
     if (server->pool::Server::state == pool::Server::State::kActive) active.push_back(server);
   }
   for (auto server : active) server->check_peer();
 }
 
-void Target::close_idle() {
+template <class P>
+void Target<P>::close_idle() {
   pool::Actions actions;
   pool_.close_idle(actions);
   perform(actions);
 }
 
-void Target::require_current_credentials() {
+template <class P>
+void Target<P>::require_current_credentials() {
   pool::Actions actions;
   pool_.require_generation([this](const pool::KeyPool& key) { return proxy_.generation(key_of(key)->user); }, actions);
   // What was refused before may be taken now.
@@ -274,9 +284,10 @@ void Target::require_current_credentials() {
   perform(actions);
 }
 
-void Target::shut_down(const std::string& error) {
+template <class P>
+void Target<P>::shut_down(const std::string& error) {
   while (auto waiter = pool_.first_waiter()) {
-    auto client = static_cast<ClientConnection*>(waiter);
+    auto client = static_cast<ClientConnection<P>*>(waiter);
     pool_.cancel(*client);
     client->refused(error);
   }

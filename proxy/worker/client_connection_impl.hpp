@@ -1,71 +1,67 @@
-#include "proxy/worker/client_connection.hpp"
+// ClientConnection from accept to close; client_connection_*_impl.hpp have its log-in, its queries and its limits.
+#pragma once
 
 #include <algorithm>
 
 #include "proxy/base/log.hpp"
 #include "proxy/net/socket.hpp"
 #include "proxy/net/tls_peer.hpp"
-#include "proxy/worker/client_error.hpp"
+#include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
 
 namespace dbproxy::worker {
 
-namespace postgres = session::postgres;
+inline constexpr Duration kLoginTimeout = std::chrono::seconds(60);  // PostgreSQL's authentication_timeout
+inline constexpr Duration kLingerTimeout = std::chrono::seconds(1);
 
-namespace {
-
-constexpr Duration kLoginTimeout = std::chrono::seconds(60);  // PostgreSQL's authentication_timeout
-constexpr Duration kLingerTimeout = std::chrono::seconds(1);
-
-}  // namespace
-
-ClientConnection::ClientConnection(ProxyRuntime& proxy, std::shared_ptr<EndpointRuntime> endpoint, Context& context,
-                                   int fd, bool unix_socket)
+template <class P>
+ClientConnection<P>::ClientConnection(ProxyRuntime<P>& proxy, std::shared_ptr<EndpointRuntime> endpoint,
+                                      Context& context, int fd, bool unix_socket)
     : proxy_(proxy),
       endpoint_(std::move(endpoint)),
       context_(context),
       unix_socket_(unix_socket),
       channel_(fd),
       peer_(net::peer_name(fd)),
-      login_(std::make_unique<postgres::ClientLogin>(proxy.login_policy(unix_socket))),
+      login_(proxy.side().new_login(proxy, unix_socket)),
       accepted_at_(context.loop.now()),
       active_at_(accepted_at_),
       timer_([this] { on_timer(); }),
       limit_timer_([this] { on_limit(); }) {}
 
-ClientConnection::~ClientConnection() = default;
+template <class P>
+ClientConnection<P>::~ClientConnection() = default;
 
-void ClientConnection::start() {
+template <class P>
+void ClientConnection<P>::start() {
   context_.loop.arm(timer_, kLoginTimeout);
   context_.loop.watch(channel_.stream().fd(), *this);
+  side_.started(*this, *login_);
 }
 
-void ClientConnection::on_event(std::uint32_t events) {
+template <class P>
+void ClientConnection<P>::on_event(std::uint32_t events) {
   if (state_ == State::kClosed) return;
   channel_.stream().note(events);
   pump();
 }
 
-void ClientConnection::pump() {
+template <class P>
+void ClientConnection<P>::pump() {
   switch (state_) {
     case State::kTls: {
       auto io = channel_.stream().handshake();
       if (io.status == net::IoStatus::kBlocked) return;
       if (io.status != net::IoStatus::kOk) {
-        proxy_.stats().logins[static_cast<std::size_t>(postgres::LoginResult::kProtocol)]->add();
+        count_login(LoginResult::kProtocol);
         log::info("client", "TLS handshake failed",
                   {{"proxy", proxy_.name()}, {"client", peer_}, {"error", net::tls_failure(channel_.stream().ssl())}});
         return close();
       }
       state_ = State::kLogin;
-      const SSL* ssl = channel_.stream().ssl();
       std::string out;
-      auto want = login_->tls_established({.end_point = net::own_end_point(ssl),
-                                           .alpn = net::alpn_agreed(ssl),
-                                           .verified = net::peer_verified(ssl),
-                                           .common_name = net::peer_common_name(ssl)},
-                                          out);
+      auto want = P::tls_established(*login_, channel_.stream().ssl(), out);
       step_login(want, out);
       return read_login();
     }
@@ -74,18 +70,16 @@ void ClientConnection::pump() {
     case State::kGreeting:
       if (server_ != nullptr) {
         if (key_->replication) return begin_tunnel();
-        if (!fresh_) {  // it is being asked
-          if (channel_.stream().peer_closed()) close();
-          return;
-        }
-        fresh_ = false;
-        if (!asked_start_.empty() && proxy_.start_settings(*key_, asked_start_) == nullptr)
-          return server_->check_start(postgres::check_start_sql(asked_start_));
+        auto step = side_.before_greeting(*this, *login_);
+        if (step == Step::kSent) server_->send_hidden();
+        if (step == Step::kWait && channel_.stream().peer_closed()) close();
+        if (step != Step::kDone) return;
         auto server = server_;
         server_ = nullptr;
-        auto settings = server->start_settings();
+        fresh_ = false;
+        auto greeting = server->side().greeting();
         server->detach();
-        return greet(std::move(settings));
+        return greet(std::move(greeting));
       }
       if (channel_.stream().peer_closed()) close();
       return;
@@ -116,37 +110,41 @@ void ClientConnection::pump() {
   }
 }
 
-bool ClientConnection::send(session::Output& output) {
+template <class P>
+bool ClientConnection<P>::send(session::Output& output) {
   if (output.empty()) return true;
   proxy_.stats().client_sent->add(output.size());
   return channel_.send(output);
 }
 
-void ClientConnection::cancel() {
+template <class P>
+void ClientConnection<P>::cancel() {
   if (waiting()) {
     target_->cancel(*this);
     if (state_ != State::kRunning) return close();
-    session_->reject(client_error("ERROR", "57014", "canceling statement due to user request"));
+    session_->reject(error(Trouble::kCancelled, "canceling statement due to user request"));
     context_.loop.defer(*this);
   } else if (server_ != nullptr && (state_ == State::kTunnel || !server_->session().quiet())) {
     server_->cancel();
   }
 }
 
-void ClientConnection::retire(std::string_view sqlstate, std::string_view message) {
+template <class P>
+void ClientConnection<P>::retire(Trouble trouble, std::string_view message) {
   if (state_ == State::kClosed || state_ == State::kClosing) return;
-  auto error = client_error("FATAL", sqlstate, message);
-  if (state_ == State::kTunnel) return end_tunnel(std::move(error));
+  auto words = error(trouble, message);
+  if (state_ == State::kTunnel) return end_tunnel(std::move(words));
   bool busy = server_ != nullptr || waiting();
   if (state_ == State::kRunning && busy) {
     retire_between_ = true;
-    retire_error_ = std::move(error);
+    retire_error_ = std::move(words);
     return;
   }
-  finish(error);
+  finish(words);
 }
 
-void ClientConnection::arm_running() {
+template <class P>
+void ClientConnection<P>::arm_running() {
   const auto& snapshot = proxy_.snapshot();
   auto now = context_.loop.now();
   Duration wait = active_at_ + Duration(snapshot.idle_client_timeout) - now;
@@ -156,11 +154,12 @@ void ClientConnection::arm_running() {
   context_.loop.arm(timer_, std::max<Duration>(wait, std::chrono::milliseconds(10)));
 }
 
-void ClientConnection::on_timer() {
+template <class P>
+void ClientConnection<P>::on_timer() {
   if (state_ == State::kClosing) return close();
   if (state_ == State::kTls || state_ == State::kLogin) {
-    proxy_.stats().logins[static_cast<std::size_t>(postgres::LoginResult::kNone)]->add();
-    return finish(client_error("FATAL", "08P01", "canceling authentication due to timeout"));
+    count_login(LoginResult::kNone);
+    return finish(error(Trouble::kLoginTimeout, "canceling authentication due to timeout"));
   }
   if (state_ == State::kTunnel) return on_tunnel_timer();
   if (state_ != State::kRunning) return;
@@ -168,21 +167,34 @@ void ClientConnection::on_timer() {
   auto now = context_.loop.now();
   bool working = waiting() || (server_ != nullptr && !server_->session().quiet());
   if (!working && now - active_at_ >= snapshot.idle_client_timeout) {
-    return finish(client_error("FATAL", "57P05", "terminating connection due to idle-session timeout"));
+    return finish(error(Trouble::kIdleClient, "terminating connection due to idle-session timeout"));
   }
   if (working) active_at_ = now;
   if (snapshot.max_client_age.count() > 0 && now - accepted_at_ >= snapshot.max_client_age) {
-    retire("57P01", "terminating connection: it has reached its maximum age");
+    retire(Trouble::kGoingAway, "terminating connection: it has reached its maximum age");
     if (state_ != State::kRunning) return;
   }
   arm_running();
 }
 
+template <class P>
+std::string ClientConnection<P>::error(Trouble trouble, std::string_view message, std::string_view hint) const {
+  return P::error(trouble, message, hint);
+}
+
+template <class P>
+void ClientConnection<P>::count_login(LoginResult result) {
+  proxy_.stats().logins[static_cast<std::size_t>(result)]->add();
+}
+
 // Sends the last words, lets the client read them, then closes.
-void ClientConnection::finish(std::string_view error) {
+template <class P>
+void ClientConnection<P>::finish(std::string_view error) {
   if (state_ == State::kClosed || state_ == State::kClosing) return;
   if (waiting()) target_->cancel(*this);
-  bool sent = error.empty() || channel_.send(error);
+  std::string words(error);
+  if (!words.empty()) P::address(words, login_.get(), session());
+  bool sent = words.empty() || channel_.send(std::string_view(words));
   state_ = State::kClosing;
   leave_server(false);
   if (!sent) return close();
@@ -190,7 +202,8 @@ void ClientConnection::finish(std::string_view error) {
   context_.loop.defer(*this);
 }
 
-void ClientConnection::leave_server(bool said_goodbye) {
+template <class P>
+void ClientConnection<P>::leave_server(bool said_goodbye) {
   if (server_ == nullptr) return;
   auto server = server_;
   server_ = nullptr;
@@ -202,14 +215,15 @@ void ClientConnection::leave_server(bool said_goodbye) {
   server->orphan(session_ ? session_->pins() : 0, leaving);
 }
 
-void ClientConnection::close(bool said_goodbye) {
+template <class P>
+void ClientConnection<P>::close(bool said_goodbye) {
   if (state_ == State::kClosed) return;
   state_ = State::kClosed;
   timer_.disarm();
   limit_timer_.disarm();
   if (waiting()) target_->cancel(*this);
   leave_server(said_goodbye);
-  context_.clients_by_id.erase(cancel_key_.process_id());
+  side_.closed(*this);
   context_.loop.unwatch(channel_.stream().fd());
   channel_.stream().close();
   proxy_.client_gone(*this);

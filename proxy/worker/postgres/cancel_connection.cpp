@@ -1,17 +1,17 @@
-#include "proxy/worker/cancel_connection.hpp"
+#include "proxy/worker/postgres/cancel_connection.hpp"
 
 #include "proxy/wire/postgres/messages.hpp"
 
-namespace dbproxy::worker {
+namespace dbproxy::worker::postgres {
 
-CancelConnection::CancelConnection(Context& context, Done done)
+CancelConnection::CancelConnection(Context& context, CancelDone done)
     : context_(context),
       done_(std::move(done)),
-      deadline_([this] { finish(state_ == State::kSent ? Outcome::kUnknown : Outcome::kOver); }) {}
+      deadline_([this] { finish(state_ == State::kSent ? CancelOutcome::kUnknown : CancelOutcome::kOver); }) {}
 
 void CancelConnection::start(Context& context, const net::Address& address, const std::string& host,
                              net::SslContext tls, const config::ServerTls& settings, std::uint32_t process_id,
-                             const std::string& key, Done done) {
+                             const std::string& key, CancelDone done) {
   auto made = new CancelConnection(context, std::move(done));
   context.cancels.emplace(made, std::unique_ptr<net::Pollable>(made));
   made->tls_ = address.storage.ss_family == AF_UNIX ? nullptr : std::move(tls);
@@ -82,7 +82,7 @@ void CancelConnection::send_request() {
   if (stream_.write(std::string_view(request_)).status != net::IoStatus::kOk) finish();
 }
 
-void CancelConnection::finish(Outcome outcome) {
+void CancelConnection::finish(CancelOutcome outcome) {
   if (state_ == State::kDone) return;
   state_ = State::kDone;
   deadline_.disarm();
@@ -98,4 +98,4 @@ void CancelConnection::finish(Outcome outcome) {
   done(outcome);
 }
 
-}  // namespace dbproxy::worker
+}  // namespace dbproxy::worker::postgres

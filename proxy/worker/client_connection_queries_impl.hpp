@@ -1,25 +1,20 @@
 // ClientConnection between log-in and end: what it asks, and the server connections that answer it.
+#pragma once
+
 #include <algorithm>
 
 #include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
-#include "proxy/worker/client_error.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
 
 namespace dbproxy::worker {
 
-namespace postgres = session::postgres;
+inline constexpr std::size_t kMaxUnsent = 1024 * 1024;
+inline constexpr std::size_t kKeptCapacity = 512;
 
-namespace {
-
-constexpr std::size_t kMaxUnsent = 1024 * 1024;
-constexpr std::size_t kKeptCapacity = 512;
-constexpr int kReadsPerTurn = 8;
-
-}  // namespace
-
-void ClientConnection::read_queries() {
+template <class P>
+void ClientConnection<P>::read_queries() {
   for (int turn = 0; state_ == State::kRunning; ++turn) {
     if (waiting()) {
       if (channel_.stream().peer_closed()) close();
@@ -38,7 +33,7 @@ void ClientConnection::read_queries() {
     if (channel_.unsent() > kMaxUnsent) return;
     bool go_on = true;
     if (!in_.empty()) {
-      auto used = process(in_, go_on);
+      auto used = process({in_.data(), in_.size()}, go_on);
       in_.erase(0, used);
       // A short queue entry's memory is kept: under load it is needed for every query.
       if (in_.empty() && in_.capacity() > kKeptCapacity) std::string().swap(in_);
@@ -54,15 +49,15 @@ void ClientConnection::read_queries() {
     if (io.status != net::IoStatus::kOk) return close();
     active_at_ = context_.loop.now();
     proxy_.stats().client_received->add(io.bytes);
-    std::string_view bytes(context_.scratch.data(), io.bytes);
+    typename P::Bytes bytes(context_.scratch.data(), io.bytes);
     if (!in_.empty()) {
-      in_.append(bytes);
+      in_.append(bytes.data(), bytes.size());
       continue;
     }
     auto used = process(bytes, go_on);
     if (state_ == State::kClosed) return;
     if (used < bytes.size()) {
-      in_.assign(bytes.substr(used));
+      in_.assign(bytes.data() + used, bytes.size() - used);
       if (go_on && session_->needed() > in_.size()) in_.reserve(std::min(session_->needed(), 4 * kReadSize));
     }
     if (!go_on) return;
@@ -70,9 +65,11 @@ void ClientConnection::read_queries() {
   }
 }
 
-std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
+template <class P>
+std::size_t ClientConnection<P>::process(typename P::Bytes bytes, bool& go_on) {
+  using Verdict = typename P::ClientVerdict;
   std::size_t used = 0;
-  auto options = proxy_.client_options();
+  auto options = P::client_options(proxy_.snapshot(), side_);
   if (fresh_) {
     fresh_ = false;
     query_started_ = context_.loop.now();
@@ -80,15 +77,15 @@ std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
   } else if (server_ != nullptr && server_->session().quiet()) {
     query_started_ = context_.loop.now();
   }
-  auto verdict = postgres::ClientVerdict::kMore;
+  auto verdict = Verdict::kMore;
   while (true) {
     std::size_t consumed = 0;
     auto server_session = server_ != nullptr ? &server_->session() : nullptr;
-    if (server_ != nullptr) server_->catalog().describe(options.classify);
-    verdict =
-        session_->feed(bytes.substr(used), consumed, server_session, context_.to_server, context_.to_client, options);
+    if (server_ != nullptr) server_->side().describe(options);
+    verdict = session_->feed(typename P::Bytes(bytes.data() + used, bytes.size() - used), consumed, server_session,
+                             context_.to_server, context_.to_client, options);
     used += consumed;
-    if (verdict != postgres::ClientVerdict::kNeedServer) break;
+    if (verdict != Verdict::kNeedServer) break;
     query_started_ = context_.loop.now();
     if (!acquire()) break;
     if (fresh_) {
@@ -110,10 +107,11 @@ std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
                {"client", peer_},
                {"user", key_->user},
                {"database", key_->database},
-               {"server", server_ != nullptr ? server_->process_id() : 0},
+               {"server", server_ != nullptr ? server_->side().id() : 0},
                {"pinned", session_->pins() != 0}});
     session_->last_text.clear();
   }
+  side_.processed(*this);
   bool alive = send(context_.to_client);
   if (server_ != nullptr) {
     proxy_.stats().server_sent->add(context_.to_server.size());
@@ -122,10 +120,12 @@ std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
   }
   context_.to_server.clear();
   if (server_ == nullptr && (session_->begin_deferred() || idle_since_ != TimePoint{})) watch_deferred();
-  go_on = verdict == postgres::ClientVerdict::kMore;
-  if (!alive || verdict == postgres::ClientVerdict::kTerminate) {
+  go_on = verdict == Verdict::kMore;
+  if (!alive || verdict == Verdict::kTerminate) {
     close(alive);
-  } else if (verdict == postgres::ClientVerdict::kRefuse) {
+  } else if (P::is_not_served(verdict)) {
+    finish(error(Trouble::kNotServed, P::kNotServed));
+  } else if (verdict == Verdict::kRefuse) {
     log::info("client", "refused a message", {{"proxy", proxy_.name()}, {"client", peer_}, {"user", key_->user}});
     finish(std::string(session_->error()));
   } else if (server_ != nullptr && server_->session().quiet()) {
@@ -137,10 +137,11 @@ std::size_t ClientConnection::process(std::string_view bytes, bool& go_on) {
 }
 
 // True: go on with feed(), with a server connection or with a rejection.
-bool ClientConnection::acquire() {
+template <class P>
+bool ClientConnection<P>::acquire() {
   std::string error;
   target_ = proxy_.choose(*endpoint_, target_, error);
-  ServerConnection* server = nullptr;
+  ServerConnection<P>* server = nullptr;
   if (target_ != nullptr) server = target_->acquire(*this, key_, error);
   if (!error.empty()) {
     finish(error);
@@ -164,14 +165,16 @@ bool ClientConnection::acquire() {
   return false;
 }
 
-void ClientConnection::use(ServerConnection& server) {
+template <class P>
+void ClientConnection<P>::use(ServerConnection<P>& server) {
   idle_since_ = {};
   own_idle_limit_ = {};
   session_->attached(server.session(), context_.to_server, context_.to_client);
   if (!server.session().quiet()) proxy_.stats().settings_replayed->add();
 }
 
-void ClientConnection::attached(ServerConnection& server) {
+template <class P>
+void ClientConnection<P>::attached(ServerConnection<P>& server) {
   proxy_.stats().borrows->add();
   told_waiting_ = false;
   server_ = &server;
@@ -180,11 +183,13 @@ void ClientConnection::attached(ServerConnection& server) {
   context_.loop.defer(*this);
 }
 
-void ClientConnection::refused(std::string error) {
+template <class P>
+void ClientConnection<P>::refused(std::string error) {
   finish(error);
 }
 
-void ClientConnection::borrow_timed_out(const std::string& error) {
+template <class P>
+void ClientConnection<P>::borrow_timed_out(const std::string& error) {
   proxy_.stats().borrow_timeouts->add();
   target_->cancel(*this);
   told_waiting_ = false;
@@ -193,7 +198,8 @@ void ClientConnection::borrow_timed_out(const std::string& error) {
   context_.loop.defer(*this);
 }
 
-void ClientConnection::forget_target() {
+template <class P>
+void ClientConnection<P>::forget_target() {
   bool was_waiting = waiting();
   if (was_waiting) target_->cancel(*this);
   target_ = nullptr;
@@ -202,37 +208,40 @@ void ClientConnection::forget_target() {
   context_.loop.defer(*this);
 }
 
-void ClientConnection::server_ready() {
+template <class P>
+void ClientConnection<P>::server_ready() {
+  if (state_ == State::kGreeting) return context_.loop.defer(*this);
   if (fresh_ || state_ != State::kRunning) return;
   if (session_->pins() != pins_seen_) count_pins();
   active_at_ = context_.loop.now();
   if (!server_->cancelling()) {
     if (session_->can_release(server_->session())) {
       release_server();
-    } else if (session_->wants_probe(server_->session(), false)) {
-      server_->probe();
-    } else if (session_->wants_settings(server_->session())) {
-      server_->read_settings();
+    } else {
+      server_->side().kept(*server_);
     }
   }
   if (state_ != State::kClosed && (!in_.empty() || channel_.stream().readable())) context_.loop.defer(*this);
 }
 
-void ClientConnection::release_server() {
+template <class P>
+void ClientConnection<P>::release_server() {
   auto server = server_;
   session_->detaching(server->session());
+  side_.releasing(*this, *server);
   server_ = nullptr;
   forget_limits();
   server->detach();
   if (retire_between_) finish(retire_error_);
 }
 
-void ClientConnection::server_lost(std::string_view why, bool forwarded) {
+template <class P>
+void ClientConnection<P>::server_lost(std::string_view why, bool forwarded) {
   server_ = nullptr;
   if (state_ == State::kTunnel) {
     // Words in the middle of a message would be taken for a part of it; and the server may have said its own.
     if (!answers_.between()) return finish({});
-    forwarded = answers_.last() == 'E';
+    forwarded = P::is_error(answers_);
   }
   if (fresh_) {  // nothing of this client was on it: another will do
     fresh_ = false;
@@ -241,19 +250,21 @@ void ClientConnection::server_lost(std::string_view why, bool forwarded) {
     return;
   }
   if (forwarded) return finish({});
-  finish(client_error("FATAL", "08006", "the connection to the database was lost: " + std::string(why)));
+  finish(error(Trouble::kServerLost, "the connection to the database was lost: " + std::string(why)));
 }
 
-void ClientConnection::settings_refused(const std::string& error) {
+template <class P>
+void ClientConnection<P>::settings_refused(const std::string& error) {
   server_ = nullptr;
   finish(error);
 }
 
-void ClientConnection::count_pins() {
+template <class P>
+void ClientConnection<P>::count_pins() {
   auto pins = session_->pins();
   auto added = pins & ~pins_seen_;
   auto ended = pins_seen_ & ~pins;
-  for (int i = 0; i < postgres::kPinReasonCount; ++i) {
+  for (int i = 0; i < P::kPinReasonCount; ++i) {
     if ((added >> i) & 1) proxy_.stats().pins[static_cast<std::size_t>(i)]->add();
     if ((ended >> i) & 1) proxy_.stats().unpins[static_cast<std::size_t>(i)]->add();
   }
@@ -264,37 +275,17 @@ void ClientConnection::count_pins() {
               {{"proxy", proxy_.name()},
                {"client", peer_},
                {"user", key_->user},
-               {"reasons", postgres::pin_names(pins)},
+               {"reasons", P::pin_names(pins)},
                {"statement", session_->pin_statement()}});
   } else if (pins == 0) {
     log::info("session", "unpinned",
               {{"proxy", proxy_.name()},
                {"client", peer_},
                {"user", key_->user},
-               {"reasons", postgres::pin_names(ended)},
+               {"reasons", P::pin_names(ended)},
                {"pinned_ms", std::chrono::duration_cast<std::chrono::milliseconds>(now - pinned_since_).count()}});
   }
   pins_seen_ = pins;
-}
-
-void ClientConnection::settings_unread(std::string_view why) {
-  session_->pin(postgres::bit(postgres::PinReason::kSetVariable));
-  log::info("session", "settings cannot be read back",
-            {{"proxy", proxy_.name()}, {"client", peer_}, {"user", key_->user}, {"why", why}});
-  count_pins();
-}
-
-void ClientConnection::probed(const postgres::ServerSession::Rows& rows) {
-  bool told = session_->probed(rows);
-  proxy_.stats().probes[!told ? 2 : session_->pins() != 0 ? 1 : 0]->add();
-  if (session_->keep_text) {
-    log::info("session", "probed",
-              {{"proxy", proxy_.name()},
-               {"client", peer_},
-               {"left", postgres::pin_names(session_->pins())},
-               {"error", told ? "" : rows.error}});
-  }
-  if (session_->pins() != pins_seen_) count_pins();
 }
 
 }  // namespace dbproxy::worker

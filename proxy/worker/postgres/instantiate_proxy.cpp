@@ -1,0 +1,9 @@
+// The templates of a DBProxy and its targets, made for PostgreSQL.
+#include "proxy/worker/postgres/protocol.hpp"
+#include "proxy/worker/proxy_runtime_apply_impl.hpp"
+#include "proxy/worker/proxy_runtime_impl.hpp"
+#include "proxy/worker/proxy_runtime_rows_impl.hpp"
+#include "proxy/worker/target_impl.hpp"
+
+template class dbproxy::worker::Target<dbproxy::worker::postgres::Protocol>;
+template class dbproxy::worker::ProxyRuntime<dbproxy::worker::postgres::Protocol>;

@@ -1,0 +1,114 @@
+#include "proxy/worker/postgres/protocol.hpp"
+
+#include <array>
+
+#include "proxy/net/tls_peer.hpp"
+
+namespace dbproxy::worker::postgres {
+namespace {
+
+std::string_view sqlstate(Trouble trouble) {
+  switch (trouble) {
+    case Trouble::kLoginTimeout:
+      return "08P01";
+    case Trouble::kIdleClient:
+      return "57P05";
+    case Trouble::kGoingAway:
+      return "57P01";
+    case Trouble::kServerLost:
+      return "08006";
+    case Trouble::kCancelled:
+      return "57014";
+    case Trouble::kTransactionTimeout:
+      return "25P04";
+    case Trouble::kIdleInTransaction:
+      return "25P03";
+    case Trouble::kNoTarget:
+    case Trouble::kUnreachable:
+      return "57P03";
+    case Trouble::kPoolFull:
+      return "53300";
+    case Trouble::kUserRemoved:
+      return "28000";
+    case Trouble::kNotServed:
+      return "0A000";
+    case Trouble::kInitQuery:
+      return "38000";
+  }
+  return "XX000";
+}
+
+// After the others the session goes on.
+bool is_fatal(Trouble trouble) {
+  return trouble != Trouble::kCancelled && trouble != Trouble::kPoolFull && trouble != Trouble::kUnreachable;
+}
+
+}  // namespace
+
+std::span<const std::string_view> Protocol::pin_reason_names() {
+  static const auto kNames = [] {
+    std::array<std::string_view, kPinReasonCount> names;
+    for (int i = 0; i < kPinReasonCount; ++i) {
+      names[static_cast<std::size_t>(i)] = session::postgres::to_string(session::postgres::pin_reason(i));
+    }
+    return names;
+  }();
+  return kNames;
+}
+
+session::postgres::ClientOptions Protocol::client_options(const config::Snapshot& snapshot, const ClientSide&) {
+  session::postgres::ClientOptions options;
+  options.sequence_pinning = snapshot.sequence_pinning;
+  options.deferred_begin = snapshot.deferred_begin;
+  return options;
+}
+
+Protocol::ClientLogin::Want Protocol::tls_established(ClientLogin& login, const SSL* ssl, std::string& out) {
+  return login.tls_established({.end_point = net::own_end_point(ssl),
+                                .alpn = net::alpn_agreed(ssl),
+                                .verified = net::peer_verified(ssl),
+                                .common_name = net::peer_common_name(ssl)},
+                               out);
+}
+
+backend::Want Protocol::tls_established(ServerLogin& login, const SSL* ssl, std::string& out) {
+  return login.tls_established(out, net::peer_end_point(ssl));
+}
+
+std::string_view Protocol::check_server_tls(const config::Snapshot& snapshot, const SSL* ssl) {
+  return snapshot.server_tls.direct && !net::alpn_agreed(ssl) ? std::string_view(net::kNoAlpn) : std::string_view();
+}
+
+std::string Protocol::error(Trouble trouble, std::string_view message, std::string_view hint) {
+  std::string out;
+  wire::postgres::error_response(out, {.severity = is_fatal(trouble) ? "FATAL" : "ERROR",
+                                       .sqlstate = sqlstate(trouble),
+                                       .message = message,
+                                       .hint = hint});
+  return out;
+}
+
+std::string Protocol::notice(std::string_view message, std::string_view hint) {
+  std::string out;
+  wire::postgres::notice_response(out, {.severity = "NOTICE", .sqlstate = "00000", .message = message, .hint = hint});
+  return out;
+}
+
+// What a server says of a user or a database is for the client; that it is starting or full is a matter of time.
+std::string Protocol::login_error(const backend::LoginFailure& failure, const Key& key) {
+  // The role may be good for everything else; and max_wal_senders is not ours to wait for.
+  if (key.replication && !failure.raw.empty() && failure.sqlstate != "28P01") return failure.raw;
+  bool passing = failure.sqlstate.starts_with("57P0") || failure.sqlstate.starts_with("53");
+  std::string error;
+  if (failure.sqlstate.empty() || passing) return error;
+  auto words = failure.is_auth_failure()
+                   ? "the database refused the credentials that are configured for this user: " + failure.message
+                   : failure.message;
+  auto hint =
+      failure.is_auth_failure() ? "Correct the secret of this user in the DBProxy, or the user's password." : "";
+  wire::postgres::error_response(error,
+                                 {.severity = "FATAL", .sqlstate = failure.sqlstate, .message = words, .hint = hint});
+  return error;
+}
+
+}  // namespace dbproxy::worker::postgres

@@ -1,0 +1,107 @@
+#include "proxy/worker/postgres/proxy_side.hpp"
+
+#include "proxy/worker/postgres/protocol.hpp"
+#include "proxy/worker/proxy_runtime.hpp"
+
+namespace dbproxy::worker::postgres {
+namespace {
+
+constexpr std::size_t kMaxGreetings = 1000;
+constexpr std::size_t kMaxServerKeys = 1000;
+
+std::string greeting_key(const PoolKey& key, config::TargetRole role) {
+  return std::string(config::to_string(role)) + '\0' + key.text;
+}
+
+std::string start_key(const PoolKey& key, const session::postgres::Settings::Values& asked) {
+  auto text = key.text + '\0';
+  for (const auto& [name, value] : asked) text += '\0' + name + '\0' + value;
+  return text;
+}
+
+}  // namespace
+
+std::unique_ptr<session::postgres::ClientLogin> ProxySide::new_login(Proxy& proxy, bool unix_socket) {
+  session::postgres::LoginPolicy policy;
+  const auto& snapshot = proxy.snapshot();
+  policy.tls_available = proxy.listener_tls() != nullptr;
+  policy.require_tls = snapshot.require_tls;
+  policy.client_cert = snapshot.client_cert.mode;
+  policy.unix_socket = unix_socket;
+  policy.too_many_clients = proxy.full();
+  policy.process_secret = context_.process_secret;
+  policy.random = context_.random;
+  // The snapshot may be exchanged while a client logs in: the credential found keeps its own alive.
+  policy.find = [&proxy](std::string_view name) -> std::optional<session::postgres::Credential> {
+    auto user = proxy.snapshot().find_user(name);
+    if (user == nullptr) return std::nullopt;
+    const auto keys = std::static_pointer_cast<const UserKeys>(proxy.keys());
+    auto of_user = keys->find(user->name);
+    if (of_user == keys->end()) return std::nullopt;
+    return session::postgres::Credential{std::shared_ptr<const config::User>(proxy.snapshot_ptr(), user),
+                                         std::shared_ptr<const auth::ScramKeys>(keys, &of_user->second)};
+  };
+  return std::make_unique<session::postgres::ClientLogin>(std::move(policy));
+}
+
+const std::shared_ptr<Catalog>& ProxySide::catalog(const std::string& database) {
+  auto& slot = catalogs_[database];
+  if (!slot) slot = std::make_shared<Catalog>(name_, database, context_.options.catalog_age);
+  return slot;
+}
+
+std::optional<session::postgres::SettingsPtr> ProxySide::greeting(const ClientSide& client, const Key& key,
+                                                                  config::TargetRole role) const {
+  auto it = greetings_.find(greeting_key(key, role));
+  if (it == greetings_.end()) return std::nullopt;
+  const auto& asked = client.asked_start();
+  if (!asked.empty() && start_settings(key, asked) == nullptr) return std::nullopt;
+  return it->second;
+}
+
+const session::postgres::Settings::Values* ProxySide::start_settings(
+    const Key& key, const session::postgres::Settings::Values& asked) const {
+  auto it = starts_.find(start_key(key, asked));
+  return it == starts_.end() ? nullptr : &it->second;
+}
+
+void ProxySide::learn_start_settings(const Key& key, const session::postgres::Settings::Values& asked,
+                                     session::postgres::Settings::Values values) {
+  if (starts_.size() >= kMaxGreetings) starts_.clear();
+  starts_[start_key(key, asked)] = std::move(values);
+}
+
+void ProxySide::learn_greeting(const Key& key, config::TargetRole role, session::postgres::SettingsPtr settings) {
+  if (greetings_.size() >= kMaxGreetings) greetings_.clear();
+  greetings_[greeting_key(key, role)] = std::move(settings);
+}
+
+void ProxySide::forget_greeting(const Key& key) {
+  greetings_.erase(greeting_key(key, config::TargetRole::kReadWrite));
+  greetings_.erase(greeting_key(key, config::TargetRole::kReadOnly));
+}
+
+const auth::ScramKeys* ProxySide::server_keys(const std::string& user, const std::string& salt, int iterations) const {
+  auto it = server_keys_.find(user + '\0' + std::to_string(iterations) + '\0' + salt);
+  return it == server_keys_.end() ? nullptr : &it->second;
+}
+
+void ProxySide::keep_server_keys(const std::string& user, const auth::ScramKeys& keys) {
+  if (server_keys_.size() >= kMaxServerKeys) server_keys_.clear();
+  auto key = user + '\0' + std::to_string(keys.iterations) + '\0' + keys.salt;
+  server_keys_[key] = keys;
+}
+
+void ProxySide::forget_user(const std::string& user) {
+  std::erase_if(server_keys_, [&](const auto& item) { return item.first.starts_with(user + '\0'); });
+}
+
+void ProxySide::new_target() {
+  for (const auto& [database, catalog] : catalogs_) catalog->expire();
+}
+
+void ProxySide::tick() {
+  std::erase_if(catalogs_, [](const auto& item) { return item.second.use_count() == 1; });
+}
+
+}  // namespace dbproxy::worker::postgres

@@ -1,0 +1,250 @@
+// ProxyRuntime between two snapshots; proxy_runtime_apply_impl.hpp has what a new one does.
+#pragma once
+
+#include <algorithm>
+#include <unistd.h>
+
+#include "proxy/base/log.hpp"
+#include "proxy/worker/proxy_runtime.hpp"
+#include "proxy/worker/server_connection.hpp"
+
+namespace dbproxy::worker {
+
+template <class P>
+ProxyRuntime<P>::ProxyRuntime(Context& context, metrics::Registry& registry, Prepared prepared,
+                              ObservationSink& observation_sink, typename P::Shared& shared)
+    : context_(context),
+      registry_(registry),
+      prepared_(std::move(prepared)),
+      observation_sink_(observation_sink),
+      shared_(shared),
+      stats_(registry, name(), P::pin_reason_names()),
+      side_(context, name()) {
+  apply_tls();
+}
+
+template <class P>
+ProxyRuntime<P>::~ProxyRuntime() {
+  while (!clients_.empty()) clients_.begin()->second->close();
+}
+
+template <class P>
+void ProxyRuntime<P>::accept(const std::shared_ptr<EndpointRuntime>& endpoint, int fd, bool unix_socket) {
+  if (ending_) {
+    ::close(fd);
+    return;
+  }
+  stats_.clients_accepted->add();
+  auto made = std::make_unique<ClientConnection<P>>(*this, endpoint, context_, fd, unix_socket);
+  auto& client = *made;
+  clients_.emplace(&client, std::move(made));
+  client.start();
+}
+
+template <class P>
+Target<P>* ProxyRuntime<P>::choose(const EndpointRuntime& endpoint, Target<P>* current, std::string& error) {
+  auto wanted = endpoint.endpoint.role;
+  auto serves = [&](const Target<P>& target) { return target.description().role == wanted && target.usable(); };
+  if (current != nullptr && serves(*current)) return current;
+  Target<P>* best = nullptr;
+  Target<P>* down = nullptr;
+  Target<P>* writer = nullptr;
+  auto load = [](const Target<P>& target) {
+    return target.pool().total() - target.pool().idle() + target.pool().waiting();
+  };
+  for (const auto& [id, target] : targets_) {
+    if (target->description().role == config::TargetRole::kReadWrite) writer = target.get();
+    if (target->description().role != wanted) continue;
+    if (!target->usable()) {
+      down = target.get();
+    } else if (best == nullptr || load(*target) < load(*best)) {
+      best = target.get();
+    }
+  }
+  if (best != nullptr) return best;
+  if (wanted == config::TargetRole::kReadOnly && endpoint.endpoint.fallback_to_writer && writer != nullptr)
+    return writer;
+  if (down != nullptr) return down;  // wait for it
+  error =
+      wanted == config::TargetRole::kReadOnly
+          ? P::error(Trouble::kNoTarget, "endpoint \"" + endpoint.endpoint.name + "\" has no reader to go to",
+                     "The cluster has no reader now. Add one, or set fallbackToWriter: true on the DBProxyEndpoint.")
+          : P::error(Trouble::kNoTarget, "endpoint \"" + endpoint.endpoint.name + "\" has no writer to go to",
+                     "No member of the cluster accepts writes now; dbproxyctl targets shows what each of them says.");
+  return nullptr;
+}
+
+template <class P>
+std::uint64_t ProxyRuntime<P>::generation(const std::string& user) const {
+  if (generations_.empty()) return 0;
+  auto it = generations_.find(user);
+  return it == generations_.end() ? 0 : it->second;
+}
+
+template <class P>
+void ProxyRuntime<P>::client_gone(ClientConnection<P>& client) {
+  stats_.clients_closed->add();
+  auto it = clients_.find(&client);
+  if (it == clients_.end()) return;
+  context_.loop.retire(std::move(it->second));
+  clients_.erase(it);
+}
+
+template <class P>
+void ProxyRuntime<P>::observed(const Target<P>& target, config::HealthReason reason, const std::string& user) {
+  if (!observation_sink_) return;
+  TargetObservation observation;
+  observation.proxy = name();
+  observation.target = target.description().id;
+  observation.user = user;
+  observation.reason = reason;
+  observation.health =
+      reason == config::HealthReason::kNone ? config::TargetHealth::kAvailable : config::TargetHealth::kUnavailable;
+  observation_sink_(observation);
+}
+
+template <class P>
+std::string ProxyRuntime<P>::borrow_timeout_error(const Target<P>& target) const {
+  auto seconds = std::to_string(snapshot().pool.borrow_timeout.count());
+  bool full = target.usable() && target.reachable() && target.pool().limits().max_connections > 0;
+  auto message = "timed out after " + seconds + " s waiting for a database connection";
+  return P::error(full ? Trouble::kPoolFull : Trouble::kUnreachable, message,
+                  full ? "All server connections are in use: shorten transactions, or raise maxConnectionsPercent, "
+                         "connectionBorrowTimeoutSeconds or what limits connections in the DBProxy."
+                       : "The database cannot be reached; dbproxyctl targets shows why.");
+}
+
+template <class P>
+void ProxyRuntime<P>::tick() {
+  auto now = context_.loop.now();
+  if (debug_logging_ && now >= debug_until_) {
+    debug_logging_ = false;
+    log::warn("query", "debug logging turned itself off after 24 h", {{"proxy", name()}});
+    for (const auto& [client, owner] : clients_) {
+      if (client->session() != nullptr) client->session()->keep_text = false;
+    }
+  }
+  // With a time-out of 0, who still waits waits for a connection that is being opened.
+  auto timeout = std::max<Duration>(snapshot().pool.borrow_timeout, std::chrono::seconds(1));
+  for (const auto& [id, target] : targets_) {
+    while (auto waiter = target->pool().first_waiter()) {
+      if (now - waiter->since < timeout) break;
+      static_cast<ClientConnection<P>*>(waiter)->borrow_timed_out(borrow_timeout_error(*target));
+    }
+    target->tick();
+    tell_waiting(*target);
+  }
+  for (const auto& target : leaving_) target->check_peers();
+  std::erase_if(leaving_, [](const auto& target) { return target->unused(); });
+  std::erase_if(keys_, [](const auto& item) { return item.second.use_count() == 1; });
+  side_.tick();
+  update_gauges();
+}
+
+template <class P>
+void ProxyRuntime<P>::tell_waiting(Target<P>& target) {
+  auto now = context_.loop.now();
+  std::string notice;
+  for (auto& waiter : target.pool().waiters()) {
+    if (now - waiter.since < context_.options.wait_notice) break;
+    if (notice.empty()) {
+      bool full = target.usable() && target.reachable();
+      notice =
+          P::notice("the query waits for a database connection",
+                    full ? "All that this user and database may have are in use." : "The database cannot be reached.");
+      if (notice.empty()) return;  // the engine has none
+    }
+    static_cast<ClientConnection<P>&>(waiter).tell_waiting(notice);
+  }
+}
+
+template <class P>
+void ProxyRuntime<P>::update_gauges() {
+  auto counts = row();
+  std::uint64_t login = 0, tls = 0, pinned = 0, replication = 0;
+  for (const auto& [client, owner] : clients_) {
+    if (client->state() < ClientConnection<P>::State::kGreeting) ++login;
+    if (client->tls()) ++tls;
+    if (client->pins() != 0) ++pinned;
+    if (client->state() == ClientConnection<P>::State::kTunnel) ++replication;
+  }
+  stats_.clients_login->set(login);
+  stats_.clients_tls->set(tls);
+  stats_.clients_pinned->set(pinned);
+  stats_.clients_replication->set(replication);
+  stats_.clients_active->set(counts.clients_active - replication);
+  stats_.clients_waiting->set(counts.clients_waiting);
+  stats_.clients_idle->set(counts.clients - counts.clients_active - counts.clients_waiting - login);
+  Duration longest{};
+  for (const auto& [id, target] : targets_)
+    longest = std::max(longest, target->pool().longest_wait(context_.loop.now()));
+  stats_.longest_wait->set(static_cast<std::uint64_t>(longest.count()));
+}
+
+template <class P>
+void ProxyRuntime<P>::retire_clients(std::string_view message) {
+  for (auto client : client_list()) client->retire(Trouble::kGoingAway, message);
+}
+
+template <class P>
+std::vector<ClientConnection<P>*> ProxyRuntime<P>::client_list() const {
+  std::vector<ClientConnection<P>*> clients;
+  clients.reserve(clients_.size());
+  for (const auto& [client, owner] : clients_) clients.push_back(client);
+  return clients;
+}
+
+template <class P>
+bool ProxyRuntime<P>::may_log_refusal() {
+  auto now = context_.loop.now();
+  if (now - refusals_since_ >= std::chrono::seconds(1)) {
+    refusals_since_ = now;
+    refusals_logged_ = 0;
+  }
+  return ++refusals_logged_ <= 10;
+}
+
+template <class P>
+void ProxyRuntime<P>::drain(bool end_now) {
+  if (!end_now) return;
+  ending_ = true;
+  close_endpoints({});
+  endpoints_.clear();
+  retire_clients("terminating connection: the sidecar is shutting down");
+  for (const auto& [id, target] : targets_) target->close_idle();
+}
+
+template <class P>
+void ProxyRuntime<P>::remove() {
+  ending_ = true;
+  close_endpoints({});
+  endpoints_.clear();
+  retire_clients("terminating connection: DBProxy " + name() + " was deleted");
+  for (const auto& [id, target] : targets_) target->close_idle();
+  log::info("config", "removed", {{"proxy", name()}, {"clients", clients_.size()}});
+}
+
+template <class P>
+ProxyRow ProxyRuntime<P>::row() const {
+  ProxyRow row;
+  row.proxy = name();
+  row.version = snapshot().version;
+  row.draining = ending_;
+  row.endpoints = snapshot().endpoints;
+  row.clients = static_cast<std::uint32_t>(clients_.size());
+  for (const auto& [client, owner] : clients_) {
+    if (client->waiting()) {
+      ++row.clients_waiting;
+    } else if (client->server() != nullptr) {
+      ++row.clients_active;
+      if (client->pins() != 0) ++row.pinned;
+    }
+  }
+  for (const auto& [id, target] : targets_) {
+    row.servers += target->pool().total();
+    row.servers_in_use += target->pool().total() - target->pool().idle() - target->pool().connecting();
+  }
+  return row;
+}
+
+}  // namespace dbproxy::worker

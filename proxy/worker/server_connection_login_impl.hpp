@@ -1,0 +1,189 @@
+// ServerConnection until its pool may have it: connect, TLS, log-in, and what its engine prepares.
+#pragma once
+
+#include <cstring>
+
+#include "proxy/base/log.hpp"
+#include "proxy/worker/proxy_runtime.hpp"
+#include "proxy/worker/server_connection.hpp"
+
+namespace dbproxy::worker {
+
+inline constexpr Duration kConnectTimeout = std::chrono::seconds(15);
+
+template <class P>
+void ServerConnection<P>::connect() {
+  context_.loop.arm(deadline_, kConnectTimeout);
+  const auto& to = target_.description();
+  if (!to.host.empty() && to.host[0] == '/') {
+    auto address = net::unix_address(to.host + P::unix_socket_name(to.port));
+    if (address) addresses_.push_back(*address);
+  } else if (auto address = net::numeric_address(to.host, to.port)) {
+    addresses_.push_back(*address);
+  }
+  if (!addresses_.empty()) {
+    // Not from here: whoever asks for a connection must not be called back before it is done asking.
+    context_.loop.defer(*this);
+    return;
+  }
+  context_.resolver.look_up(
+      to.host, to.port, [this, alive = alive()](const std::vector<net::Address>& found, const std::string& error) {
+        if (alive.expired() || state_ != State::kResolving) return;
+        if (found.empty()) {
+          fail(config::HealthReason::kUnreachable, "cannot resolve " + target_.description().host + ": " + error);
+        } else {
+          start_on(found);
+        }
+      });
+}
+
+template <class P>
+void ServerConnection<P>::start_on(std::vector<net::Address> addresses) {
+  addresses_ = std::move(addresses);
+  int error = EADDRNOTAVAIL;
+  while (next_address_ < addresses_.size()) {
+    address_ = addresses_[next_address_++];
+    int fd = net::begin_connect(address_);
+    if (fd < 0) {
+      error = errno;
+      continue;
+    }
+    channel_.stream() = net::Stream(fd);
+    state_ = State::kConnecting;
+    context_.loop.watch(fd, *this);
+    return;
+  }
+  fail(config::HealthReason::kUnreachable, std::string("cannot connect: ") + std::strerror(error));
+}
+
+template <class P>
+void ServerConnection<P>::connected() {
+  if (int error = net::connect_result(channel_.stream().fd()); error != 0) {
+    context_.loop.unwatch(channel_.stream().fd());
+    channel_.stream().close();
+    if (next_address_ < addresses_.size()) {
+      start_on(std::move(addresses_));
+      return;
+    }
+    fail(config::HealthReason::kUnreachable, std::string("cannot connect: ") + std::strerror(error));
+    return;
+  }
+  auto user = proxy_.snapshot().find_user(key_->user);
+  if (user == nullptr) return side_.user_removed(*this);
+  state_ = State::kLogin;
+  login_ = side_.new_login(*this, *user, address_.storage.ss_family == AF_UNIX);
+  std::string out;
+  auto want = login_->start(out);
+  step_login(want, out);
+}
+
+template <class P>
+void ServerConnection<P>::step_login(typename P::ServerWant want, std::string& out) {
+  using Want = typename P::ServerWant;
+  if (!out.empty() && !channel_.send(std::string_view(out))) {
+    fail(config::HealthReason::kConnectionFailed, "the server closed the connection during log-in");
+    return;
+  }
+  switch (want) {
+    case Want::kRead:
+      read_login();
+      return;
+    case Want::kStartTls: {
+      if (!proxy_.server_tls()) {
+        fail(config::HealthReason::kConnectionFailed, "TLS is asked for, but there is no usable CA");
+        return;
+      }
+      const auto& tls = proxy_.snapshot().server_tls;
+      channel_.stream().start_tls(
+          net::new_client_side(proxy_.server_tls(), channel_.stream().fd(), tls.mode, target_.description().host));
+      state_ = State::kTls;
+      pump();
+      return;
+    }
+    case Want::kDone:
+      side_.logged_in(*this, *login_, session_);
+      login_.reset();
+      state_ = State::kInit;
+      initialise();
+      return;
+    case Want::kFailed: {
+      const auto& failure = login_->failure();
+      auto reason =
+          failure.is_auth_failure() ? config::HealthReason::kAuthFailure : config::HealthReason::kConnectionFailed;
+      auto error = P::login_error(failure, *key_);
+      if (!error.empty() && (key_->replication || !failure.is_auth_failure())) reason = config::HealthReason::kNone;
+      fail(reason, failure.message, std::move(error));
+      return;
+    }
+    default:
+      return side_.wants(*this, *login_, want);
+  }
+}
+
+template <class P>
+void ServerConnection<P>::read_login() {
+  while (state_ == State::kLogin && channel_.stream().readable()) {
+    auto io = channel_.stream().read(context_.scratch.data(), side_.login_read_size(kReadSize));
+    if (io.status == net::IoStatus::kBlocked) return;
+    if (io.status != net::IoStatus::kOk) {
+      fail(config::HealthReason::kConnectionFailed, "the server closed the connection during log-in");
+      return;
+    }
+    in_.append(context_.scratch.data(), io.bytes);
+    std::string out;
+    std::size_t consumed = 0;
+    auto want = login_->feed(in_, consumed, out);
+    in_.erase(0, consumed);
+    if (want == P::ServerWant::kRead) {
+      if (!out.empty() && !channel_.send(std::string_view(out))) {
+        fail(config::HealthReason::kConnectionFailed, "the server closed the connection during log-in");
+        return;
+      }
+      continue;
+    }
+    step_login(want, out);
+    return;
+  }
+}
+
+// Steps that the engine's side takes one after the other; the last of them makes the connection ready.
+template <class P>
+void ServerConnection<P>::initialise() {
+  switch (side_.initialise(*this)) {
+    case Step::kSent:
+      if (!channel_.send(context_.to_server)) {
+        return fail(config::HealthReason::kConnectionFailed, "the server closed the connection before it was ready");
+      }
+      read_ready();
+      return;
+    case Step::kDone:
+      break;
+    default:
+      return;
+  }
+  deadline_.disarm();
+  state_ = State::kReady;
+  side_.is_ready(*this);
+  log::debug("pool", "server connection opened",
+             {{"proxy", proxy_.name()},
+              {"target", target_.description().id},
+              {"user", key_->user},
+              {"database", key_->database}});
+  target_.opened(*this);
+}
+
+template <class P>
+void ServerConnection<P>::fail(config::HealthReason reason, std::string words, std::string error) {
+  if (state_ == State::kClosed) return;
+  log::warn("pool", "cannot open a server connection",
+            {{"proxy", proxy_.name()},
+             {"target", target_.description().id},
+             {"user", key_->user},
+             {"database", key_->database},
+             {"reason", config::to_string(reason)},
+             {"error", words}});
+  close();
+  target_.open_failed(*this, reason, std::move(error));
+}
+
+}  // namespace dbproxy::worker
