@@ -1,7 +1,8 @@
 // mysql-relay HOST PORT USER LISTEN-PORT: the pure sessions of proxy/session/mysql between plain sockets, for tests.
 // The password, of the user both ways, is read from standard input. Connections to the server change hands whenever the
-// sessions allow it: the one that has been idle longest is taken, so that clients meet each other's leavings; another is
-// opened only when none is idle. One thread, and no TLS, time-outs or bounds: nothing but the sessions is tried here.
+// sessions allow it: the one that has been idle longest is taken, so that clients meet each other's leavings; another
+// is opened only when none is idle. One thread, and no TLS, time-outs or bounds: nothing but the sessions is tried
+// here.
 #include <arpa/inet.h>
 #include <csignal>
 #include <cstdlib>
@@ -152,9 +153,9 @@ class Relay {
     }
     greeting_ = login.greeting();
     if (servers_.empty()) read_hazards(*server, login.capabilities());
-    server->session = std::make_unique<ServerSession>(
-        interner_, interner_.intern("", *variables_of_collation(options.collation)), login.capabilities(),
-        login.greeting().mariadb());
+    server->session =
+        std::make_unique<ServerSession>(interner_, interner_.intern("", *variables_of_collation(options.collation)),
+                                        login.capabilities(), login.greeting().mariadb());
     session::Output first;
     server->session->start(first);
     flush(server->fd, first);
@@ -197,11 +198,13 @@ class Relay {
     session::Output out;
     std::size_t consumed = 0;
     Client* client = server.client;
-    const ServerVerdict verdict = server.session->feed(server.in, consumed, client ? client->session.get() : nullptr, out);
+    const ServerVerdict verdict =
+        server.session->feed(server.in, consumed, client ? client->session.get() : nullptr, out);
     if (client) flush(client->fd, out);
     server.in.erase(0, consumed);
     if (verdict == ServerVerdict::kReplayFailed) die("replay failed: " + server.session->replay_error());
-    if (verdict == ServerVerdict::kProtocolError) die("the server broke the protocol: " + server.session->hidden_error());
+    if (verdict == ServerVerdict::kProtocolError)
+      die("the server broke the protocol: " + server.session->hidden_error());
     return verdict;
   }
 
@@ -290,9 +293,9 @@ class Relay {
         client.login->finish(out);
         const auto variables = variables_of_collation(client.login->collation());
         if (!variables) die("a collation that is not known");
-        client.session = std::make_unique<ClientSession>(
-            cache_, interner_, interner_.intern(client.login->schema(), *variables), client.login->capabilities(),
-            ++serials_);
+        client.session =
+            std::make_unique<ClientSession>(cache_, interner_, interner_.intern(client.login->schema(), *variables),
+                                            client.login->capabilities(), ++serials_);
       }
       send_all(client.fd, out);
       if (want == ClientLogin::Want::kRefuse || want == ClientLogin::Want::kStartTls) return close(client);
@@ -309,7 +312,8 @@ class Relay {
           client.session->feed(client.in, consumed, client.server ? client.server->session.get() : nullptr, to_server,
                                to_client, {0, &hazards_});
       if (client.server) flush(client.server->fd, to_server);
-      if (const auto kill = client.session->take_kill()) client.session->answer_kill(wire::error::kNoSuchThread, to_client);
+      if (const auto kill = client.session->take_kill())
+        client.session->answer_kill(wire::error::kNoSuchThread, to_client);
       flush(client.fd, to_client);
       client.in.erase(0, consumed);
       switch (verdict) {

@@ -25,7 +25,8 @@ MYSQL, MARIADB = "mysql-8.0", "mariadb-10.11"
 _SETTINGS = {
     "max_connections": 60, "innodb_buffer_pool_size": "32M", "innodb_flush_log_at_trx_commit": 0, "sync_binlog": 0,
     "performance_schema": "OFF", "character_set_server": "utf8mb4", "local_infile": "ON", "skip_name_resolve": "ON",
-    "max_allowed_packet": "64M", "log_bin": "binlog", "log_bin_trust_function_creators": "ON", "binlog_format": "ROW", "default_time_zone": "+00:00",
+    "max_allowed_packet": "64M", "log_bin": "binlog", "log_bin_trust_function_creators": "ON",
+    "binlog_format": "ROW", "default_time_zone": "+00:00",
 }
 _OWN = {
     MYSQL: {"innodb_log_file_size": "8M", "mysqlx": "OFF", "gtid_mode": "ON", "enforce_gtid_consistency": "ON",
