@@ -40,7 +40,6 @@ struct Slot {
 struct Read {
   Outcome<SecretValue> current;
   bool same = false;  // as the version that is known
-  std::optional<SecretValue> previous;
 };
 
 }  // namespace
@@ -112,18 +111,13 @@ Read SecretStore::Impl::read(const SecretKey& key, const std::string& known_vers
     out.current.failure = keys.failure;
     return out;
   }
-  const auto get = [&](const char* stage) {
-    return get_secret_value(options.environment, key.arn, stage, key.secrets_manager_url, *keys.value, clock.wall());
-  };
-  out.current = get(kCurrent);
+  out.current =
+      get_secret_value(options.environment, key.arn, kCurrent, key.secrets_manager_url, *keys.value, clock.wall());
   if (!out.current.ok()) {
     if (out.current.failure.kind == Failure::Kind::kDenied) credentials->forget();
     return out;
   }
   out.same = !known_version.empty() && out.current.value.version_id == known_version;
-  if (out.same) return out;
-  Outcome<SecretValue> previous = get(kPrevious);
-  if (previous.ok()) out.previous = std::move(previous.value);
   return out;
 }
 
@@ -146,7 +140,6 @@ void SecretStore::Impl::keep(const SecretKey& key, Slot& slot, Read fresh) {
       log::info("aws", "secret changed", {{"secret", key.arn}, {"version", fresh.current.value.version_id}});
     }
     state.current = std::move(fresh.current.value);
-    state.previous = std::move(fresh.previous);
     return;
   }
   ++totals.failures;
@@ -203,8 +196,8 @@ void SecretStore::Impl::run() {
     if (std::exchange(slot->second.again, false))
       slot->second.due = std::min(slot->second.due, SteadyClock::now() + kBetweenPokes);
     const SecretState& after = slot->second.state;
-    const bool news = before.asked != after.asked || !(before.failure == after.failure) ||
-                      before.current != after.current || before.previous != after.previous;
+    const bool news =
+        before.asked != after.asked || !(before.failure == after.failure) || before.current != after.current;
     const std::set<std::string> owners = slot->second.owners;
     wake.notify_all();
     if (!news) continue;

@@ -34,8 +34,7 @@ struct SecretKey {
 struct SecretState {
   bool asked = false;  // there was an answer, or a failure
   std::optional<SecretValue> current;
-  std::optional<SecretValue> previous;  // AWSPREVIOUS, where there is one
-  Failure failure;                      // of the last time it was read
+  Failure failure;  // of the last time it was read
 };
 
 struct SecretStoreOptions {
