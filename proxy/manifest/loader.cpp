@@ -291,11 +291,12 @@ Manifests load_sources(const std::vector<Source>& sources) {
 
 namespace {
 
-// Good on Kubernetes; where manifests are files there are no pods, and nobody asks AWS.
+// Good on Kubernetes; where manifests are files there are neither pods nor accounts.
 void warn_of_kubernetes_fields(Manifests& manifests) {
   for (const auto& proxy : manifests.proxies) {
     const auto& origin = proxy.metadata.origin;
-    for (const char* field : {"spec.podSelector", "spec.aws", "spec.targetGroups[0].dbCluster.identifier"}) {
+    for (const char* field :
+         {"spec.podSelector", "spec.aws.serviceAccountName", "spec.targetGroups[0].dbCluster.identifier"}) {
       auto written = origin.field_lines.find(field);
       if (written == origin.field_lines.end()) continue;
       Diagnostic warning;

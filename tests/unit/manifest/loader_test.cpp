@@ -139,14 +139,15 @@ TEST(Loader, ReadsADirectoryInOrderOfNames) {
 
 TEST(Loader, WarnsOfFieldsThatMeanSomethingOnKubernetesOnly) {
   TemporaryDirectory directory;
-  auto manifest = minimal("POSTGRESQL") + "  podSelector: {matchLabels: {app: shop}}\n  aws: {region: us-east-2}\n";
+  auto manifest =
+      minimal("POSTGRESQL") + "  podSelector: {matchLabels: {app: shop}}\n  aws: {serviceAccountName: shop}\n";
   directory.write("a.yaml", manifest);
   directory.write("b.yaml", kSecret);
   Manifests loaded = load_directory(directory.path());
   EXPECT_TRUE(loaded.ok());
   EXPECT_THAT(texts(loaded),
               testing::ElementsAre(testing::HasSubstr("spec.podSelector: has no effect where manifests are read from"),
-                                   testing::HasSubstr("spec.aws: has no effect where manifests are read from")));
+                                   testing::HasSubstr("spec.aws.serviceAccountName: has no effect where manifests")));
   EXPECT_EQ(load_sources({{"a.yaml", manifest}, {"b.yaml", std::string(kSecret)}}).diagnostics.size(), 0u);
 }
 
