@@ -103,8 +103,9 @@ java_drivers() {
 }
 
 go_drivers() {
-  say "pgx → the Go module cache"
+  say "pgx, lib/pq → the Go module cache"
   (cd tests/drivers/pgx && GOTOOLCHAIN=local go mod download)
+  (cd tests/drivers/pq && GOTOOLCHAIN=local go mod download)
 }
 
 postgresql_18() {
@@ -246,7 +247,7 @@ setup_test() {
   once pgjdbc "$pgjdbc" java_drivers
   once node "$(cat tests/drivers/node/package-lock.json)" node_drivers
   setup_cluster
-  once go "$(cat tests/drivers/pgx/go.sum)" go_drivers
+  once go "$(cat tests/drivers/{pgx,pq}/go.sum)" go_drivers
   once suites-python "$(cat tests/suites/requirements.txt)" suites_python
   once suites-pgx "$(cat tests/drivers/pgx/go.sum)" suites_pgx
 }

@@ -31,15 +31,15 @@ LIMIT = {"asyncpg": 12}
 
 
 def command(name: str, directory: Path) -> list:
-    if name in ("psycopg3", "psycopg2", "asyncpg"):
+    if name in ("psycopg3", "psycopg2", "asyncpg", "sqlalchemy"):
         return [PYTHON, "-B", HERE / "python" / f"check_{name}.py"]
     if name == "node":
         return ["node", HERE / "node" / "check.js"]
     if name == "pgjdbc":
         jar = next((paths.TESTBED / "jars").glob("postgresql-*.jar"))
         return ["java", "-cp", jar, HERE / "java" / "Check.java"]
-    program = directory / "pgx-check"
-    subprocess.run(["go", "build", "-o", program, "."], cwd=HERE / "pgx", check=True, stdin=subprocess.DEVNULL,
+    program = directory / f"{name}-check"
+    subprocess.run(["go", "build", "-o", program, "."], cwd=HERE / name, check=True, stdin=subprocess.DEVNULL,
                    env={**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"})
     return [program]
 
@@ -55,7 +55,7 @@ def check(argv: list, port: int, sslmode: str) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=["psycopg3", "psycopg2", "asyncpg", "pgjdbc", "pgx", "node"])
+    parser.add_argument("name", choices=["psycopg3", "psycopg2", "asyncpg", "sqlalchemy", "pgjdbc", "pgx", "pq", "node"])
     parser.add_argument("--direct", action="store_true")
     arguments = parser.parse_args()
     with Testbed("drv") as bed:

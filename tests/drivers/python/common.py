@@ -1,4 +1,4 @@
-"""What the three Python programs share."""
+"""What the four Python programs share."""
 
 import os
 
