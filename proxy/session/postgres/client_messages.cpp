@@ -65,6 +65,12 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
     wire::parse(step.to_server.own(), "", text, types);
     return ClientVerdict::kMore;
   }
+  // Whether the name is taken is not known while the server may still refuse the Parse that took it. Not so within one
+  // sequence: there whatever follows a refusal is skipped.
+  if (named->current && server.undecided(*named)) {
+    held_ = true;
+    return ClientVerdict::kWait;
+  }
   if (named->current) {
     force_error(server, step.to_server, ErrorText::kStatementExists, named);
     return ClientVerdict::kMore;

@@ -238,20 +238,22 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
 }
 
 // The server reads everything up to CopyDone or CopyFail as part of the copy, and ignores each Sync in between.
+// What a client that did not wait has sent behind those counts again: its Sync ends the sequence.
 void ServerSession::on_copy_in() {
   copy_in_ = true;
+  bool ignored = false;
   for (std::size_t i = 1; i < requests_.size();) {
-    if (requests_.at(i).kind == RequestKind::kCopyEnd) {
-      copy_in_ = false;
-      return;
-    }
-    if (requests_.at(i).kind == RequestKind::kSync) {
+    const auto kind = requests_.at(i).kind;
+    if (kind == RequestKind::kCopyEnd) copy_in_ = false;
+    if (!copy_in_ && (kind == RequestKind::kSync || kind == RequestKind::kQuery)) return;
+    if (copy_in_ && kind == RequestKind::kSync) {
       requests_.erase(i);
-      sync_pending_ = requests_.front().kind == RequestKind::kExecute;
+      ignored = true;
     } else {
       ++i;
     }
   }
+  if (ignored && requests_.front().kind == RequestKind::kExecute) sync_pending_ = true;
 }
 
 void ServerSession::emit_local(ClientSession* client, Output& out) {

@@ -78,6 +78,16 @@ bool ServerSession::finish_sequence(Output& to_server) {
   return sent;
 }
 
+bool ServerSession::undecided(const NamedStatement& named) {
+  bool parsed = false;
+  for (std::size_t i = 0; i < requests_.size(); ++i) {
+    const auto& request = requests_.at(i);
+    if (request.kind == RequestKind::kParse && request.slot == &named) parsed = true;
+    if (parsed && request.kind == RequestKind::kSync) return true;
+  }
+  return false;
+}
+
 void ServerSession::forget_client() {
   owes_ready_ = false;
   for (std::size_t i = 0; i < requests_.size(); ++i) {

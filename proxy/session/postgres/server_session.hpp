@@ -151,6 +151,8 @@ class ServerSession {
   void finish_discard(ClientSession* client, Output& out);
   bool say_timeout(std::string_view whole, Output& out);
   void on_copy_in();
+  // A Parse of this name is not answered yet, and a Sync stands behind it.
+  bool undecided(const NamedStatement& named);
   void keep(std::string_view piece);
   void emit_local(ClientSession* client, Output& out);
   void touch(std::string name);
