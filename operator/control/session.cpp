@@ -29,10 +29,12 @@ bool Session::Entry::due() const {
   return desired->digest != digest_in_force && desired->digest != digest_refused;
 }
 
-std::string Session::begin(const v1::Hello& hello, const std::vector<std::string>& allowed) {
+std::string Session::begin(const v1::Hello& hello, const std::vector<std::string>& allowed,
+                           const std::vector<std::string>& withheld) {
   allowed_ = allowed;
   asked_.assign(hello.proxies().begin(), hello.proxies().end());
   everything_ = asked_.empty();
+  std::erase_if(asked_, [&](const std::string& proxy) { return contains(withheld, proxy); });
   for (const std::string& proxy : asked_) {
     if (!allowed_.empty() && !contains(allowed_, proxy)) return proxy;
     entries_[proxy];

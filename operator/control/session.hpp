@@ -34,9 +34,10 @@ struct Push {
 
 class Session {
  public:
-  // `allowed`: DBProxies that the token is good for; empty: all. Returns the first one that is asked for and not
-  // allowed, or "".
-  std::string begin(const v1::Hello& hello, const std::vector<std::string>& allowed);
+  // `allowed`: DBProxies that the token is good for; empty: all. `withheld`: those that it may ask for and does not
+  // get. Returns the first one that is asked for and in neither, or "".
+  std::string begin(const v1::Hello& hello, const std::vector<std::string>& allowed,
+                    const std::vector<std::string>& withheld = {});
 
   bool wants(const std::string& proxy) const;
   // What the sidecar should have from now on; none: nothing. Ignored where it is not wanted.

@@ -169,7 +169,7 @@ void Stream::greet(const Verdict& verdict) {
   if (status.ok()) {
     const std::lock_guard lock(mutex_);
     if (state_ != State::kChecking) return;
-    forbidden = session_.begin(hello, verdict.proxies);
+    forbidden = session_.begin(hello, verdict.proxies, verdict.withheld);
     if (!forbidden.empty()) {
       status = {grpc::StatusCode::PERMISSION_DENIED, "the token is not good for the DBProxy " + word(forbidden)};
     } else {

@@ -26,6 +26,8 @@ struct Verdict {
   Kind kind = Kind::kUnknownToken;
   std::vector<std::string> proxies;  // empty: all
   std::string message = {};          // a sentence for the sidecar's log
+  // Bound to them, and not let in now: nothing is served of these, and the others are not the worse for it.
+  std::vector<std::string> withheld = {};
 };
 
 class TokenStore {

@@ -91,19 +91,23 @@ Verdict PodTokens::refuse(const PodFacts& pod, std::string reason) const {
   return {Verdict::Kind::kRefused, {}, std::move(reason)};
 }
 
-std::string PodTokens::forbidden(const PodFacts& pod) const {
-  if (pod.proxies.empty()) return "the pod's sidecar names no DBProxy (--proxy): it was not made by the webhook";
+PodTokens::Admitted PodTokens::admitted(const PodFacts& pod) const {
+  Admitted out;
+  if (pod.proxies.empty()) {
+    out.reason = "the pod's sidecar names no DBProxy (--proxy): it was not made by the webhook";
+    return out;
+  }
   for (const std::string& proxy : pod.proxies) {
     if (proxy.rfind(pod.name_space + "/", 0) != 0) {
-      return "the pod asks for the DBProxy " + proxy.substr(0, 128) + " of another namespace";
+      return {{}, {}, "the pod asks for the DBProxy " + proxy.substr(0, 128) + " of another namespace"};
     }
     const Selector selector = selector_of_(proxy);
-    if (!selector.exists) continue;  // nothing is served of it until there is one
-    if (!selector.selector || !webhook::selects(*selector.selector, &pod.labels)) {
-      return "the podSelector of DBProxy " + proxy + " does not admit the pod";
-    }
+    // Nothing is served of one that does not exist until it does.
+    const bool good = !selector.exists || (selector.selector && webhook::selects(*selector.selector, &pod.labels));
+    (good ? out.yes : out.no).push_back(proxy);
+    if (!good && out.reason.empty()) out.reason = "the podSelector of DBProxy " + proxy + " does not admit the pod";
   }
-  return {};
+  return out;
 }
 
 Verdict PodTokens::verify(const Secret& token, const std::string& identity) const {
@@ -140,16 +144,18 @@ Verdict PodTokens::verify(const Secret& token, const std::string& identity) cons
   if (pod.uid != uid) return refuse(pod, "the token is of an earlier pod of that name");
   if (pod.terminating || pod.ended) return refuse(pod, "the pod is ending");
   if (!pod.sidecar) return refuse(pod, "the pod has no container named dbproxy");
-  if (std::string reason = forbidden(pod); !reason.empty()) return refuse(pod, std::move(reason));
+  Admitted admission = admitted(pod);
+  if (admission.yes.empty()) return refuse(pod, std::move(admission.reason));
+  if (!admission.no.empty()) refuse(pod, admission.reason);  // told and counted; the others are served
   {
     const std::lock_guard lock(mutex_);
     if (known_.size() >= kMostKnown) {
       std::erase_if(known_, [&](const auto& each) { return each.second.expires <= clock_.now(); });
       if (known_.size() >= kMostKnown) known_.erase(known_.begin());
     }
-    known_[digest_of(token)] = {pod, review->expires, mirrored};
+    known_[digest_of(token)] = {pod, admission.yes, review->expires, mirrored};
   }
-  return {Verdict::Kind::kGood, pod.proxies, ""};
+  return {Verdict::Kind::kGood, std::move(admission.yes), "", std::move(admission.no)};
 }
 
 void PodTokens::overreached(const Secret& token, const std::string& identity, const std::string& proxy) const {
@@ -180,10 +186,11 @@ bool PodTokens::still_good(const Secret& token, const std::string& identity) con
   if (!object) {
     // Gone, or its label is: the next connect looks at it live. One that never was among the labelled ones is judged by
     // what it was then; its end is the end of its connection.
-    return !known.mirrored && forbidden(known.pod).empty();
+    return !known.mirrored && admitted(known.pod).yes == known.proxies;
   }
   const PodFacts pod = facts_of(*object);
-  return pod.uid == known.pod.uid && !pod.ended && forbidden(pod).empty();
+  // Where others are admitted now than before, it connects anew and gets them.
+  return pod.uid == known.pod.uid && !pod.ended && admitted(pod).yes == known.proxies;
 }
 
 }  // namespace dbproxy::kubernetes_mode

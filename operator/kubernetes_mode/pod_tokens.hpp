@@ -3,7 +3,7 @@
 // The API server says whose token it is (TokenReview, with the pod's name and uid); the pod's own immutable arguments
 // say what it is bound to (binding.hpp), and each DBProxy's podSelector whether it admits the pod. A token that is not
 // a pod's, a pod that is gone, terminating or bound to another namespace, and a DBProxy that does not admit it are
-// refused in words, counted, and told to `refused`.
+// refused in words, counted, and told to `refused`. Of several DBProxies those that admit the pod are served.
 //
 // `check` answers on one of four threads of its own; `still_good` never blocks. Thread-safe.
 #pragma once
@@ -59,16 +59,21 @@ class PodTokens final : public operator_control::TokenStore {
     std::string identity;
     std::function<void(operator_control::Verdict)> done;
   };
-  struct Known {   // a token that was found good
-    PodFacts pod;  // as it was then
+  struct Known {                       // a token that was found good
+    PodFacts pod;                      // as it was then
+    std::vector<std::string> proxies;  // that it was let in to
     TimePoint expires;
     bool mirrored = false;  // the pod is among `pods`, so that its end is seen
   };
 
   void run() const;
   operator_control::Verdict refuse(const PodFacts& pod, std::string reason) const;
-  // "" or the reason why one of them may not be had.
-  std::string forbidden(const PodFacts& pod) const;
+  // Of the DBProxies that a pod is bound to.
+  struct Admitted {
+    std::vector<std::string> yes, no;
+    std::string reason;  // why not, of the first; or why none can be
+  };
+  Admitted admitted(const PodFacts& pod) const;
   static Digest digest_of(const Secret& token);
 
   const kubernetes::Reflector& pods_;

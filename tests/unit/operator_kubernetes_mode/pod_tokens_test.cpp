@@ -135,6 +135,29 @@ TEST_F(PodTokensTest, AsksEachSelector) {
   EXPECT_EQ(check().kind, Kind::kRefused);
 }
 
+// One DBProxy that does not admit the pod takes the others nothing.
+TEST_F(PodTokensTest, ServesThoseThatAdmitThePod) {
+  manifest::PodSelector selector;
+  selector.match_labels = {{"app", "y"}};
+  selectors_["shop/billing"] = {true, selector};
+  set_pod(pod("u", R"("--proxy=shop/orders","--proxy=shop/billing")"));
+  const Verdict verdict = check();
+  EXPECT_EQ(verdict.kind, Kind::kGood);
+  EXPECT_EQ(verdict.proxies, std::vector<std::string>{"shop/orders"});
+  EXPECT_EQ(verdict.withheld, std::vector<std::string>{"shop/billing"});
+  EXPECT_EQ(tokens_.refused(), 1u);
+  ASSERT_EQ(refused_.size(), 1u);
+  EXPECT_NE(refused_[0].find("shop/billing does not admit the pod"), std::string::npos);
+  EXPECT_TRUE(still_good());
+  {
+    const std::lock_guard lock(mutex_);
+    selector.match_labels = {{"app", "x"}};
+    selectors_["shop/billing"] = {true, selector};
+  }
+  EXPECT_FALSE(still_good());  // so that it connects again and gets both
+  EXPECT_EQ(check().proxies, (std::vector<std::string>{"shop/orders", "shop/billing"}));
+}
+
 TEST_F(PodTokensTest, CannotTellWhileTheServerIsAway) {
   {
     const std::lock_guard lock(mutex_);
