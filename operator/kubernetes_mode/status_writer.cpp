@@ -2,6 +2,7 @@
 
 #include "operator/kubernetes/objects.hpp"
 #include "operator/kubernetes_mode/certificates.hpp"
+#include "operator/status/across.hpp"
 #include "proxy/base/log.hpp"
 
 namespace dbproxy::kubernetes_mode {
@@ -41,7 +42,9 @@ std::map<std::string, Facts> gather(const KubernetesSource& source,
     facts.diagnostics = state->diagnostics;
     if (const auto found = snapshots.find(key); found != snapshots.end()) facts.snapshot = found->second;
   }
+  std::map<std::string, std::set<std::string>> served;
   for (const operator_control::SidecarRow& row : sidecars) {
+    served[row.identity].insert(row.proxy);
     const auto found = out.find(row.proxy);
     if (found == out.end()) continue;
     operator_status::Sidecars& counts = found->second.sidecars;
@@ -55,6 +58,7 @@ std::map<std::string, Facts> gather(const KubernetesSource& source,
       counts.error = row.error;
     }
   }
+  operator_status::compare(out, served);
   return out;
 }
 

@@ -92,6 +92,7 @@ std::vector<Condition> conditions(const Facts& facts) {
     out.push_back({"Ready", ready ? "True" : "False", ready ? "Ready" : "NotReady",
                    ready ? "clients are served" : "see the conditions that are False"});
   }
+  if (!facts.degraded.reason.empty()) out.push_back(facts.degraded);
   return out;
 }
 
@@ -155,6 +156,9 @@ std::vector<Note> notes(const Facts& before, const Facts& after) {
   if (!invalid.empty() && invalid != errors(before, false)) out.push_back({true, "Invalid", "Accept", invalid});
   if (after.sidecars.rejected > 0 && after.sidecars.error != before.sidecars.error) {
     out.push_back({true, "SnapshotRejected", "Program", after.sidecars.rejected_by + ": " + after.sidecars.error});
+  }
+  if (!after.degraded.reason.empty() && after.degraded != before.degraded) {
+    out.push_back({true, after.degraded.reason, "Compare", after.degraded.message});
   }
   if (!before.snapshot || !after.snapshot) return out;
   const auto find = [](const config::Snapshot& in, const std::string& id) {

@@ -14,6 +14,11 @@
 
 namespace dbproxy::operator_status {
 
+struct Condition {
+  std::string type, status, reason, message;  // status: True, False, Unknown
+  bool operator==(const Condition&) const = default;
+};
+
 struct Sidecars {
   std::uint32_t connected = 0, updated = 0, rejected = 0;
   std::uint32_t connections = 0;   // open server connections, of all of them
@@ -26,14 +31,11 @@ struct Facts {
   std::vector<manifest::Diagnostic> diagnostics;  // of the object and of what it refers to
   config::SnapshotPtr snapshot;                   // in force; none: nothing good was seen yet
   Sidecars sidecars;
+  Condition degraded = {};                        // without a reason: it is not; see across.hpp
   bool operator==(const Facts&) const = default;  // the same snapshot, not one of the same content
 };
 
-struct Condition {
-  std::string type, status, reason, message;  // status: True, False, Unknown
-};
-
-// Accepted, ResolvedRefs, Programmed, TargetsAvailable, Ready.
+// Accepted, ResolvedRefs, Programmed, TargetsAvailable, Ready; Degraded only when it is true.
 std::vector<Condition> conditions(const Facts& facts);
 
 // The whole status. A condition whose status is that of `before` (the status as it stands; may be none) keeps its
