@@ -4,6 +4,7 @@
 #include "operator/kubernetes_mode/certificates.hpp"
 #include "operator/status/across.hpp"
 #include "proxy/base/log.hpp"
+#include "proxy/metrics/build_info.hpp"
 
 namespace dbproxy::kubernetes_mode {
 namespace {
@@ -51,6 +52,7 @@ std::map<std::string, Facts> gather(const KubernetesSource& source,
     ++counts.connected;
     counts.connections += row.servers;
     if (row.state == SidecarState::kUpdated) ++counts.updated;
+    if (row.software_version != metrics::build_version()) ++counts.outdated;
     if (row.state != SidecarState::kRejected) continue;
     ++counts.rejected;
     if (counts.rejected_by.empty()) {

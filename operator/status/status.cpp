@@ -141,9 +141,10 @@ json::object make_status(const Facts& facts, const json::object* before, WallTim
           {"targets", std::move(rows)},
           {"availableTargets", std::to_string(targets.available) + "/" + std::to_string(targets.all)},
           {"connections", json::object{{"limit", targets.limit}, {"granted", sidecars.connections}}},
-          {"sidecars",
-           json::object{
-               {"connected", sidecars.connected}, {"updated", sidecars.updated}, {"rejected", sidecars.rejected}}}};
+          {"sidecars", json::object{{"connected", sidecars.connected},
+                                    {"updated", sidecars.updated},
+                                    {"rejected", sidecars.rejected},
+                                    {"outdated", sidecars.outdated}}}};
 }
 
 std::vector<Note> notes(const Facts& before, const Facts& after) {

@@ -21,6 +21,7 @@ struct Condition {
 
 struct Sidecars {
   std::uint32_t connected = 0, updated = 0, rejected = 0;
+  std::uint32_t outdated = 0;      // of another version than the operator's
   std::uint32_t connections = 0;   // open server connections, of all of them
   std::string rejected_by, error;  // one that refused, and why
   bool operator==(const Sidecars&) const = default;

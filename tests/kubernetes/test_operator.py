@@ -119,7 +119,7 @@ def test_from_apply_to_a_query(shop):
         "Accepted": "True", "ResolvedRefs": "True", "Programmed": "True", "TargetsAvailable": "True", "Ready": "True"}
     assert {each["role"] for each in status["targets"]} == {"READ_WRITE", "READ_ONLY"}
     assert status["availableTargets"] == "2/2"
-    assert status["sidecars"] == {"connected": 1, "updated": 1, "rejected": 0}
+    assert status["sidecars"] == {"connected": 1, "updated": 1, "rejected": 0, "outdated": 0}
     assert status["connections"]["limit"] == 40
     printed = shop.api.kubectl("get", "dbproxies", "-n", "shop").stdout
     assert "POSTGRESQL" in printed and "True" in printed and "2/2" in printed
