@@ -183,6 +183,7 @@ void ClusterState::elect() {
     }
   }
   writer_ = best != nullptr ? best->member.id : std::string();
+  if (!writer_.empty()) last_ = writer_;
 }
 
 // Where to begin, and no member itself.
@@ -214,10 +215,15 @@ std::vector<Observation> ClusterState::observations() const {
     if (is_seed(state)) continue;
     Observation shown = state.seen;
     const bool asked = shown.health != TargetHealth::kRegistering;
-    if (&state == writer) {
-      // Named the writer, and not promoted yet.
-      if (told_ && asked && state.in_recovery) shown.role = TargetRole::kReadOnly;
-    } else if (state.known && (writer != nullptr || told_)) {
+    const bool awaited =
+        state.member.id == last_ && asked && (writer == nullptr || (&state == writer && told_ && state.in_recovery));
+    if (awaited) {
+      shown.role = TargetRole::kReadWrite;
+      shown.health = TargetHealth::kUnavailable;
+      shown.reason = HealthReason::kInvalidReplicationState;
+      shown.detail = writer == nullptr ? "it is not the writer any more, and no other is yet"
+                                       : "it is going to be the writer, and is not promoted yet";
+    } else if (&state != writer && state.known && (writer != nullptr || told_)) {
       shown.role = TargetRole::kReadOnly;
       const std::string& own = state.seen.system_identifier;
       const std::string_view writers = writer != nullptr ? std::string_view(writer->seen.system_identifier) : "";

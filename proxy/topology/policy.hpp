@@ -73,6 +73,7 @@ class ClusterState {
   std::vector<State> states_;
   bool told_ = false;   // members tell of each other
   std::string writer_;  // id; empty: none is known
+  std::string last_;    // the writer of before, or the one that is going to be
   std::uint64_t claims_ = 0;
 };
 

@@ -45,8 +45,8 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   // Everything that was asked is answered; the server may be released.
   void server_ready();
   TimePoint active_at() const { return active_at_; }
-  // The server connection is gone. `forwarded`: the client has seen the server's own last words.
-  void server_lost(std::string_view why, bool forwarded);
+  // The server connection is gone. `last_words`: the server's own last error, a whole message; or empty.
+  void server_lost(typename P::ServerSession& server, std::string_view why, std::string_view last_words);
   // The same, because the server does not take this client's settings: `error` says so in the engine's words.
   void settings_refused(const std::string& error);
   // Log-in: it needs a server connection of another key than it seemed.

@@ -236,20 +236,29 @@ void ClientConnection<P>::release_server() {
 }
 
 template <class P>
-void ClientConnection<P>::server_lost(std::string_view why, bool forwarded) {
+void ClientConnection<P>::server_lost(typename P::ServerSession& server, std::string_view why,
+                                      std::string_view last_words) {
   server_ = nullptr;
+  forget_limits();
   if (state_ == State::kTunnel) {
     // Words in the middle of a message would be taken for a part of it; and the server may have said its own.
-    if (!answers_.between()) return finish({});
-    forwarded = P::is_error(answers_);
-  }
-  if (fresh_) {  // nothing of this client was on it: another will do
+    if (!answers_.between() || P::is_error(answers_)) return finish({});
+  } else if (fresh_) {  // nothing of this client was on it: another will do
     fresh_ = false;
     if (state_ == State::kGreeting) return want_greeting();
     context_.loop.defer(*this);
     return;
+  } else if (state_ == State::kRunning && session_->server_lost(server, why, last_words, context_.to_client)) {
+    proxy_.stats().clients_kept->add();
+    const bool alive = send(context_.to_client);
+    context_.to_client.clear();
+    if (!alive) return close();
+    if (retire_between_ && !session_->rejecting() && !session_->begin_deferred()) return finish(retire_error_);
+    context_.loop.defer(*this);
+    return;
   }
-  if (forwarded) return finish({});
+  context_.to_client.clear();
+  if (!last_words.empty()) return finish(std::string(last_words));
   finish(error(Trouble::kServerLost, "the connection to the database was lost: " + std::string(why)));
 }
 

@@ -62,7 +62,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void cancel_over_limit();
   bool cancelling() const { return cancels_in_flight_ > 0 || cancel_after_replay_; }
   // Of no use to another client: closed instead of going back to its pool.
-  bool spent() const { return spent_; }
+  bool spent() const { return spent_ || session_->mixed(); }
   void spend() { spent_ = true; }
   // Says good-bye to the server and ends. The pool has forgotten it already.
   void close();
@@ -75,6 +75,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   pool::KeyPool& key_pool() { return key_pool_; }
   // It is in its pool, or with a client: four times a second, time for what its engine has to look after.
   void tick() {
+    check_cancel();
     if (state_ == State::kReady) side_.tick(*this);
   }
 
@@ -104,6 +105,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void begin_tunnel();
 
  private:
+  void check_cancel();
   enum class State {
     kResolving,
     kConnecting,
@@ -142,9 +144,13 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   std::optional<Session> session_;
   ClientConnection<P>* client_ = nullptr;
   std::uint32_t cancels_in_flight_ = 0;
+  // Its client has vanished, or wanted this cancelled while settings were replayed, and it runs on: the cancel request
+  // may have come before it began.
+  bool cancel_again_ = false;
+  TimePoint cancelled_at_{};
   bool cancel_after_replay_ = false;
   bool spent_ = false;
-  bool fatal_ = false;
+  std::string last_words_;  // the server's last error, with which it ends
   net::Timer deadline_;
   std::vector<net::Address> addresses_;
   std::size_t next_address_ = 0;

@@ -105,16 +105,24 @@ void ServerConnection<P>::orphan(std::uint32_t pins, Leaving leaving) {
   client_ = nullptr;
   if (state_ == State::kTunnel) return end_tunnel();
   session_->forget_client();
-  if (leaving == Leaving::kInMidMessage || fatal_) {
+  if (leaving == Leaving::kInMidMessage || !last_words_.empty()) {
     lose("its client left in the middle of a message");
     return;
   }
   side_.discard(pins);
   bool busy = !session_->quiet();
-  if (busy && leaving == Leaving::kVanished) cancel();
+  cancel_again_ = busy && leaving == Leaving::kVanished;
+  if (cancel_again_) cancel();
   // What a client said good-bye behind may take its time.
   if (!busy || leaving == Leaving::kVanished) context_.loop.arm(deadline_, kCleanTimeout);
   clean();
+}
+
+template <class P>
+void ServerConnection<P>::check_cancel() {
+  constexpr Duration kCancelAgainAfter = std::chrono::milliseconds(500);
+  if (!cancel_again_ || cancelling() || session_->quiet()) return;
+  if (context_.loop.now() - cancelled_at_ >= kCancelAgainAfter) cancel();
 }
 
 // One step towards a connection that the next client can have; called again whenever the server has answered.
@@ -126,6 +134,7 @@ void ServerConnection<P>::clean() {
     if (session_->finish_sequence(context_.to_server) && !channel_.send(context_.to_server)) lose("cannot send");
     return;
   }
+  cancel_again_ = false;  // what follows is our own
   if (cancels_in_flight_ > 0) return;
   if (!deadline_.armed()) context_.loop.arm(deadline_, kCleanTimeout);
   switch (side_.clean(*this)) {
@@ -206,15 +215,17 @@ void ServerConnection<P>::after_read() {
     client_->work_went_on(events.transactions_done > 0);
   }
   if (events.fatal) {
-    fatal_ = true;
+    last_words_ = std::move(events.fatal_error);
     side_.fatal(*this, events);
     log::warn("pool", "server ended a connection",
               {{"proxy", proxy_.name()}, {"target", target_.description().id}, {"sqlstate", events.fatal_sqlstate}});
-    if (client_ == nullptr && state_ == State::kReady) return lose("the server ended it");
+    if (state_ == State::kReady) return lose(events.fatal_message);
   }
+  if (client_ != nullptr && events.statements_done + events.queries_done > 0) cancel_again_ = false;
   if (cancel_after_replay_ && !session_->replaying()) {
     cancel_after_replay_ = false;
-    if (!session_->quiet()) cancel();
+    cancel_again_ = !session_->quiet();
+    if (cancel_again_) cancel();
   }
   if (client_ != nullptr && client_->session() != nullptr && client_->session()->held()) client_->resume();
   side_.answered(*this, events);
@@ -246,6 +257,7 @@ void ServerConnection<P>::cancel() {
     return;
   }
   ++cancels_in_flight_;
+  cancelled_at_ = context_.loop.now();
   proxy_.passed_on_cancel();
   side_.cancel(*this, [this, alive = alive()](CancelOutcome outcome) {
     if (alive.expired() || state_ == State::kClosed) return;
@@ -295,7 +307,7 @@ void ServerConnection<P>::lose(std::string_view why) {
   auto client = client_;
   client_ = nullptr;
   close();
-  if (client != nullptr) client->server_lost(why, fatal_);
+  if (client != nullptr) client->server_lost(*session_, why, last_words_);
   target_.lost(*this);
 }
 

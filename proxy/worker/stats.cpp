@@ -72,6 +72,8 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy, std::span<co
   server_opened = counter("dbproxy_server_connections_opened_total", "Server connections opened.");
   server_lost =
       counter("dbproxy_server_connections_lost_total", "Server connections that ended without being asked to.");
+  clients_kept =
+      counter("dbproxy_clients_kept_total", "Clients that went on when the server connection was lost under them.");
   server_login_failures = counter("dbproxy_server_login_failures_total", "Log-ins that a server refused.");
   settings_replayed =
       counter("dbproxy_settings_replayed_total", "Times that a client's settings were restored on a server.");

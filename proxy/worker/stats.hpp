@@ -42,8 +42,8 @@ struct Stats {
   metrics::Cell *clients_accepted, *clients_closed, *clients_tls, *clients_pinned;
   metrics::Cell *longest_wait, *transactions, *queries;
   metrics::Cell *client_received, *client_sent, *server_received, *server_sent;
-  metrics::Cell *borrow_timeouts, *borrows, *cancels, *server_opened, *server_lost, *server_login_failures,
-      *settings_replayed, *replay_failures;
+  metrics::Cell *borrow_timeouts, *borrows, *cancels, *server_opened, *server_lost, *clients_kept,
+      *server_login_failures, *settings_replayed, *replay_failures;
   metrics::Histogram *borrow_seconds, *query_seconds;
 };
 

@@ -27,8 +27,10 @@ Target<P>::Target(ProxyRuntime<P>& proxy, Context& context, const config::Target
 template <class P>
 Target<P>::~Target() = default;
 
+// Nobody may write to a writer of before, nor read there.
 template <class P>
 std::uint32_t Target<P>::limit() const {
+  if (!usable() && description_.reason == config::HealthReason::kInvalidReplicationState) return 0;
   return config::connection_limit(description_, proxy_.snapshot().pool);
 }
 

@@ -250,7 +250,11 @@ class Play {
           send(1);
           break;
         case 4:
-          if (op >= 200) world_.client_vanishes(op % 3 == 0 ? 1 : 0);
+          if (op >= 200) {
+            world_.client_vanishes(op % 3 == 0 ? 1 : 0);
+          } else if (op >= 150) {
+            world_.server_vanishes();
+          }
           break;
         default:
           serve(op);

@@ -45,6 +45,21 @@ class World {
     }
   }
 
+  // The connection is lost; whoever is on it goes on, or ends.
+  void server_vanishes() {
+    const int who = attached_;
+    dbproxy::session::Output out;
+    if (who >= 0 && !client_of(who)->server_lost(*server_, "vanished", "", out)) {
+      close_server();
+      open_client(who);
+    } else {
+      out.append_to(told_, 0);
+      close_server();
+    }
+    open_server();
+    pump_clients();
+  }
+
   // False when the session says that the server broke the protocol; then all starts afresh.
   bool server_sends(std::string_view bytes) {
     from_server_.append(bytes);

@@ -77,6 +77,64 @@ def test_server_connection_killed(bed):
         assert client.execute("SELECT 1").fetchone() == (1,)
 
 
+def test_a_transaction_that_is_lost_ends_with_an_error_that_is_retried(bed):
+    sidecar = bed.sidecar(limit=3)
+    client = bed.connect()
+
+    def end_sessions():
+        """And the sidecar has seen it: a COMMIT that comes before that is of unknown outcome."""
+        kept = sidecar.metrics().sum("dbproxy_clients_kept_total")
+        bed.writer.end_sessions("app")
+        wait_for(lambda: sidecar.metrics().sum("dbproxy_clients_kept_total") > kept, 10, "the loss is seen")
+    client.execute("CREATE TABLE lost (a int)")
+    client.execute("BEGIN")
+    client.execute("INSERT INTO lost VALUES (1)")
+    end_sessions()
+    with pytest.raises(psycopg.errors.SerializationFailure) as caught:
+        client.execute("INSERT INTO lost VALUES (2)")
+    assert "Run the transaction again" in str(caught.value)
+    with pytest.raises(psycopg.errors.InFailedSqlTransaction):
+        client.execute("INSERT INTO lost VALUES (3)")
+    client.execute("ROLLBACK")
+    # Once more, by extended protocol, as a driver's transaction.
+    with pytest.raises(psycopg.errors.SerializationFailure), client.transaction():
+        client.execute("INSERT INTO lost VALUES (%s)", (4,))
+        end_sessions()
+        client.execute("INSERT INTO lost VALUES (%s)", (5,))
+    with client.transaction():
+        client.execute("INSERT INTO lost VALUES (%s)", (6,))
+    assert client.execute("SELECT a FROM lost").fetchall() == [(6,)]
+    # A COMMIT of what is lost fails, and the transaction is over.
+    client.execute("BEGIN")
+    client.execute("INSERT INTO lost VALUES (7)")
+    end_sessions()
+    with pytest.raises(psycopg.errors.SerializationFailure):
+        client.execute("COMMIT")
+    assert client.info.transaction_status == psycopg.pq.TransactionStatus.IDLE
+    assert client.execute("SELECT a FROM lost").fetchall() == [(6,)]
+    assert sidecar.metrics().sum("dbproxy_clients_kept_total") >= 3
+
+
+def test_a_statement_that_is_lost_is_of_unknown_outcome_and_its_client_goes_on(bed):
+    bed.sidecar(limit=3)
+    client = bed.connect()
+    client.execute("SET work_mem = '5MB'")
+    errors = []
+
+    def sleep():
+        try:
+            client.execute("SELECT pg_sleep(30)")
+        except psycopg.Error as error:
+            errors.append(error)
+    thread = threading.Thread(target=sleep)
+    thread.start()
+    wait_for(lambda: bed.writer.sessions("app", "query LIKE '%pg_sleep%' AND state = 'active'") == 1, 10, "it sleeps")
+    bed.writer.end_sessions("app")
+    thread.join(10)
+    assert [error.sqlstate for error in errors] == ["08007"]
+    assert client.execute("SHOW work_mem").fetchone() == ("5MB",)
+
+
 def test_secret_refused_by_the_database_hurts_only_that_user(bed):
     sidecar = bed.sidecar(users=("app", "reports"), pool={"connectionBorrowTimeoutSeconds": 5})
     good = bed.connect("app")

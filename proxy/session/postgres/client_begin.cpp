@@ -15,13 +15,13 @@ bool ClientSession::answered_here(Step& step, std::string_view whole) {
   text.remove_suffix(1);
   if (do_here(step, text).empty()) return false;
   unnamed_.current.reset();  // a simple query ends it
-  wire::ready_for_query(step.to_client.own(), local_status());
+  say_ready(step.to_client);
   return true;
 }
 
 // The same by Parse, Bind, perhaps Describe, Execute and Sync without names, if all of it is here: how long that is.
 std::size_t ClientSession::sequence_here(Step& step, std::string_view bytes) {
-  if (!step.options.deferred_begin) return 0;
+  if (!step.options.deferred_begin && begin_.empty()) return 0;
   std::string_view text;
   std::string answers;
   std::size_t used = 0;
@@ -66,7 +66,7 @@ std::size_t ClientSession::sequence_here(Step& step, std::string_view bytes) {
   // It can be bound again.
   unnamed_.current = cache_->intern(text, "", classify_options(step));
   unnamed_.since = cache_->tick();
-  wire::ready_for_query(own, local_status());
+  say_ready(step.to_client);
   return used;
 }
 
@@ -81,7 +81,7 @@ std::string_view ClientSession::do_here(Step& step, std::string_view text) {
     discard_here(step);
     return "DISCARD ALL";
   }
-  if (!step.options.deferred_begin) return {};
+  if (!step.options.deferred_begin && begin_.empty()) return {};
   if (begin_.empty()) {
     if (kind != TransactionText::kBegin && kind != TransactionText::kStart) return {};
     tag = kind == TransactionText::kBegin ? "BEGIN" : "START TRANSACTION";
@@ -101,6 +101,11 @@ std::string_view ClientSession::do_here(Step& step, std::string_view text) {
   }
   wire::MessageWriter(step.to_client.own(), 'C').cstring(tag);
   return tag;
+}
+
+void ClientSession::say_ready(Output& to_client) {
+  told_status_ = local_status();
+  wire::ready_for_query(to_client.own(), told_status_);
 }
 
 // Goes before everything else that this transaction sends. By extended query without a Sync: if BEGIN failed after all,

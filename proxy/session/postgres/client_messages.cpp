@@ -19,10 +19,12 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
     verdict.leaves |= bit(PinReason::kOpaque);
   }
   note(verdict, text, step);
+  note_end(text, verdict.statement_count);
   shadow_names(step, verdict, true);
   auto& server = *step.server;
   unnamed_.current.reset();
   server.unnamed_.reset();
+  if (server.sync_pending_ && server.transaction_status_ == 'I') server.mixed_ = true;
   server.sync_pending_ = false;
   send_query(step, whole, text, verdict);
   ++queries_;
@@ -144,6 +146,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     } else {
       note(target->verdict, target->text(), step);
     }
+    note_end(target->text(), 1);
     shadow_names(step, target->verdict, false);
     execute_sets_ = execute_sets_ || target->verdict.sets;
     execute_runs_ = execute_runs_ || target->verdict.runs_block;

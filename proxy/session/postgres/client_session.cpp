@@ -24,8 +24,12 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
       consumed += piece.size();
       continue;
     }
-    if (wait_for_quiet_ && server != nullptr && !server->requests_.empty()) return ClientVerdict::kWait;
-    wait_for_quiet_ = false;
+    if (wait_for_quiet_ && server != nullptr && !server->requests_.empty()) {
+      held_ = !server->copy_in_;  // a copy waits for its data: look again when the server has said something
+      if (held_) return ClientVerdict::kWait;
+    } else {
+      wait_for_quiet_ = false;
+    }
     // Behind a BEGIN that was kept back and is not answered yet: nothing beyond the first Sync or Query.
     if (server != nullptr && server->beginning_ && !server->sync_pending_) {
       held_ = true;
@@ -112,15 +116,15 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
 bool ClientSession::rejected(Step& step, char type, std::string_view available, std::size_t whole_size,
                              std::size_t& used) {
   bool simple = type == 'Q' || type == 'F';
-  if (rejecting_ == Rejecting::kNext) {
+  if (rejecting_ == Rejecting::kNext && !(type == 'Q' && ends_lost(step, available, whole_size))) {
     step.to_client.own() += error_;
     begin_failed_ = !begin_.empty();
     error_.clear();
-    rejecting_ = simple ? Rejecting::kNo : Rejecting::kUntilSync;
-    if (simple) wire::ready_for_query(step.to_client.own(), local_status());
+    rejecting_ = simple || type == 'S' ? Rejecting::kNo : Rejecting::kUntilSync;
+    if (rejecting_ == Rejecting::kNo) say_ready(step.to_client);
   } else if (type == 'S') {
     rejecting_ = Rejecting::kNo;
-    wire::ready_for_query(step.to_client.own(), local_status());
+    say_ready(step.to_client);
   }
   pass(nullptr, available, whole_size, used);
   return true;
@@ -163,7 +167,7 @@ ClientVerdict ClientSession::whole_message(Step& step, char type, std::string_vi
 void ClientSession::sync(Step& step, std::string_view whole) {
   auto server = step.server;
   if (server == nullptr) {
-    wire::ready_for_query(step.to_client.own(), local_status());
+    say_ready(step.to_client);
     return;
   }
   if (server->copy_in_) return;  // the server would ignore it

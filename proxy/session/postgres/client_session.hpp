@@ -56,6 +56,13 @@ class ClientSession {
     if (!std::exchange(at_start_, false)) settings_ = server.settings();
   }
 
+  // While attached: what was changed so far is known, and is this session's whatever becomes of the connection.
+  void settings_read(ServerSession& server) {
+    if (at_start_ || !server.settings_settled()) return;
+    settings_ = server.settings();
+    settled_since_attached_ = false;
+  }
+
   // Before anything is sent: what RESET and DISCARD ALL go back to. `own`: by tracked_name(), what this client set
   // itself; all of it is among its settings.
   void started_with(SettingsInterner& interner, Settings::Values own);
@@ -98,6 +105,11 @@ class ClientSession {
   }
   // Something of the rejected request is still to be answered or skipped.
   bool rejecting() const { return rejecting_ != Rejecting::kNo; }
+  // The connection is gone, and whatever ran on it; `why` is for people. True: the client has been told, by errors that
+  // drivers know (40001, or 08007 where the outcome is unknown), or will be as soon as it asks; its session goes on
+  // without a server. False: it cannot, since some of the session was on that connection alone, or since the server's
+  // FATAL, `last_words`, is about this client.
+  bool server_lost(ServerSession& server, std::string_view why, std::string_view last_words, Output& to_client);
   // DISCARD ALL went through: every prepared statement is gone.
   void discarded_all();
   // Text of the statement that is running or ran last, for debug logging; empty unless asked for.
@@ -150,6 +162,16 @@ class ClientSession {
   char local_status() const { return begin_.empty() ? 'I' : begin_failed_ ? 'E' : 'T'; }
   // What may end a transaction waits for the replay before it.
   bool hold(const Step& step, std::string_view text);
+  void say_ready(Output& to_client);
+  // The server's ReadyForQuery is passed on.
+  void told(char status, bool all) {
+    told_status_ = status;
+    if (all) may_have_ended_ = false;
+    if (status == 'I') settled_since_attached_ = true;
+  }
+  void note_end(std::string_view text, std::uint32_t statement_count);
+  bool survives(const ServerSession& server) const;
+  bool ends_lost(Step& step, std::string_view available, std::size_t whole_size);
   void note(const Verdict& verdict, std::string_view text, const Step& step);
   void command_done(std::string_view tag);
   void command_failed() { probe_due_ = probe_due_ || unsettled_; }
@@ -196,8 +218,12 @@ class ClientSession {
   enum class Rejecting : std::uint8_t { kNo, kNext, kUntilSync } rejecting_ = Rejecting::kNo;
   std::size_t needed_ = 0;
   std::uint64_t queries_ = 0;
-  std::string begin_;          // its text, while it is kept back
-  bool begin_failed_ = false;  // an error was given to a statement of that transaction
+  char told_status_ = 'I';               // of the last ReadyForQuery that the client got
+  bool may_have_ended_ = false;          // the transaction that it is in, by what is not answered yet
+  bool settled_since_attached_ = false;  // a transaction has ended, and the client knows
+  bool lost_untold_ = false;             // what `rejecting_` is about is a transaction that was lost
+  std::string begin_;                    // its text, while it is kept back
+  bool begin_failed_ = false;            // an error was given to a statement of that transaction
   std::uint32_t answered_here_ = 0;
   std::string error_;
 };

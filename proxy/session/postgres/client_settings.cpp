@@ -62,6 +62,7 @@ void ClientSession::attached(ServerSession& server, Output& to_server, Output& t
   execute_runs_ = false;
   execute_discards_ = false;
   after_execute_.clear();
+  settled_since_attached_ = may_have_ended_ = false;
   if (server.settings_ != settings_ || !server.settings_known()) replay_settings(server, to_server, to_client);
   send_begin(server, to_server);
 }

@@ -81,6 +81,7 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, Outpu
     return true;
   }
   if (forward) {
+    if (client != nullptr) client->told(transaction_status_, requests_.empty());
     ++events_.queries_done;
     if (transaction_status_ == 'I') ++events_.transactions_done;
   }
@@ -166,8 +167,9 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
     events_.fatal = true;
     events_.fatal_sqlstate = fields.sqlstate;
     events_.fatal_message = fields.message;
-    // The last words, whatever they interrupt: nothing will be answered any more.
-    forward = true;
+    // The last words: nothing will be answered any more. Whether they are for the client is to be seen.
+    events_.fatal_error = whole;
+    forward = false;
     return true;
   }
   copy_in_ = false;

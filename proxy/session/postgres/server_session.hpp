@@ -46,6 +46,7 @@ struct ServerEvents {
   bool lost_init = false;       // RESET or DISCARD ALL ran: initQuery is to be run again
   std::string fatal_sqlstate;   // of the last FATAL, or of an error that says "not the writer any more"
   std::string fatal_message;
+  std::string fatal_error;  // the whole message, which was not passed on
 };
 
 class ServerSession {
@@ -120,6 +121,9 @@ class ServerSession {
   bool quiet() const { return requests_.empty() && !sync_pending_ && !skipping_ && !copy_in_ && !owes_ready_; }
   // Something was asked that is not answered yet; silence is the server's.
   bool asked() const { return !requests_.empty(); }
+  // A simple query came in a sequence that its client had not ended by Sync, outside of a transaction block. PostgreSQL
+  // 18 then fails the next statement, whoever's that is ("StartTransactionCommand: unexpected state STARTED").
+  bool mixed() const { return mixed_; }
   // A part of a message has been passed on to the client, and the rest has not come yet.
   bool in_mid_message() const { return body_left_ > 0 && body_forward_; }
   // What runs now is being cancelled because of statementTimeout: that is what the client shall read.
@@ -174,6 +178,7 @@ class ServerSession {
   bool sync_pending_ = false;  // extended-query messages were sent since the last Sync was answered
   bool skipping_ = false;      // after an error the server ignores everything up to a Sync not sent yet
   bool copy_in_ = false;
+  bool mixed_ = false;
   bool hidden_query_failed_ = false;
   bool replaying_ = false;
   bool beginning_ = false;  // of what replaying_ tells, a BEGIN that was kept back

@@ -93,6 +93,7 @@ void ServerSide::answered(Server& server, const session::postgres::ServerEvents&
   }
   if (events.settings_ready) {
     auto error = session.settings_read();
+    if (has_session) client->session()->settings_read(session);
     // What nobody waits for stays unknown: clean() discards it.
     if (!error.empty() && has_session) ClientSide::settings_unread(*client, error);
   }

@@ -87,5 +87,15 @@ TEST_F(Pipeline, WithinOneSequenceNobodyHasToWait) {
   EXPECT_EQ(say(parse("n", "SELECT 1") + parse("n", "SELECT 1") + kSync), ClientVerdict::kMore);
 }
 
+TEST_F(Pipeline, AQueryInAnUnfinishedSequenceIsRemembered) {
+  say(call("SELECT 1") + kSync);
+  std::string query;
+  wire::query(query, "SELECT 2");
+  say(query);
+  EXPECT_FALSE(server.mixed());
+  say(call("SELECT 3") + query);
+  EXPECT_TRUE(server.mixed());
+}
+
 }  // namespace
 }  // namespace dbproxy::session::postgres

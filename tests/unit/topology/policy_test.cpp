@@ -140,6 +140,20 @@ TEST_F(Policy, SmallLagIsNoChange) {
   EXPECT_TRUE(differs(before, state_.observations()));
 }
 
+TEST_F(Policy, WhileNobodyIsTheWriterTheOneOfBeforeIsWaitedForAndNotUsed) {
+  state_.apply("a", writer());
+  state_.apply("b", reader());
+  state_.apply("a", reader());
+  EXPECT_EQ(seen(0).role, TargetRole::kReadWrite);
+  EXPECT_EQ(seen(0).health, TargetHealth::kUnavailable);
+  EXPECT_EQ(seen(0).reason, HealthReason::kInvalidReplicationState);
+  EXPECT_EQ(seen(1).health, TargetHealth::kAvailable);
+  state_.apply("b", writer());
+  EXPECT_EQ(seen(1).role, TargetRole::kReadWrite);
+  EXPECT_EQ(seen(0).role, TargetRole::kReadOnly);
+  EXPECT_EQ(seen(0).health, TargetHealth::kAvailable);
+}
+
 TEST_F(Policy, OfTwoWritersAtFirstSightTheHigherTimelineCounts) {
   auto newer = writer();
   newer.timeline = 3;
@@ -248,7 +262,9 @@ TEST_F(Told, AFailover) {
   std::vector<MemberNews> news = {{"a", true, 5, 0}, {"b", true, 0, 0}, {"c", false, 0, 0.1}};
   apply("c", tells(reader(), news));
   EXPECT_EQ(seen("a").role, TargetRole::kReadOnly);
-  EXPECT_EQ(seen("b").role, TargetRole::kReadOnly);
+  EXPECT_EQ(seen("b").role, TargetRole::kReadWrite);
+  EXPECT_EQ(seen("b").health, TargetHealth::kUnavailable);
+  EXPECT_EQ(seen("b").reason, HealthReason::kInvalidReplicationState);
   EXPECT_FALSE(state_.has_writer());
   apply("b", tells(writer(), news));
   EXPECT_EQ(seen("b").role, TargetRole::kReadWrite);
@@ -304,7 +320,7 @@ TEST_F(Told, DemotedInPlaceIsNoWriterFromThenOn) {
   apply("a", tells(writer(), {{"a", false, 0, 0}, {"b", true, 0, 0}, {"c", false, 0, 0}}));
   EXPECT_EQ(seen("a").health, TargetHealth::kUnavailable);
   EXPECT_EQ(seen("a").reason, HealthReason::kInvalidReplicationState);
-  EXPECT_EQ(seen("b").role, TargetRole::kReadOnly) << "not promoted";
+  EXPECT_EQ(seen("b").health, TargetHealth::kUnavailable) << "not promoted";
 }
 
 TEST_F(Told, ListedMembersAreMatchedByTheirIds) {

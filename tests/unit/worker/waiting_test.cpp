@@ -97,6 +97,25 @@ TEST_F(Waiting, ARunningQueryIsCancelledAndTheNextClientNot) {
   EXPECT_EQ(types(next.wire.read_until('Z')), "TDCZ");
 }
 
+// Nobody knows when it comes: whoever is next gets another connection.
+TEST_F(Waiting, ACancelThatTheServerNeverClosesCostsItsConnection) {
+  pool_of(1);
+  server_.keep_cancels_open(true);
+  auto c = client();
+  auto logins = server_.logins();
+  c.wire.send(query("HOLD"));
+  ASSERT_TRUE(server_.wait_for("HOLD"));
+  cancel(c.process_id, c.key);
+  EXPECT_EQ(first_error(c.wire.read_until('Z')), "57014");
+  auto next = client();
+  next.wire.send(query("SELECT 'next'"));
+  ASSERT_TRUE(eventually([&] { return row().clients_waiting == 1; }));
+  ASSERT_TRUE(eventually([&] { return server_.logins() == logins + 1; }));  // after 5 s
+  EXPECT_EQ(types(next.wire.read_until('Z')), "TDCZ");
+  EXPECT_EQ(types(c.ask("SELECT 'again'")), "TDCZ");
+  server_.keep_cancels_open(false);
+}
+
 TEST_F(Waiting, AWrongKeyCancelsNothing) {
   pool_of(1);
   auto c = client();
