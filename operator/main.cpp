@@ -13,6 +13,7 @@
 #include "proxy/base/log_flags.hpp"
 #include "proxy/base/process.hpp"
 #include "proxy/metrics/build_info.hpp"
+#include "proxy/net/address_policy.hpp"
 #include "proxy/source/database_prober.hpp"
 
 namespace {
@@ -41,6 +42,7 @@ struct Flags {
   std::string http = "127.0.0.1:9932";
   std::string state_dir = manifest_mode::default_state_dir();
   std::vector<std::string> sidecars, server_names;
+  std::vector<std::string> allowed_endpoints, service_ranges;
   log::Flags log;
   std::string identity;              // of the token command
   std::vector<std::string> proxies;  // likewise
@@ -96,6 +98,16 @@ void describe(CLI::App& app, Flags& flags) {
   app.add_option("--server-name", flags.server_names,
                  "Further name or address that sidecars reach this operator by, for its certificate; repeatable")
       ->type_name("NAME")
+      ->allow_extra_args(false);
+  app.add_option("--allowed-endpoint", flags.allowed_endpoints,
+                 "On Kubernetes: DBProxies may point at this name and its subdomains, or at this range of addresses, "
+                 "and at nothing that no such flag names; repeatable. A range opens what is refused otherwise")
+      ->type_name("NAME|RANGE")
+      ->allow_extra_args(false);
+  app.add_option("--service-range", flags.service_ranges,
+                 "On Kubernetes: the Services' range of addresses, at which no DBProxy may point; repeatable. Those "
+                 "that the API server lists need not be named")
+      ->type_name("RANGE")
       ->allow_extra_args(false);
   log::add_flags(app, flags.log);
   CLI::App* token = app.add_subcommand("token", "Make a sidecar's token and print its file; needs no running operator");
@@ -201,6 +213,12 @@ int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t
   options.http = http;
   options.server_names = flags.server_names;
   options.software_version = metrics::build_version();
+  options.endpoint_policy.allowed = flags.allowed_endpoints;
+  options.endpoint_policy.refused_ranges = flags.service_ranges;
+  // Of a cluster whose API server does not list its ranges, at least this one is known.
+  if (const std::string own = environment("KUBERNETES_SERVICE_HOST"); net::AddressRange::parse(own)) {
+    options.endpoint_policy.refused_ranges.push_back(own);
+  }
   if (!flags.webhook.empty()) {
     const auto webhook = http::parse_address(flags.webhook);
     const auto control = http::parse_address(flags.listen);
@@ -226,6 +244,15 @@ int run(const Flags& flags) {
   for (const std::string& identity : flags.sidecars) {
     if (operator_control::valid_identity(identity)) continue;
     return fail("--sidecar: \"" + identity + "\" is not NAME or NAMESPACE/NAME", kBadInput);
+  }
+  for (const std::string& each : flags.allowed_endpoints) {
+    if (net::is_policy_entry(each)) continue;
+    return fail("--allowed-endpoint: \"" + each + "\" is neither a name nor a range of addresses", kBadInput);
+  }
+  for (const std::string& each : flags.service_ranges) {
+    if (net::AddressRange::parse(each)) continue;
+    return fail("--service-range: \"" + each + "\" is not a range of addresses; write it as in 10.96.0.0/16",
+                kBadInput);
   }
   if (!flags.manifests.empty() && !flags.kubeconfig.empty()) {
     return fail("--manifests and --kubeconfig exclude each other", kBadInput);

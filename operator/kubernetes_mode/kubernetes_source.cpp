@@ -4,6 +4,7 @@
 
 #include "proxy/base/log.hpp"
 #include "proxy/manifest/loader.hpp"
+#include "proxy/net/address_policy.hpp"
 #include "proxy/plan/plan.hpp"
 
 namespace dbproxy::kubernetes_mode {
@@ -53,11 +54,12 @@ std::string proxy_of(const json::object& endpoint) {
 }  // namespace
 
 KubernetesSource::KubernetesSource(kubernetes::Client& client, topology::Prober prober, Callback on_snapshots,
-                                   std::function<void()> on_state, source::ArnSecretsOptions secrets,
-                                   metrics::Registry& registry, const Clock& clock)
+                                   std::function<void()> on_state, config::EndpointPolicy policy,
+                                   source::ArnSecretsOptions secrets, metrics::Registry& registry, const Clock& clock)
     : on_snapshots_(std::move(on_snapshots)),
       on_state_(std::move(on_state)),
-      references_(client, [this](const std::string& kind, const std::string& key) { reference_changed(kind, key); }) {
+      references_(client, [this](const std::string& kind, const std::string& key) { reference_changed(kind, key); }),
+      policy_(std::move(policy)) {
   const std::string metrics_prefix = "dbproxy_operator";
   secrets_ = std::make_unique<source::ArnSecrets>(
       std::move(secrets),
@@ -95,6 +97,40 @@ KubernetesSource::KubernetesSource(kubernetes::Client& client, topology::Prober 
 
 KubernetesSource::~KubernetesSource() {
   stop();
+}
+
+void KubernetesSource::set_endpoint_policy(config::EndpointPolicy policy) {
+  const std::lock_guard lock(mutex_);
+  if (policy_ == policy) return;
+  policy_ = std::move(policy);
+  for (const auto& [key, state] : states_) queue_.add(key);
+}
+
+config::EndpointPolicy KubernetesSource::endpoint_policy() const {
+  const std::lock_guard lock(mutex_);
+  return policy_;
+}
+
+// What can be said of hosts as they are written; their addresses are looked at at every connect.
+void KubernetesSource::check_endpoints(const manifest::DBProxyResource& proxy, std::vector<manifest::Diagnostic>& out) {
+  const net::AddressPolicy policy(endpoint_policy());
+  const auto check = [&](const std::string& field, const std::string& host) {
+    if (host.empty()) return;
+    const std::string why = policy.refuse_host(host);
+    if (why.empty()) return;
+    manifest::Diagnostic refused;
+    refused.object = "DBProxy " + proxy.metadata.key();
+    refused.field = "spec.targetGroups[0].dbCluster." + field;
+    refused.value = manifest::in_quotes(host);
+    refused.rule = why;
+    refused.remedy = "write the address of a database that this installation lets DBProxies point at";
+    out.push_back(std::move(refused));
+    ++endpoints_refused_;
+  };
+  check("endpoint", proxy.cluster.endpoint);
+  for (std::size_t i = 0; i < proxy.cluster.instances.size(); ++i) {
+    check("instances[" + std::to_string(i) + "].endpoint", proxy.cluster.instances[i].endpoint);
+  }
 }
 
 void KubernetesSource::start() {
@@ -284,6 +320,7 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
   manifest::Manifests manifests;
   if (failed.empty()) {
     manifests = manifest::load_sources(sources);
+    if (manifests.proxies.size() == 1) check_endpoints(manifests.proxies.front(), manifests.diagnostics);
     state.diagnostics = manifests.diagnostics;
   } else {
     manifest::Diagnostic unread;
@@ -321,7 +358,11 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
   }
   state.good = state.good || ok;
   set_state(std::move(state));  // before the snapshot, so that who hears of it finds this
-  if (ok) assembler_->set(std::move(secrets_->desired(manifests).proxies.front()));
+  if (ok) {
+    plan::DesiredProxy desired = std::move(secrets_->desired(manifests).proxies.front());
+    desired.snapshot.endpoint_policy = endpoint_policy();
+    assembler_->set(std::move(desired));
+  }
   if (on_state_) on_state_();
   return failed.empty() ? Done::kDone : Done::kFailed;
 }

@@ -37,15 +37,21 @@ class KubernetesSource {
  public:
   using Callback = std::function<void(const source::Snapshots& changed, const std::vector<std::string>& unknown)>;
 
+  // `policy`: which addresses targets may have.
   KubernetesSource(kubernetes::Client& client, topology::Prober prober, Callback on_snapshots,
-                   std::function<void()> on_state, source::ArnSecretsOptions secrets, metrics::Registry& registry,
-                   const Clock& clock);
+                   std::function<void()> on_state, config::EndpointPolicy policy, source::ArnSecretsOptions secrets,
+                   metrics::Registry& registry, const Clock& clock);
   ~KubernetesSource();  // stops
   KubernetesSource(const KubernetesSource&) = delete;
   KubernetesSource& operator=(const KubernetesSource&) = delete;
 
   void start();
   void stop();
+
+  // Everything is read again where it is another than before.
+  void set_endpoint_policy(config::EndpointPolicy policy);
+  // Times that a DBProxy was refused for the address of a target.
+  std::uint64_t endpoints_refused() const { return endpoints_refused_; }
 
   // `refused`: a password, so that secrets of AWS are read again too.
   void poke(const std::string& proxy, bool refused = false);
@@ -76,6 +82,8 @@ class KubernetesSource {
   void use(const std::string& key, Uses uses);
   std::vector<kubernetes::ObjectPtr> endpoints_of(const std::string& key) const;
   void set_state(ProxyState state);
+  void check_endpoints(const manifest::DBProxyResource& proxy, std::vector<manifest::Diagnostic>& out);
+  config::EndpointPolicy endpoint_policy() const;
 
   const Callback on_snapshots_;
   const std::function<void()> on_state_;
@@ -85,8 +93,10 @@ class KubernetesSource {
   References references_;
   std::unique_ptr<kubernetes::Reflector> proxies_, endpoints_;
   std::atomic<bool> started_{false};
+  std::atomic<std::uint64_t> endpoints_refused_{0};
 
   mutable std::mutex mutex_;
+  config::EndpointPolicy policy_;
   std::map<std::string, ProxyStatePtr> states_;
   std::map<std::string, Uses> uses_;                      // by DBProxy
   std::map<std::string, std::set<std::string>> members_;  // DBProxy → its endpoints

@@ -1,8 +1,10 @@
 #include "operator/kubernetes_mode/operator.hpp"
 
+#include <algorithm>
 #include <arpa/inet.h>
 
 #include "operator/kubernetes/backoff.hpp"
+#include "operator/kubernetes/objects.hpp"
 #include "operator/kubernetes_mode/certificates.hpp"
 #include "operator/manifest_mode/view.hpp"
 #include "proxy/base/log.hpp"
@@ -13,6 +15,8 @@ namespace {
 constexpr const char* kName = "dbproxy-operator";  // of the Lease, of the Service, of the field manager
 constexpr std::chrono::seconds kCount{1};
 constexpr unsigned kCountPodsEvery = 5;
+constexpr unsigned kServiceRangesEvery = 60;
+constexpr std::size_t kMostRanges = 128;
 constexpr int kLeafDays = 365;
 
 bool is_address(const std::string& text) {
@@ -70,8 +74,13 @@ std::string Operator::start() {
   events_ = std::make_unique<kubernetes::EventRecorder>(client_, "dbproxy.io/operator", options_.identity, clock_);
   pods_ = std::make_unique<kubernetes::Reflector>(client_, labelled_pods(),
                                                   [this](const kubernetes::Change& change) { pod_changed(change); });
+  topology::Prober prober = [this](const topology::ProbeRequest& request) {
+    topology::ProbeResult result = prober_(request);
+    if (result.reason == config::HealthReason::kEndpointRefused) ++endpoints_refused_;
+    return result;
+  };
   source_ = std::make_unique<KubernetesSource>(
-      client_, prober_,
+      client_, std::move(prober),
       [this](const source::Snapshots& changed, const std::vector<std::string>& unknown) {
         server_->publish(changed, unknown);
       },
@@ -80,7 +89,7 @@ std::string Operator::start() {
         server_->recheck();
         status_->nudge();
       },
-      options_.secrets, registry_, clock_);
+      options_.endpoint_policy, options_.secrets, registry_, clock_);
   tokens_ = std::make_unique<PodTokens>(
       review_client_, *pods_, [this](const std::string& proxy) { return selector_of(proxy); },
       [this](const PodFacts& pod, const std::string& reason) { pod_refused(pod, reason); }, clock_);
@@ -99,7 +108,8 @@ void Operator::boot() {
   kubernetes::Backoff backoff;
   for (;;) {
     const auto authority = shared_authority(client_, options_.name_space, clock_, canceller_);
-    const std::string error = authority.has_error() ? authority.error().text() : serve(*authority);
+    std::string error = authority.has_error() ? authority.error().text() : learn_service_ranges();
+    if (error.empty()) error = serve(*authority);
     if (canceller_.cancelled()) return;
     if (error.empty()) break;
     log::error("operator", "cannot serve yet", {{"error", error}});
@@ -108,7 +118,36 @@ void Operator::boot() {
   for (unsigned i = 0; !canceller_.sleep(kCount); ++i) {
     publish_counts();
     if (i % kCountPodsEvery == 0) count_pods();
+    if (i % kServiceRangesEvery != 0 || i == 0) continue;
+    const std::string error = learn_service_ranges();
+    if (!error.empty()) log::warn("operator", "the ranges of Services are not known now", {{"error", error}});
   }
+}
+
+std::string Operator::learn_service_ranges() {
+  kubernetes::Request request;
+  request.target = kubernetes::path_of({"networking.k8s.io", "v1", "servicecidrs"}, "");
+  config::EndpointPolicy policy = options_.endpoint_policy;
+  const auto found = client_.send_json(request, &canceller_);
+  if (found.has_error()) {
+    // Before Kubernetes 1.33, or without the right: what flags name is refused, and the API server's own address.
+    if (!found.error().not_found() && !found.error().status(403)) return found.error().text();
+    log::info("operator", "the ranges of Services are not listed by the API server", {{"error", found.error().text()}});
+    source_->set_endpoint_policy(std::move(policy));
+    return {};
+  }
+  const kubernetes::json::array* items = kubernetes::array_at(*found, {"items"});
+  for (std::size_t i = 0; items != nullptr && i < items->size(); ++i) {
+    const kubernetes::json::object* item = (*items)[i].if_object();
+    const kubernetes::json::array* ranges = item == nullptr ? nullptr : kubernetes::array_at(*item, {"spec", "cidrs"});
+    for (std::size_t j = 0; ranges != nullptr && j < ranges->size() && policy.refused_ranges.size() < kMostRanges;
+         ++j) {
+      if ((*ranges)[j].is_string()) policy.refused_ranges.emplace_back((*ranges)[j].get_string().c_str());
+    }
+  }
+  std::sort(policy.refused_ranges.begin(), policy.refused_ranges.end());
+  source_->set_endpoint_policy(std::move(policy));
+  return {};
 }
 
 std::string Operator::serve(const pki::Authority& authority) {
@@ -256,6 +295,10 @@ void Operator::publish_counts() {
   registry_.gauge("dbproxy_operator_leader", "1 while this replica leads").set(elector_->leading() ? 1 : 0);
   registry_.counter("dbproxy_operator_pods_refused_total", "Times that a pod's sidecar was refused for who it is")
       .set(tokens_->refused());
+  registry_
+      .counter("dbproxy_operator_endpoints_refused_total",
+               "Times that a target was refused for its address, in a manifest or at a connect")
+      .set(endpoints_refused_ + source_->endpoints_refused());
   registry_.counter("dbproxy_operator_status_writes_total", "Statuses written").set(status_->written());
   registry_.counter("dbproxy_operator_status_failures_total", "Statuses that the API server did not take")
       .set(status_->failed());

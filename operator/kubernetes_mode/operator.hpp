@@ -34,6 +34,8 @@ struct Options {
   std::vector<std::string> server_names;  // further names in the server's certificate
   std::string software_version;
   source::ArnSecretsOptions secrets;
+  // Which addresses targets may have. The cluster's ranges of Services are added to what is refused.
+  config::EndpointPolicy endpoint_policy{true, {}, {}};
   std::optional<webhook::ServiceOptions> webhook;  // none: pods get their sidecars otherwise
 };
 
@@ -49,6 +51,8 @@ class Operator {
  private:
   void boot();  // in its thread
   std::string serve(const pki::Authority& authority);
+  // "" or why they cannot be had; where the API server has no such resource, or does not show it, nothing is added.
+  std::string learn_service_ranges();
   void leading(bool leads);
   std::string leader_elsewhere() const;
   void pod_changed(const kubernetes::Change& change);
@@ -69,6 +73,7 @@ class Operator {
   kubernetes::Canceller canceller_;
   mutable kubernetes::TokenReviewer people_;
   std::atomic<bool> serving_{false}, leads_{false};
+  std::atomic<std::uint64_t> endpoints_refused_{0};  // at connects
 
   std::unique_ptr<kubernetes::EventRecorder> events_;
   std::unique_ptr<kubernetes::Reflector> pods_;

@@ -13,6 +13,10 @@ using config::TargetRole;
 constexpr std::size_t kMostTargets = 16;  // as the CRD has it
 constexpr std::size_t kMostMessage = 4096;
 
+constexpr const char* kRefusedAddress =
+    " is refused: its name leads to a loopback, link-local or metadata address, to the pod itself, to a Service, or to "
+    "none of the allowedEndpoints of this installation";
+
 bool about_references(const manifest::Diagnostic& each) {
   const auto within = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
   return each.object.rfind("Secret ", 0) == 0 || each.object.rfind("ConfigMap ", 0) == 0 ||
@@ -35,7 +39,7 @@ std::string errors(const Facts& facts, bool references) {
 
 struct Targets {
   std::uint32_t all = 0, available = 0, limit = 0;
-  std::string writer;
+  std::string writer, refused;  // ids
 };
 
 Targets count(const Facts& facts) {
@@ -44,6 +48,7 @@ Targets count(const Facts& facts) {
   for (const config::Target& target : facts.snapshot->targets) {
     ++out.all;
     out.limit += config::connection_limit(target, facts.snapshot->pool);
+    if (target.reason == config::HealthReason::kEndpointRefused && out.refused.empty()) out.refused = target.id;
     if (target.health != TargetHealth::kAvailable) continue;
     ++out.available;
     if (target.role == TargetRole::kReadWrite) out.writer = target.id;
@@ -84,6 +89,10 @@ std::vector<Condition> conditions(const Facts& facts) {
       std::to_string(targets.available) + " of " + std::to_string(targets.all) + " targets available";
   out.push_back({"TargetsAvailable", writable ? "True" : "False", writable ? "Available" : "NoWriter",
                  writable ? available : available + ", none of them is the writer"});
+  if (!targets.refused.empty()) {
+    out.back().message += "; the address of " + targets.refused + kRefusedAddress;
+    if (!writable) out.back().reason = "EndpointRefused";
+  }
   const bool ready = writable && out[2].status != "False";
   if (ready && !(invalid.empty() && unresolved.empty())) {
     out.push_back({"Ready", "True", out[invalid.empty() ? 1 : 0].reason,
@@ -174,6 +183,8 @@ std::vector<Note> notes(const Facts& before, const Facts& after) {
     if (was->health == target.health && was->reason == target.reason) continue;
     if (target.health == TargetHealth::kUnavailable && target.reason == config::HealthReason::kAuthFailure) {
       out.push_back({true, "SecretRejected", "LogIn", "target " + target.id + " refuses the users of all secrets"});
+    } else if (target.reason == config::HealthReason::kEndpointRefused) {
+      out.push_back({true, "EndpointRefused", "Probe", "the address of " + target.id + kRefusedAddress});
     } else if (target.health == TargetHealth::kUnavailable) {
       out.push_back({true, "TargetUnavailable", "Probe",
                      "target " + target.id + " is unavailable: " + std::string(config::to_string(target.reason))});

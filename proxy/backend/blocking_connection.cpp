@@ -56,6 +56,10 @@ bool BlockingConnection::connect_to(int family, const void* address, unsigned le
 }
 
 bool BlockingConnection::connect(const std::string& host, std::uint16_t port, const std::string& socket) {
+  if (const std::string why = policy_.refuse_host(host); !why.empty()) {
+    refused_ = true;
+    return fail("the address is refused: it " + why);
+  }
   unreachable_ = true;  // until it is connected
   if (!host.empty() && host[0] == '/') {
     sockaddr_un address{};
@@ -72,9 +76,21 @@ bool BlockingConnection::connect(const std::string& host, std::uint16_t port, co
     const int failure = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
     if (failure != 0) return fail("cannot resolve the host: " + std::string(::gai_strerror(failure)));
     const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, ::freeaddrinfo);
+    std::vector<net::Address> candidates;
+    for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
+      net::Address& address = candidates.emplace_back();
+      std::memcpy(&address.storage, at->ai_addr, at->ai_addrlen);
+      address.size = at->ai_addrlen;
+    }
+    std::string why;
+    candidates = policy_.admit(host, std::move(candidates), why);
+    refused_ = candidates.empty() && !why.empty();
+    if (refused_) return fail(why);
     bool connected = false;
-    for (const addrinfo* at = found; at != nullptr && !connected; at = at->ai_next)
-      connected = connect_to(at->ai_family, at->ai_addr, at->ai_addrlen);
+    for (const net::Address& each : candidates) {
+      connected = connect_to(each.storage.ss_family, &each.storage, each.size);
+      if (connected) break;
+    }
     if (!connected) return false;
     const int on = 1;
     ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);

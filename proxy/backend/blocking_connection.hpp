@@ -11,14 +11,15 @@
 #include <string_view>
 
 #include "proxy/config/snapshot.hpp"
+#include "proxy/net/address_policy.hpp"
 #include "proxy/net/tls.hpp"
 
 namespace dbproxy::backend {
 
 class BlockingConnection {
  public:
-  explicit BlockingConnection(std::chrono::milliseconds timeout)
-      : deadline_(std::chrono::steady_clock::now() + timeout) {}
+  explicit BlockingConnection(std::chrono::milliseconds timeout, const config::EndpointPolicy& policy = {})
+      : deadline_(std::chrono::steady_clock::now() + timeout), policy_(policy) {}
   ~BlockingConnection();
   // From now on, for all that follows.
   void set_timeout(std::chrono::milliseconds timeout) { deadline_ = std::chrono::steady_clock::now() + timeout; }
@@ -38,6 +39,8 @@ class BlockingConnection {
   const std::string& error() const { return error_; }
   // Nobody answers, or not in time; rather than that who was reached did something wrong.
   bool unreachable() const { return unreachable_; }
+  // Nobody was asked: the policy refuses all addresses of the host.
+  bool refused() const { return refused_; }
 
  private:
   bool connect_to(int family, const void* address, unsigned length);
@@ -49,12 +52,13 @@ class BlockingConnection {
   }
 
   std::chrono::steady_clock::time_point deadline_;
+  net::AddressPolicy policy_;
   int fd_ = -1;
   net::SslContext context_;
   net::SslHandle ssl_;
   bool direct_ = false;  // TLS was begun without asking
   std::string error_;
-  bool unreachable_ = false;
+  bool unreachable_ = false, refused_ = false;
 };
 
 }  // namespace dbproxy::backend

@@ -65,7 +65,7 @@ double to_seconds(const std::string& text) {
 class ProbeSession::Connection {
  public:
   Connection(const ProbeAddress& address, ScramKeyCache& keys, std::chrono::milliseconds timeout)
-      : address_(address), keys_(keys), connection_(timeout) {}
+      : address_(address), keys_(keys), connection_(timeout, address.policy) {}
   ~Connection() {
     if (!usable_) return;
     connection_.set_timeout(std::chrono::milliseconds(0));
@@ -103,6 +103,7 @@ class ProbeSession::Connection {
   ProbeOutcome connection_failed() {
     outcome_.reason =
         connection_.unreachable() ? config::HealthReason::kUnreachable : config::HealthReason::kConnectionFailed;
+    if (connection_.refused()) outcome_.reason = config::HealthReason::kEndpointRefused;
     outcome_.detail = connection_.error();
     return outcome_;
   }

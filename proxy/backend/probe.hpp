@@ -33,7 +33,8 @@ struct MemberNews {
 
 struct ProbeOutcome {
   bool ok = false;
-  // kUnreachable: nobody answers; kAuthFailure: the user is refused; kConnectionFailed: everything else.
+  // kUnreachable: nobody answers; kAuthFailure: the user is refused; kEndpointRefused: its address is refused;
+  // kConnectionFailed: everything else.
   config::HealthReason reason = config::HealthReason::kNone;
   std::string detail;    // for people, may hold the server's words; also when ok: why it does not tell of others
   std::string sqlstate;  // when the server gave an error
@@ -56,6 +57,7 @@ struct ProbeAddress {
   Secret password;
   std::string database = "postgres";
   std::string topology_query;  // empty: what Aurora has, if it is Aurora
+  config::EndpointPolicy policy = {};
   bool operator==(const ProbeAddress&) const = default;
 };
 

@@ -9,8 +9,13 @@ namespace {
 constexpr std::array<std::string_view, 2> kEngines = {"POSTGRESQL", "MYSQL"};
 constexpr std::array<std::string_view, 2> kRoles = {"READ_WRITE", "READ_ONLY"};
 constexpr std::array<std::string_view, 3> kHealths = {"AVAILABLE", "REGISTERING", "UNAVAILABLE"};
-constexpr std::array<std::string_view, 6> kReasons = {
-    "", "UNREACHABLE", "CONNECTION_FAILED", "AUTH_FAILURE", "PENDING_PROXY_CAPACITY", "INVALID_REPLICATION_STATE"};
+constexpr std::array<std::string_view, 7> kReasons = {"",
+                                                      "UNREACHABLE",
+                                                      "CONNECTION_FAILED",
+                                                      "AUTH_FAILURE",
+                                                      "PENDING_PROXY_CAPACITY",
+                                                      "INVALID_REPLICATION_STATE",
+                                                      "ENDPOINT_REFUSED"};
 constexpr std::array<std::string_view, 4> kTlsModes = {"disable", "require", "verify-ca", "verify-full"};
 constexpr std::array<std::string_view, 4> kAuthTypes = {"POSTGRES_SCRAM_SHA_256", "POSTGRES_MD5",
                                                         "MYSQL_NATIVE_PASSWORD", "MYSQL_CACHING_SHA2_PASSWORD"};
@@ -45,7 +50,7 @@ bool Snapshot::same_content(const Snapshot& o) const {
          max_client_age == o.max_client_age && max_clients == o.max_clients && limits == o.limits &&
          sequence_pinning == o.sequence_pinning && deferred_begin == o.deferred_begin && endpoints == o.endpoints &&
          users == o.users && targets == o.targets && server_tls == o.server_tls && client_cert == o.client_cert &&
-         pool == o.pool && tags == o.tags;
+         endpoint_policy == o.endpoint_policy && pool == o.pool && tags == o.tags;
 }
 
 std::uint32_t connection_limit(const Target& target, const ConnectionPool& pool) {

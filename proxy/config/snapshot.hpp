@@ -28,7 +28,8 @@ enum class HealthReason {
   kConnectionFailed,
   kAuthFailure,
   kPendingProxyCapacity,
-  kInvalidReplicationState
+  kInvalidReplicationState,
+  kEndpointRefused,  // not AWS's: its address is one that the installation refuses; see EndpointPolicy
 };
 enum class TlsMode { kDisable, kRequire, kVerifyCa, kVerifyFull };  // libpq's words
 enum class PasswordAuthType { kPostgresScramSha256, kPostgresMd5, kMysqlNativePassword, kMysqlCachingSha2Password };
@@ -105,6 +106,15 @@ struct ClientLimits {
   bool operator==(const ClientLimits&) const = default;
 };
 
+// Which addresses a target may have. On Kubernetes whoever writes a DBProxy is not whoever owns the network that the
+// operator and the sidecars stand in; with manifests of one's own machine both are the same. See net::AddressPolicy.
+struct EndpointPolicy {
+  bool restricted = false;                  // false: any
+  std::vector<std::string> refused_ranges;  // besides those that always are: "10.96.0.0/16"
+  std::vector<std::string> allowed;  // names, whose subdomains are meant too, and ranges; empty: what is not refused
+  bool operator==(const EndpointPolicy&) const = default;
+};
+
 struct Snapshot {
   std::string name_space;
   std::string name;
@@ -123,6 +133,7 @@ struct Snapshot {
   std::vector<Target> targets;
   ServerTls server_tls;
   ClientCert client_cert;
+  EndpointPolicy endpoint_policy;
   ConnectionPool pool;
   std::map<std::string, std::string> tags;
 

@@ -180,6 +180,7 @@ std::vector<topology::Cluster> clusters(const Desired& desired) {
     cluster.tls = proxy.snapshot.server_tls;
     cluster.discovery = proxy.discovery;
     cluster.engine = proxy.snapshot.engine;
+    cluster.policy = proxy.snapshot.endpoint_policy;
     for (const auto& target : proxy.snapshot.targets) cluster.members.push_back({target.id, target.host, target.port});
     for (const auto& user : proxy.snapshot.users) cluster.credentials.push_back({user.name, user.password});
     out.push_back(std::move(cluster));

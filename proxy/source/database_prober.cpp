@@ -36,8 +36,8 @@ topology::ProbeResult to_result(backend::ProbeOutcome outcome) {
 class Sessions {
  public:
   topology::ProbeResult ask(const topology::ProbeRequest& request) {
-    auto entry = take(
-        {request.host, request.port, request.tls, request.user, request.password, "postgres", request.topology_query});
+    auto entry = take({request.host, request.port, request.tls, request.user, request.password, "postgres",
+                       request.topology_query, request.policy});
     auto result = to_result(entry->session.ask(request.timeout));
     if (result.ok) give_back(std::move(entry));
     return result;

@@ -220,7 +220,8 @@ struct Monitor::Impl {
                            credential->password,
                            options.probe_timeout,
                            job.cluster.discovery.query,
-                           job.cluster.engine};
+                           job.cluster.engine,
+                           job.cluster.policy};
       result = prober(request);
       if (result.ok || result.reason != HealthReason::kAuthFailure) return {std::move(result), credential->user};
     }

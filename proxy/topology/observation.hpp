@@ -40,6 +40,7 @@ struct ProbeRequest {
   std::chrono::milliseconds timeout{2000};
   std::string topology_query;
   config::EngineFamily engine = config::EngineFamily::kPostgresql;
+  config::EndpointPolicy policy = {};
 };
 
 // What a member says of another, or of itself.
@@ -97,6 +98,7 @@ struct Cluster {
   config::ServerTls tls;
   Discovery discovery = {};
   config::EngineFamily engine = config::EngineFamily::kPostgresql;
+  config::EndpointPolicy policy = {};
   bool operator==(const Cluster&) const = default;
 };
 

@@ -11,6 +11,7 @@
 
 #include "proxy/config/snapshot.hpp"
 #include "proxy/metrics/registry.hpp"
+#include "proxy/net/address_policy.hpp"
 #include "proxy/net/listener.hpp"
 #include "proxy/net/tls.hpp"
 #include "proxy/worker/service.hpp"
@@ -30,6 +31,7 @@ struct Prepared {
   net::SslContext listener_tls;      // null: clients get no TLS
   net::SslContext server_tls;        // null: tls.mode disable
   std::shared_ptr<const void> keys;  // what the Engine has derived; only its own runtimes look into it
+  net::AddressPolicy address_policy = {};
 };
 
 class Runtime {

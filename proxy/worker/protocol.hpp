@@ -27,6 +27,7 @@ enum class Trouble {
   kUserRemoved,  // while a server connection was opened for it
   kNotServed,    // what the protocol has and this proxy does not
   kInitQuery,    // failed on the database
+  kEndpointRefused,  // it points where no database of this DBProxy may be
 };
 
 // What distinguishes pools on one target: who logs in where, with what only a start can set. An engine's own key adds

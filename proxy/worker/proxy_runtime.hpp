@@ -11,6 +11,7 @@
 #include <unordered_map>
 
 #include "proxy/config/snapshot.hpp"
+#include "proxy/net/address_policy.hpp"
 #include "proxy/net/listener.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/context.hpp"
@@ -38,6 +39,7 @@ class ProxyRuntime final : public Runtime {
   // because the way on to the database would be plain: it is never less encrypted than theirs.
   const net::SslContext& listener_tls() const { return offered_tls_; }
   const net::SslContext& server_tls() const { return prepared_.server_tls; }
+  const net::AddressPolicy& address_policy() const { return prepared_.address_policy; }
   Stats& stats() { return stats_; }
   metrics::Registry& registry() { return registry_; }
   bool debug_logging() const { return debug_logging_; }

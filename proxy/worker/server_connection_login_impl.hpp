@@ -39,6 +39,16 @@ void ServerConnection<P>::connect() {
 
 template <class P>
 void ServerConnection<P>::start_on(std::vector<net::Address> addresses) {
+  if (next_address_ == 0) {
+    std::string why;
+    addresses = proxy_.address_policy().admit(target_.description().host, std::move(addresses), why);
+    if (addresses.empty() && !why.empty()) {
+      proxy_.stats().endpoints_refused->add();
+      fail(config::HealthReason::kEndpointRefused, why,
+           P::error(Trouble::kEndpointRefused, "cannot connect to the database: " + why));
+      return;
+    }
+  }
   addresses_ = std::move(addresses);
   int error = EADDRNOTAVAIL;
   while (next_address_ < addresses_.size()) {

@@ -145,6 +145,7 @@ std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
     if (!prepared.server_tls) return error;
   }
   prepared.keys = engine->prepare(*snapshot);
+  prepared.address_policy = net::AddressPolicy(snapshot->endpoint_policy);
   auto name = snapshot->name_space + "/" + snapshot->name;
   return impl_->call([&]() -> std::string {
     auto it = impl_->proxies.find(name);

@@ -75,6 +75,8 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy, std::span<co
   clients_kept =
       counter("dbproxy_clients_kept_total", "Clients that went on when the server connection was lost under them.");
   server_login_failures = counter("dbproxy_server_login_failures_total", "Log-ins that a server refused.");
+  endpoints_refused = counter("dbproxy_server_endpoints_refused_total",
+                              "Connections not begun because the installation refuses the target's address.");
   settings_replayed =
       counter("dbproxy_settings_replayed_total", "Times that a client's settings were restored on a server.");
   replay_failures =

@@ -49,7 +49,8 @@ def test_renders_the_same_twice():
 @pytest.mark.parametrize("setting", ["operator.replica=2", "imagee.tag=x", "operator.resources.request.cpu=1",
                                      "webhook.failurePolicy=Ignore", "operator.replicas=0", "operator.replicas=two",
                                      "image.pullPolicy=Sometimes", "sidecar.native=maybe", "podMonitor.interval=fast",
-                                     "crds.enable=true", "operator.logLevel=loud"])
+                                     "crds.enable=true", "operator.logLevel=loud", "allowedEndpoints={https://x}",
+                                     "allowedEndpoints={10.0.0.0/800}", "serviceRanges={10.96.0.0}"])
 def test_schema_refuses(setting):
     error = refused("--set", setting)
     assert "values don't meet the specifications of the schema" in error
@@ -63,6 +64,14 @@ def test_every_value_is_in_the_schema_and_used():
         assert section in schema["properties"]
         for name in value if isinstance(value, dict) else ():
             assert f".Values.{section}.{name}" in templates, f"{section}.{name} does nothing"
+
+
+def test_where_proxies_may_point():
+    arguments = render("--set", "allowedEndpoints={rds.amazonaws.com,10.20.0.0/16,fd00:1::/32}", "--set",
+                       "serviceRanges={10.96.0.0/16,fd12::/108}")[OPERATOR]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert [each for each in arguments if each.startswith(("--allowed", "--service"))] == [
+        "--allowed-endpoint=rds.amazonaws.com", "--allowed-endpoint=10.20.0.0/16", "--allowed-endpoint=fd00:1::/32",
+        "--service-range=10.96.0.0/16", "--service-range=fd12::/108"]
 
 
 def test_operator_is_available_and_contained():

@@ -9,101 +9,13 @@ import time
 import psycopg
 import pytest
 
+from shop import PATH
 from support.kube_apiserver import Refused
-from support.kube_operator import (NAMESPACE, PROXIES, KubeOperator, PodSidecar, delete_pod, install_rights, make_pod)
-from support.manifests import config_map, db_proxy, secret
+from support.kube_operator import PodSidecar, delete_pod, make_pod
+from support.manifests import secret
 from support.pages import request
-from support.ports import free_port
 from support.postgres import PASSWORDS
 from support.waiting import wait_for
-
-PATH = PROXIES.format("shop") + "/orders"
-
-
-@pytest.fixture(scope="module")
-def cluster(testbed):
-    return testbed.cluster(version=15, replicas=1)
-
-
-@pytest.fixture(scope="module")
-def rights(crds):
-    install_rights(crds)
-    return crds
-
-
-class Shop:
-    """The namespace `shop` with the DBProxy `orders`, and all that was started for one test."""
-
-    def __init__(self, api, testbed, cluster):
-        self.api, self.cluster = api, cluster
-        self.directory = testbed.subdirectory(f"t{len(list(testbed.directory.iterdir()))}")
-        self.programs = []
-        self.port = free_port()
-
-    def apply(self, **spec):
-        self.api.apply(secret("orders-app", "app", PASSWORDS["app"]),
-                       config_map("database-ca", {"ca.pem": self.cluster.authority.certificate.read_text()}),
-                       db_proxy(self.cluster, self.port, **spec))
-
-    def start(self, program, wait=True):
-        self.programs.append(program)
-        return program.start(wait)
-
-    def operator(self, name="operator-1", **options):
-        return self.start(KubeOperator(self.directory, self.api, name), **options)
-
-    def sidecar(self, operator, name="web-1", pod=None, wait=True, **options):
-        pod = pod or make_pod(self.api, name)
-        return self.start(PodSidecar(self.directory, self.api, pod, operator, **options), wait)
-
-    def select(self, sql="SELECT 42", **options):
-        options = {"host": "127.0.0.1", "port": self.port, "user": "app", "password": PASSWORDS["app"],
-                   "dbname": "orders", "connect_timeout": 10, **options}
-        with psycopg.connect(**options) as connection:
-            return connection.execute(sql).fetchone()[0]
-
-    def status(self):
-        return self.api.get(PATH).get("status", {})
-
-    def condition(self, kind):
-        found = [each for each in self.status().get("conditions", []) if each["type"] == kind]
-        return (found[0]["status"], found[0]["reason"], found[0]["message"]) if found else (None, None, None)
-
-    def wait_condition(self, kind, status, timeout=20):
-        wait_for(lambda: self.condition(kind)[0] == status, timeout, f"{kind} is {status}")
-        return self.condition(kind)
-
-    def events(self, reason, namespace="shop"):
-        items = self.api.get(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")["items"]
-        return [item for item in items if item["reason"] == reason]
-
-    def close(self, failed):
-        for program in reversed(self.programs):
-            if failed:
-                print(f"---- {program.name} ----\n{program.log()[-6000:]}")
-                program.kill()
-            else:
-                program.stop()
-        for path in (PROXIES.format("shop"), "/api/v1/namespaces/shop/pods?gracePeriodSeconds=0",
-                     "/apis/events.k8s.io/v1/namespaces/shop/events", "/api/v1/namespaces/shop/secrets",
-                     f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"):
-            self.api.delete(path)
-        wait_for(lambda: not self.api.get("/api/v1/namespaces/shop/pods")["items"], 20, "no pod is left")
-
-
-@pytest.fixture
-def shop(request, rights, testbed, cluster):
-    shop = Shop(rights, testbed, cluster)
-    failures = request.session.testsfailed
-    yield shop
-    shop.close(request.session.testsfailed > failures or getattr(request.node, "rep_failed", False))
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = yield
-    item.rep_failed = getattr(item, "rep_failed", False) or report.failed
-    return report
 
 
 def test_from_apply_to_a_query(shop):

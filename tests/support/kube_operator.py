@@ -18,7 +18,8 @@ _RULES = [
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "create", "patch"]},
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},
     {"apiGroups": ["authorization.k8s.io"], "resources": ["subjectaccessreviews"], "verbs": ["create"]},
-    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]}]
+    {"apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create", "patch"]},
+    {"apiGroups": ["networking.k8s.io"], "resources": ["servicecidrs"], "verbs": ["list"]}]
 _OWN_RULES = [
     {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"],
      "verbs": ["get", "list", "watch", "create", "update"]},
@@ -40,10 +41,10 @@ def install_rights(api: KubeApiserver):
 
 
 class KubeOperator(Program):
-    """A replica; its rights are those of the service account."""
+    """A replica; its rights are those of the service account. Databases of tests are on loopback: allowed here."""
 
     def __init__(self, directory: Path, api: KubeApiserver, name: str = "operator-1", extra=(), env: dict | None = None,
-                 binary: Path | None = None, nofile: int | None = None):
+                 binary: Path | None = None, nofile: int | None = None, allowed=("127.0.0.0/8",)):
         port, http = free_port(), free_port()
         super().__init__(directory, name, f"127.0.0.1:{http}", env, nofile)
         self.api, self.address = api, f"127.0.0.1:{port}"
@@ -52,6 +53,8 @@ class KubeOperator(Program):
         kubeconfig = api.kubeconfig_for(f"{name}.kubeconfig", token_file=token, namespace=NAMESPACE)
         self.argv = [binary or paths.binary("dbproxy-operator"), "--kubeconfig", kubeconfig, "--pod-name", name,
                      "--pod-address", "127.0.0.1", "--listen", self.address, "--http", self.http, *extra]
+        for each in allowed:
+            self.argv += ["--allowed-endpoint", each]
 
     def leads(self) -> bool:
         return self.process.alive() and self.metrics().sum("dbproxy_operator_leader") == 1

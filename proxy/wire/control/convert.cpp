@@ -28,6 +28,8 @@ v1::TargetHealth to_proto(config::TargetHealth health) {
   return to_wire(kHealths, health);
 }
 v1::HealthReason to_proto(config::HealthReason reason) {
+  // Not on the wire: older sidecars refuse a snapshot with a reason that they do not know.
+  if (reason == config::HealthReason::kEndpointRefused) return v1::CONNECTION_FAILED;
   return to_wire(kReasons, reason);
 }
 bool from_proto(v1::TargetHealth in, config::TargetHealth& out) {
@@ -92,7 +94,7 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
     to->set_port(target.port);
     to->set_role(to_wire(kRoles, target.role));
     to->set_health(to_wire(kHealths, target.health));
-    to->set_reason(to_wire(kReasons, target.reason));
+    to->set_reason(to_proto(target.reason));
     to->set_max_connections(target.max_connections);
     to->set_reserved_connections(target.reserved_connections);
     to->set_lag_seconds(target.lag_seconds);
@@ -105,6 +107,11 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
   out.set_server_client_key_pem(std::string(in.server_tls.client_key_pem.reveal()));
   out.set_client_cert_mode(to_wire(kClientCertModes, in.client_cert.mode));
   out.set_client_cert_ca_pem(in.client_cert.ca_pem);
+  if (in.endpoint_policy.restricted) {
+    v1::EndpointPolicy* policy = out.mutable_endpoint_policy();
+    for (const std::string& range : in.endpoint_policy.refused_ranges) policy->add_refused_ranges(range);
+    for (const std::string& each : in.endpoint_policy.allowed) policy->add_allowed(each);
+  }
   v1::ConnectionPool* pool = out.mutable_pool();
   pool->set_max_connections_percent(in.pool.max_connections_percent);
   pool->set_max_idle_connections_percent(in.pool.max_idle_connections_percent);

@@ -20,6 +20,7 @@ inline constexpr std::size_t kMaxServerVersion = 250;
 inline constexpr std::size_t kMaxPem = 1024 * 1024;
 inline constexpr std::size_t kMaxInitQuery = 16 * 1024;
 inline constexpr std::size_t kMaxTag = 256;
+inline constexpr int kMaxPolicyEntries = 256;
 inline constexpr std::uint32_t kMaxSeconds = 366 * 86400;
 inline constexpr std::uint32_t kMaxBorrowSeconds = 300;
 inline constexpr std::uint32_t kMaxClients = 1000000;

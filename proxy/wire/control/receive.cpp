@@ -144,6 +144,20 @@ void read_limits(const v1::ClientLimits& in, config::ClientLimits& out, Checker&
   out.idle_in_transaction_session_timeout = std::chrono::milliseconds(in.idle_in_transaction_session_timeout_ms());
 }
 
+void read_policy(const v1::EndpointPolicy& in, config::EndpointPolicy& out, Checker& check) {
+  out.restricted = true;
+  check.count("endpoint_policy.refused_ranges", in.refused_ranges_size(), 0, kMaxPolicyEntries);
+  check.count("endpoint_policy.allowed", in.allowed_size(), 0, kMaxPolicyEntries);
+  for (const std::string& range : in.refused_ranges()) {
+    check.length("endpoint_policy.refused_ranges", range, 1, kMaxHost);
+    out.refused_ranges.push_back(range);
+  }
+  for (const std::string& each : in.allowed()) {
+    check.length("endpoint_policy.allowed", each, 1, kMaxHost);
+    out.allowed.push_back(each);
+  }
+}
+
 }  // namespace
 
 std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
@@ -173,6 +187,7 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   read_targets(in, out, check);
   read_pool(in.pool(), out.pool, check);
   read_limits(in.limits(), out.limits, check);
+  if (in.has_endpoint_policy()) read_policy(in.endpoint_policy(), out.endpoint_policy, check);
   if (!check.ok()) return check.take();
 
   out.name_space = in.name_space();

@@ -34,6 +34,8 @@ std::string_view sqlstate(Trouble trouble) {
       return "0A000";
     case Trouble::kInitQuery:
       return "38000";
+    case Trouble::kEndpointRefused:
+      return "08001";
   }
   return "XX000";
 }

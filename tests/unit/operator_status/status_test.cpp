@@ -59,6 +59,16 @@ TEST(Conditions, AllIsWell) {
                                                                 {"Ready", "True Ready"}}));
 }
 
+TEST(Conditions, ARefusedAddressIsSaidToBeOne) {
+  const Facts refused =
+      facts({target("a", TargetRole::kReadWrite, TargetHealth::kUnavailable, HealthReason::kEndpointRefused)});
+  EXPECT_EQ(states(refused)["TargetsAvailable"], "False EndpointRefused");
+  const auto told = notes(facts({target("a", TargetRole::kReadWrite)}), refused);
+  ASSERT_EQ(told.size(), 1u);
+  EXPECT_EQ(told[0].reason, "EndpointRefused");
+  EXPECT_NE(told[0].text.find("metadata"), std::string::npos);
+}
+
 TEST(Conditions, ErrorsStandWhereTheyBelong) {
   Facts broken = good();
   broken.diagnostics = {error("DBProxy shop/orders", "spec.auth[1]"), error("Secret shop/app", "data.username"),

@@ -28,6 +28,7 @@ config::Snapshot example() {
   s.server_tls = {config::TlsMode::kVerifyCa, "PEM", true, "client PEM", Secret("client k3y")};
   s.client_cert = {config::ClientCertMode::kVerifyFull, "CA of clients"};
   s.pool = {90, 40, std::chrono::seconds(5), true, "SET a = b"};
+  s.endpoint_policy = {true, {"10.96.0.0/16"}, {"rds.amazonaws.com", "10.0.0.0/8"}};
   s.tags = {{"team", "shop"}, {"a", "b"}, {"c", "d"}};
   return s;
 }
@@ -37,6 +38,20 @@ TEST(Convert, RoundTripKeepsEveryField) {
   EXPECT_EQ(from_proto(to_proto(example()), back), "");
   EXPECT_TRUE(back.same_content(example()));
   EXPECT_EQ(back.version, 7u);
+}
+
+// Older sidecars refuse a snapshot with a reason that they do not know.
+TEST(Convert, ReasonsOfOurOwnStayOffTheWire) {
+  config::Snapshot refused = example();
+  refused.targets[0].reason = config::HealthReason::kEndpointRefused;
+  config::Snapshot back;
+  EXPECT_EQ(from_proto(to_proto(refused), back), "");
+  EXPECT_EQ(back.targets[0].reason, config::HealthReason::kConnectionFailed);
+  refused.endpoint_policy = {};
+  EXPECT_FALSE(to_proto(refused).has_endpoint_policy());
+  v1::Snapshot long_list = to_proto(example());
+  for (int i = 0; i < 300; ++i) long_list.mutable_endpoint_policy()->add_allowed("x");
+  EXPECT_NE(from_proto(long_list, back).find("endpoint_policy.allowed has"), std::string::npos);
 }
 
 TEST(Convert, DigestDependsOnContentOnly) {
