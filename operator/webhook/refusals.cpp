@@ -24,7 +24,7 @@ bool is_windows(const json::object& pod) {
 }
 
 bool is_reserved(std::string_view volume) {
-  return volume == kIdentityVolume || volume == kStateVolume || volume == kSocketVolume;
+  return volume == kIdentityVolume || volume == kStateVolume || volume == kSocketVolume || volume == kNoTokenVolume;
 }
 
 std::string refuse_volumes(const json::object& pod) {

@@ -8,6 +8,7 @@ namespace dbproxy::webhook {
 namespace {
 
 constexpr std::string_view kIdentityDirectory = "/var/run/secrets/dbproxy";
+constexpr std::string_view kAccountDirectory = "/var/run/secrets/kubernetes.io/serviceaccount";
 constexpr std::string_view kStateDirectory = "/var/lib/dbproxy";
 constexpr std::int64_t kUser = 29930;  // its own: no image's default, so that file modes keep others out
 constexpr std::int64_t kTokenSeconds = 3600;
@@ -109,7 +110,7 @@ json::array sidecar_volumes(const Settings& settings) {
                               {"items", json::array{json::object{{"key", "ca.pem"}, {"path", "ca.pem"}}}},
                               {"optional", true}}}};
   return {json::object{{"name", kIdentityVolume}, {"projected", {{"sources", json::array{token, bundle}}}}},
-          memory(kStateVolume, "16Mi"), memory(kSocketVolume, "1Mi")};
+          memory(kStateVolume, "16Mi"), memory(kSocketVolume, "1Mi"), memory(kNoTokenVolume, "64Ki")};
 }
 
 json::object socket_mount(bool read_only) {
@@ -138,7 +139,8 @@ json::object sidecar_container(const json::object& pod, const std::string& name_
   out["readinessProbe"] = probe("/readyz", 2, 2);
   out["volumeMounts"] =
       json::array{json::object{{"name", kIdentityVolume}, {"mountPath", kIdentityDirectory}, {"readOnly", true}},
-                  json::object{{"name", kStateVolume}, {"mountPath", kStateDirectory}}, socket_mount(false)};
+                  json::object{{"name", kStateVolume}, {"mountPath", kStateDirectory}}, socket_mount(false),
+                  json::object{{"name", kNoTokenVolume}, {"mountPath", kAccountDirectory}, {"readOnly", true}}};
   return out;
 }
 

@@ -6,10 +6,13 @@
 
 namespace dbproxy::webhook {
 
-// Volumes that belong to the sidecar; the last one is shared with the application.
+// Volumes that belong to the sidecar; that of the sockets is shared with the application. The empty one hides the
+// token of the pod's service account, with which the sidecar has no business: admission mounts that token wherever
+// nothing is mounted in its place.
 inline constexpr std::string_view kIdentityVolume = "dbproxy-identity";
 inline constexpr std::string_view kStateVolume = "dbproxy-state";
 inline constexpr std::string_view kSocketVolume = "dbproxy-sockets";
+inline constexpr std::string_view kNoTokenVolume = "dbproxy-no-token";
 inline constexpr std::string_view kSocketDirectory = "/var/run/dbproxy";
 
 json::array sidecar_volumes(const Settings& settings);

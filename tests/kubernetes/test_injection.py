@@ -90,6 +90,13 @@ def test_a_labelled_pod_gets_its_sidecar(crds, operator):
         "PGHOST": "127.0.0.1", "PGPORT": "5432"}
     assert {each["mountPath"] for each in sidecar["volumeMounts"]} >= {
         "/var/run/secrets/dbproxy", "/var/lib/dbproxy", "/var/run/dbproxy"}
+    # The token of the pod's account is the application's: admission finds its place in the sidecar taken.
+    account = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+    def tokens(container):
+        return [each["name"] for each in container["volumeMounts"] if each["mountPath"] == account]
+    assert tokens(sidecar) == ["dbproxy-no-token"]
+    assert len(tokens(spec["containers"][0])) == 1 and tokens(spec["containers"][0])[0].startswith("kube-api-access-")
 
 
 def test_other_pods_never_pass_by(crds, operator):

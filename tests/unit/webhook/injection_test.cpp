@@ -52,13 +52,13 @@ TEST(Injection, PassesTheRestrictedPodSecurityStandard) {
 TEST(Injection, KeepsItsVolumesInMemoryAndBounded) {
   const json::object pod = injected(plain_pod());
   const auto& volumes = pod.at("spec").at("volumes").as_array();
-  ASSERT_EQ(volumes.size(), 3u);
+  ASSERT_EQ(volumes.size(), 4u);
   const json::value& token = volumes[0].at("projected").at("sources").at(0).at("serviceAccountToken");
   EXPECT_EQ(token.at("audience"), "dbproxy-operator");
   const json::value& bundle = volumes[0].at("projected").at("sources").at(1).at("configMap");
   EXPECT_EQ(bundle.at("name"), "dbproxy-operator-ca");
   EXPECT_EQ(bundle.at("optional"), true);
-  for (std::size_t i : {1u, 2u}) {
+  for (std::size_t i : {1u, 2u, 3u}) {
     EXPECT_EQ(volumes[i].at("emptyDir").at("medium"), "Memory");
     EXPECT_TRUE(volumes[i].at("emptyDir").as_object().contains("sizeLimit"));
   }
