@@ -12,6 +12,8 @@
 namespace dbproxy::source {
 namespace {
 
+// A name may lead elsewhere by now, and a password may be refused that was taken before: only a new log-in tells.
+constexpr auto kRenewed = std::chrono::seconds(10);
 // Longer than any interval between two questions to one member.
 constexpr auto kKept = std::chrono::seconds(30);
 
@@ -49,6 +51,7 @@ class Sessions {
     Entry(const backend::ProbeAddress& to, backend::ScramKeyCache& keys) : address(to), session(to, keys) {}
     backend::ProbeAddress address;
     backend::ProbeSession session;
+    const SteadyClock::time_point born = SteadyClock::now();
     SteadyClock::time_point used{};
   };
   using EntryPtr = std::unique_ptr<Entry>;
@@ -84,8 +87,9 @@ class Sessions {
   }
 
   void give_back(EntryPtr entry) {
-    const std::lock_guard lock(mutex_);
     entry->used = SteadyClock::now();
+    if (entry->used - entry->born > kRenewed) return;
+    const std::lock_guard lock(mutex_);
     idle_.emplace(key(entry->address), std::move(entry));
   }
 

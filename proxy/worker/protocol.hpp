@@ -21,12 +21,12 @@ enum class Trouble {
   kCancelled,
   kTransactionTimeout,
   kIdleInTransaction,
-  kNoTarget,     // the endpoint's role has no instance
-  kPoolFull,     // waited in vain, all connections are in use
-  kUnreachable,  // waited in vain, the database is not there
-  kUserRemoved,  // while a server connection was opened for it
-  kNotServed,    // what the protocol has and this proxy does not
-  kInitQuery,    // failed on the database
+  kNoTarget,         // the endpoint's role has no instance
+  kPoolFull,         // waited in vain, all connections are in use
+  kUnreachable,      // waited in vain, the database is not there
+  kUserRemoved,      // while a server connection was opened for it
+  kNotServed,        // what the protocol has and this proxy does not
+  kInitQuery,        // failed on the database
   kEndpointRefused,  // it points where no database of this DBProxy may be
 };
 

@@ -119,7 +119,7 @@ TEST(Injection, CompletesAPodThatAnotherWebhookChanged) {
   const json::object more = patched(pod, decide(pod));
   EXPECT_EQ(env_of(more.at("spec").at("containers").at(1).as_object(), "PGHOST"), "127.0.0.1");
   EXPECT_EQ(more.at("spec").at("initContainers").as_array().size(), 1u);
-  EXPECT_EQ(more.at("spec").at("volumes").as_array().size(), 3u);
+  EXPECT_EQ(more.at("spec").at("volumes").as_array().size(), 4u);
 }
 
 TEST(Injection, LeavesPodsWithoutTheLabelAlone) {
