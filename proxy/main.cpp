@@ -118,6 +118,7 @@ int run(const Flags& flags) {
   log::configure(flags.log.format, flags.log.level);
   process::protect_memory();
   process::raise_file_limit();
+  process::save_memory();
   const sigset_t signals = process::block_signals();
 
   const SystemClock clock;
@@ -161,10 +162,12 @@ int run(const Flags& flags) {
   }
   admin::Admin admin(admin_options, std::move(pages), registry);
 
+  bool begun = false;  // apply is called by one thread at a time
   auto apply = [&](config::SnapshotPtr snapshot, worker::ListenerTls tls) {
     if (tls.certificate_pem.empty()) tls = own_tls;
     auto error = service.apply(snapshot, std::move(tls));
     if (error.empty()) admin.put(std::move(snapshot));
+    if (!std::exchange(begun, true)) process::give_back_memory();
     return error;
   };
   auto remove = [&](const std::string& proxy) {

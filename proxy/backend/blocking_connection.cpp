@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -13,6 +14,8 @@
 #include <sys/un.h>
 #include <system_error>
 #include <unistd.h>
+#include <utility>
+#include <vector>
 
 #include "proxy/net/tls_peer.hpp"
 
@@ -21,6 +24,20 @@ namespace {
 
 std::string words(int error) {
   return std::generic_category().message(error);
+}
+
+// Connections that are to be verified alike share what they are verified with: a bundle of CAs takes hundreds of KB.
+net::SslContext shared_context(const config::ServerTls& tls, std::string& error) {
+  static std::mutex mutex;
+  static std::vector<std::pair<config::ServerTls, std::weak_ptr<SSL_CTX>>> known;
+  const std::lock_guard lock(mutex);
+  std::erase_if(known, [](const auto& each) { return each.second.expired(); });
+  for (const auto& [like, context] : known) {
+    if (auto found = like == tls ? context.lock() : nullptr) return found;
+  }
+  auto made = net::make_client_context(tls, error);
+  if (made) known.emplace_back(tls, made);
+  return made;
 }
 
 }  // namespace
@@ -116,7 +133,7 @@ bool BlockingConnection::wait_for_tls(int result, const char* what) {
 
 bool BlockingConnection::start_tls(const config::ServerTls& tls, const std::string& host) {
   direct_ = tls.direct;
-  context_ = net::make_client_context(tls, error_);
+  context_ = shared_context(tls, error_);
   if (!context_) return false;
   ssl_ = net::new_client_side(context_, fd_, tls.mode, host);
   for (;;) {

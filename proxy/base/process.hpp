@@ -13,5 +13,10 @@ sigset_t block_signals();
 
 // As many file descriptors as the hard limit allows.
 void raise_file_limit();
+// One heap for all threads, where one of them does nearly all of the work: each of the others would keep its own.
+void save_memory();
+// What starting up has used: freed memory, and code that may never run again. Takes milliseconds, in which nobody can
+// allocate.
+void give_back_memory();
 
 }  // namespace dbproxy::process

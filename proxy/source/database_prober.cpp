@@ -14,8 +14,8 @@ namespace {
 
 // A name may lead elsewhere by now, and a password may be refused that was taken before: only a new log-in tells.
 constexpr auto kRenewed = std::chrono::seconds(10);
-// Longer than any interval between two questions to one member.
-constexpr auto kKept = std::chrono::seconds(30);
+// Longer than the interval between two questions to a member that answers; what is older belongs to nobody.
+constexpr auto kKept = std::chrono::seconds(5);
 
 topology::ProbeResult to_result(backend::ProbeOutcome outcome) {
   topology::ProbeResult result;
@@ -74,7 +74,7 @@ class Sessions {
 
   void sweep(std::vector<EntryPtr>& old) {
     const auto now = SteadyClock::now();
-    if (now - swept_ < kKept / 10) return;
+    if (now - swept_ < kKept / 5) return;
     swept_ = now;
     for (auto it = idle_.begin(); it != idle_.end();) {
       if (now - it->second->used < kKept) {

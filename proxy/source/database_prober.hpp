@@ -6,7 +6,7 @@
 namespace dbproxy::source {
 
 // Blocks as topology::Prober says; safe from any thread. Keeps a connection to each member that it
-// was asked about in the last 30 s, a new one every 10 s, and the SCRAM keys that it derived for as long as it lives.
+// was asked about in the last 5 s, a new one every 10 s, and the SCRAM keys that it derived for as long as it lives.
 topology::Prober database_prober();
 
 }  // namespace dbproxy::source

@@ -117,11 +117,6 @@ SCENARIOS = {
     "large objects": [
         Say(query("BEGIN; SELECT lo_create(424242); SELECT lo_put(424242, 0, 'some bytes')")), Hear("Z"),
         Say(query("SELECT lo_get(424242); SELECT lo_unlink(424242); COMMIT")), Hear("Z")],
-    "ended by itself in a result": [
-        Say(query("SELECT n, pg_terminate_backend(pg_backend_pid()) FROM generate_series(1, 1) n; SELECT 2")), Hear("end")],
-    "ended by itself in a pipeline": [
-        Say(call("SELECT 1") + call("SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(5)") + call("SELECT 3") + SYNC),
-        Hear("end")],
     "good-bye behind a sequence without sync": [Say(call("SELECT 1") + TERMINATE), Hear("end")],
     "cached plan after a change of the table": [
         Say(parse("c", "SELECT * FROM changing") + bind("", "c") + execute() + SYNC), Hear("Z"),
@@ -196,6 +191,23 @@ def test_word_for_word(prepared):
         is_clean(bed, bystander)
     assert not wrong, "\n".join(wrong)
 
+
+
+@pytest.mark.parametrize("said", [
+    query("SELECT n, pg_terminate_backend(pg_backend_pid()) FROM generate_series(1, 1) n; SELECT 2"),
+    call("SELECT 1") + call("SELECT pg_terminate_backend(pg_backend_pid()), pg_sleep(5)") + call("SELECT 3") + SYNC],
+    ids=["in a result", "in a pipeline"])
+def test_ended_by_an_administrator(prepared, said):
+    """The client hears what it would hear directly up to the end, and then an error instead of the end."""
+    bed = prepared
+    with bed.raw(port=bed.writer.port).login("app", "app-secret", "orders") as direct:
+        expected = converse(direct, [Say(said), Hear("end")])
+    assert expected[-2][0] == "E" and expected[-2][1]["C"] == "57P01" and expected[-1] == "closed", expected
+    with bed.raw_session() as through:
+        heard = converse(through, [Say(said), Hear("Z")])
+        assert heard[:-2] == expected[:-2]
+        assert heard[-2][0] == "E" and heard[-2][1]["C"] == "08007" and heard[-1] == ("Z", b"I"), heard
+        assert converse(through, [Say(query("SELECT 3")), Hear("Z")])[-1] == ("Z", b"I")
 
 LIFE = [query("BEGIN"), query("INSERT INTO copied VALUES (1)"), parse("life", "SELECT * FROM generate_series(1, 100000)"),
         bind("p", "life"), execute("p", 10), FLUSH, execute("p", 10), SYNC, query("DECLARE c CURSOR FOR SELECT 1"),

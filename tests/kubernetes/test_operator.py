@@ -273,8 +273,10 @@ def test_what_a_sidecar_refuses_is_seen(shop):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         shop.api.patch(PATH, {"spec": {"port": port}})
-        _, reason, message = shop.wait_condition("Programmed", "False")
-        assert reason == "Rejected" and message.startswith("shop/web-1: ") and str(port) in message
+        # Until the sidecar has answered it is Pending.
+        wait_for(lambda: shop.condition("Programmed")[:2] == ("False", "Rejected"), 20, "the refusal is in the status")
+        message = shop.condition("Programmed")[2]
+        assert message.startswith("shop/web-1: ") and str(port) in message
         assert (shop.status()["sidecars"]["rejected"], shop.status()["sidecars"]["updated"]) == (1, 0)
         assert shop.condition("Ready")[0] == "False"
         wait_for(lambda: shop.events("SnapshotRejected"), 10, "there is an Event")

@@ -102,7 +102,7 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
   body_forward_ = false;
   after_execute_.clear();
   execute_discards_ = false;
-  held_ = wait_for_quiet_ = execute_sets_ = execute_runs_ = may_have_ended_ = settled_since_attached_ = false;
+  held_ = waits_ = wait_for_quiet_ = execute_sets_ = execute_runs_ = may_have_ended_ = settled_since_attached_ = false;
   return true;
 }
 

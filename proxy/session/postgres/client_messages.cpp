@@ -24,7 +24,8 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   auto& server = *step.server;
   unnamed_.current.reset();
   server.unnamed_.reset();
-  if (server.sync_pending_ && server.transaction_status_ == 'I') server.mixed_ = true;
+  // A BEGIN that was kept back goes ahead without a Sync, and makes a block.
+  if (server.sync_pending_ && server.transaction_status_ == 'I' && !server.beginning_) server.mixed_ = true;
   server.sync_pending_ = false;
   send_query(step, whole, text, verdict);
   ++queries_;

@@ -12,7 +12,7 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
                                   Output& to_server, Output& to_client, const ClientOptions& options) {
   consumed = 0;
   needed_ = 0;
-  held_ = false;
+  held_ = waits_ = false;
   Step step{server, to_server, to_client, options};
   while (true) {
     auto rest = bytes.substr(consumed);
@@ -24,11 +24,11 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
       consumed += piece.size();
       continue;
     }
-    if (wait_for_quiet_ && server != nullptr && !server->requests_.empty()) {
-      held_ = !server->copy_in_;  // a copy waits for its data: look again when the server has said something
-      if (held_) return ClientVerdict::kWait;
-    } else {
-      wait_for_quiet_ = false;
+    if (wait_for_quiet_ && !rest.empty()) {
+      wait_for_quiet_ = server != nullptr && !server->requests_.empty();
+      waits_ =
+          wait_for_quiet_ && !server->copy_in_;  // a copy waits for its data: look again when the server has spoken
+      if (waits_) return ClientVerdict::kWait;
     }
     // Behind a BEGIN that was kept back and is not answered yet: nothing beyond the first Sync or Query.
     if (server != nullptr && server->beginning_ && !server->sync_pending_) {

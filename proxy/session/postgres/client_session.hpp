@@ -74,7 +74,7 @@ class ClientSession {
   // Whether nothing but settings that have to be read back keeps it from that.
   bool wants_settings(const ServerSession& server) const { return settled(server) && !server.settings_known(); }
   // kWait was said because of what is at the front of its bytes: call feed() again when replaying() is over.
-  bool held() const { return held_; }
+  bool held() const { return held_ || waits_; }
 
   std::uint32_t pins() const { return pins_; }
   // `leaves`: as Verdict has it.
@@ -214,6 +214,7 @@ class ClientSession {
   bool execute_runs_ = false;      // a bound statement is a DO or CALL
   bool execute_discards_ = false;  // one is DISCARD ALL
   bool held_ = false;              // until a replay of settings is answered
+  bool waits_ = false;             // because of what comes next
   bool wait_for_quiet_ = false;    // nothing more is used until the server has answered everything
   enum class Rejecting : std::uint8_t { kNo, kNext, kUntilSync } rejecting_ = Rejecting::kNo;
   std::size_t needed_ = 0;

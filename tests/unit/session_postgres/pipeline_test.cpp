@@ -97,5 +97,19 @@ TEST_F(Pipeline, AQueryInAnUnfinishedSequenceIsRemembered) {
   EXPECT_TRUE(server.mixed());
 }
 
+TEST_F(Pipeline, ABeginThatWasKeptBackIsNoUnfinishedSequence) {
+  std::string begin, query;
+  wire::query(begin, "BEGIN");
+  wire::query(query, "SELECT 1");
+  options.deferred_begin = true;
+  Output to_server, to_client;
+  std::size_t consumed = 0;
+  client.feed(begin, consumed, nullptr, to_server, to_client, options);
+  ASSERT_TRUE(client.begin_deferred());
+  client.attached(server, to_server, to_client);
+  say(query);
+  EXPECT_FALSE(server.mixed());
+}
+
 }  // namespace
 }  // namespace dbproxy::session::postgres

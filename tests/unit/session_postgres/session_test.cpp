@@ -300,6 +300,13 @@ TEST_F(Script, ACopyBehindWhatIsWaitedForGetsItsData) {
   EXPECT_EQ(sent(client, q("SELECT 1")), "Q(SELECT 1)");
 }
 
+TEST_F(Script, WhoSaysNoMoreIsNotWaitedFor) {
+  sent(client, q("DEALLOCATE ALL"));
+  EXPECT_FALSE(client.held());
+  got(client, tag("DEALLOCATE ALL") + z());
+  EXPECT_TRUE(client.can_release(server));
+}
+
 TEST_F(Script, AStatementMayDropItself) {
   for (std::string text : {"DEALLOCATE a", "DEALLOCATE ALL", "DISCARD ALL"}) {
     sent(client, p("a", text) + s());
