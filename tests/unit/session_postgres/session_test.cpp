@@ -308,7 +308,7 @@ TEST_F(Script, WhoSaysNoMoreIsNotWaitedFor) {
 }
 
 TEST_F(Script, AStatementMayDropItself) {
-  for (std::string text : {"DEALLOCATE a", "DEALLOCATE ALL", "DISCARD ALL"}) {
+  for (const std::string text : {"DEALLOCATE a", "DEALLOCATE ALL", "DISCARD ALL"}) {
     sent(client, p("a", text) + s());
     got(client, m('1') + z());
     const auto name = sent(client, d("a") + s());

@@ -6,7 +6,6 @@ namespace {
 using testing::Contains;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::Not;
 
 TEST(Injection, PutsANativeSidecarInFront) {
   const json::object pod = injected(plain_pod("orders", R"("initContainers": [{"name": "migrate"}])"));
