@@ -2,21 +2,17 @@
 
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <memory>
 #include <mutex>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <system_error>
 #include <unistd.h>
 #include <utility>
 #include <vector>
 
+#include "proxy/net/socket.hpp"
 #include "proxy/net/tls_peer.hpp"
 
 namespace dbproxy::backend {
@@ -59,16 +55,12 @@ bool BlockingConnection::wait(short events) {
   }
 }
 
-bool BlockingConnection::connect_to(int family, const void* address, unsigned length) {
+bool BlockingConnection::connect_to(const net::Address& address) {
   if (fd_ >= 0) ::close(fd_);
-  fd_ = ::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  fd_ = net::begin_connect(address);
   if (fd_ < 0) return fail(words(errno));
-  if (::connect(fd_, static_cast<const sockaddr*>(address), length) == 0) return true;
-  if (errno != EINPROGRESS) return fail(words(errno));
   if (!wait(POLLOUT)) return false;
-  int error = 0;
-  socklen_t size = sizeof error;
-  if (::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+  const int error = net::connect_result(fd_);
   return error == 0 || fail(words(error));
 }
 
@@ -78,42 +70,25 @@ bool BlockingConnection::connect(const std::string& host, std::uint16_t port, co
     return fail("the address is refused: it " + why);
   }
   unreachable_ = true;  // until it is connected
+  std::vector<net::Address> addresses;
   if (!host.empty() && host[0] == '/') {
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    const std::string path = host + "/" + (socket.empty() ? ".s.PGSQL." + std::to_string(port) : socket);
-    if (path.size() >= sizeof address.sun_path) return fail("the path of the socket is too long");
-    std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
-    if (!connect_to(AF_UNIX, &address, sizeof address)) return false;
+    const auto address = net::unix_address(host + "/" + (socket.empty() ? ".s.PGSQL." + std::to_string(port) : socket));
+    if (!address) return fail("the path of the socket is too long");
+    addresses.push_back(*address);
   } else {
-    addrinfo hints{};
-    hints.ai_socktype = SOCK_STREAM;
-    hints.ai_flags = AI_NUMERICSERV;
-    addrinfo* found = nullptr;
-    const int failure = ::getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
-    if (failure != 0) return fail("cannot resolve the host: " + std::string(::gai_strerror(failure)));
-    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(found, ::freeaddrinfo);
-    std::vector<net::Address> candidates;
-    for (const addrinfo* at = found; at != nullptr; at = at->ai_next) {
-      net::Address& address = candidates.emplace_back();
-      std::memcpy(&address.storage, at->ai_addr, at->ai_addrlen);
-      address.size = at->ai_addrlen;
-    }
     std::string why;
-    candidates = policy_.admit(host, std::move(candidates), why);
-    refused_ = candidates.empty() && !why.empty();
+    addresses = net::resolve(host, port, why);
+    if (addresses.empty()) return fail("cannot resolve the host: " + why);
+    addresses = policy_.admit(host, std::move(addresses), why);
+    refused_ = addresses.empty();
     if (refused_) return fail(why);
-    bool connected = false;
-    for (const net::Address& each : candidates) {
-      connected = connect_to(each.storage.ss_family, &each.storage, each.size);
-      if (connected) break;
-    }
-    if (!connected) return false;
-    const int on = 1;
-    ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   }
-  unreachable_ = false;
-  return true;
+  for (const net::Address& each : addresses) {
+    if (!connect_to(each)) continue;
+    unreachable_ = false;
+    return true;
+  }
+  return false;
 }
 
 // After a TLS call that returned `result`: true to try again.

@@ -43,7 +43,7 @@ class BlockingConnection {
   bool refused() const { return refused_; }
 
  private:
-  bool connect_to(int family, const void* address, unsigned length);
+  bool connect_to(const net::Address& address);
   bool wait(short events);
   bool wait_for_tls(int result, const char* what);
   bool fail(std::string error) {

@@ -7,8 +7,8 @@
 #include <optional>
 #include <vector>
 
-#include "proxy/backend/blocking_connection.hpp"
 #include "proxy/backend/mysql_login.hpp"
+#include "proxy/backend/probe_connection.hpp"
 #include "proxy/wire/mysql/commands.hpp"
 #include "proxy/wire/mysql/reader.hpp"
 #include "proxy/wire/mysql/result_scanner.hpp"
@@ -32,85 +32,48 @@ struct Table {
   std::vector<std::optional<std::string>> row;  // the last
 };
 
-class Probe {
+class Probe : ProbeConnection {
  public:
   Probe(const std::string& host, const config::ServerTls& tls, std::chrono::milliseconds timeout)
-      : host_(host), tls_(tls), connection_(timeout) {}
+      : ProbeConnection(host, tls, timeout) {}
 
   Outcome run(std::uint16_t port, LoginOptions options) {
-    if (!connection_.connect(host_, port, "mysqld.sock")) return connection_failed();
+    Outcome out;
     Login login(std::move(options));
-    if (!log_in(login)) return outcome_;
-    capabilities_ = login.capabilities();
-    outcome_.greeting = login.greeting();
-    if (!ask()) return outcome_;
-    outcome_.base.ok = true;
+    outcome_.ok = (connection_.connect(host_, port, "mysqld.sock") || connection_failed()) &&
+                  log_in(login, [&](Want, std::string& to_server) { return login.tls_established(to_server); });
+    if (outcome_.ok) {
+      capabilities_ = login.capabilities();
+      out.greeting = login.greeting();
+      outcome_.ok = ask();
+    }
+    out.base = outcome_;
+    if (!outcome_.ok) return out;
     std::string bye;
     wire::command(bye, wire::Command::kQuit);
     connection_.send(bye);
-    return outcome_;
+    return out;
   }
 
  private:
-  Outcome connection_failed() {
-    outcome_.base.reason =
-        connection_.unreachable() ? config::HealthReason::kUnreachable : config::HealthReason::kConnectionFailed;
-    outcome_.base.detail = connection_.error();
-    return outcome_;
-  }
-  bool failed(std::string detail) {
-    outcome_.base.reason = config::HealthReason::kConnectionFailed;
-    outcome_.base.detail = std::move(detail);
-    return false;
-  }
-
-  bool log_in(Login& login) {
-    std::string out;
-    Want want = login.start(out);
-    for (;;) {
-      if (!out.empty() && !connection_.send(out)) return connection_failed(), false;
-      out.clear();
-      switch (want) {
-        case Want::kRead: {
-          std::size_t consumed = 0;
-          want = login.feed(input_, consumed, out);
-          input_.erase(0, consumed);
-          if (want == Want::kRead && out.empty() && !connection_.receive(input_)) return connection_failed(), false;
-          break;
-        }
-        case Want::kStartTls:
-          if (!connection_.start_tls(tls_, host_)) return connection_failed(), false;
-          want = login.tls_established(out);
-          break;
-        case Want::kDone:
-          return true;
-        case Want::kFailed:
-          failed(login.failure().message);
-          outcome_.base.sqlstate = login.failure().sqlstate;
-          if (login.failure().is_auth_failure()) outcome_.base.reason = config::HealthReason::kAuthFailure;
-          return false;
-      }
-    }
-  }
-
   // One after the other: not every server takes a question before it has answered the one before.
   bool ask() {
     Table who;
     if (!question(kWho, who)) return false;
     if (who.row.size() != 4) return failed("the server did not say who it is: " + refusal_);
-    outcome_.base.in_recovery = who.row[0].value_or("0") != "0" || who.row[1].value_or("0") != "0";
-    outcome_.base.max_connections = number(who.row[2].value_or(""));
-    outcome_.base.server_version = who.row[3].value_or("");
-    if (!outcome_.base.in_recovery) return true;
+    outcome_.in_recovery = who.row[0].value_or("0") != "0" || who.row[1].value_or("0") != "0";
+    outcome_.max_connections = number(who.row[2].value_or(""));
+    outcome_.server_version = who.row[3].value_or("");
+    if (!outcome_.in_recovery) return true;
     for (const std::string_view sql : kLag) {
       Table lag;
       if (!question(sql, lag)) return false;
       for (std::size_t i = 0; i < lag.row.size() && i < lag.names.size(); ++i)
         if (std::find(kLagColumns.begin(), kLagColumns.end(), lag.names[i]) != kLagColumns.end() && lag.row[i])
-          outcome_.base.lag_seconds = std::max(0.0, std::strtod(lag.row[i]->c_str(), nullptr));
+          outcome_.lag_seconds = std::max(0.0, std::strtod(lag.row[i]->c_str(), nullptr));
       if (!lag.row.empty()) break;
     }
-    outcome_.base.sqlstate.clear();
+    outcome_.sqlstate.clear();
     return true;
   }
 
@@ -124,7 +87,7 @@ class Probe {
   bool question(std::string_view sql, Table& table) {
     std::string out;
     wire::query(out, capabilities_, sql);
-    if (!connection_.send(out)) return connection_failed(), false;
+    if (!connection_.send(out)) return connection_failed();
     wire::ResultScanner scanner(wire::Answer::kResults, capabilities_);
     std::size_t taken = 0;
     while (!scanner.done()) {
@@ -132,7 +95,7 @@ class Probe {
       if (frame.known && (taken + frame.size() > kMaxAnswer || frame.continued()))
         return failed("the server's answer is too long");
       if (!frame.known || frame.size() > input_.size()) {
-        if (!connection_.receive(input_)) return connection_failed(), false;
+        if (!connection_.receive(input_)) return connection_failed();
         continue;
       }
       const std::string_view payload = std::string_view(input_).substr(wire::kHeaderSize, frame.length);
@@ -157,7 +120,7 @@ class Probe {
       case wire::PacketKind::kError: {
         wire::Error error;
         if (!wire::read_error(payload, error)) return false;
-        outcome_.base.sqlstate = error.sqlstate;
+        outcome_.sqlstate = error.sqlstate;
         refusal_ = error.message;
         return true;
       }
@@ -169,13 +132,7 @@ class Probe {
     }
   }
 
-  const std::string& host_;
-  const config::ServerTls& tls_;
-  BlockingConnection connection_;
   std::uint32_t capabilities_ = 0;
-  Outcome outcome_;
-  std::string input_;
-  std::string refusal_;  // the server's last error, in its words
 };
 
 }  // namespace

@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <vector>
 
-#include "proxy/backend/blocking_connection.hpp"
 #include "proxy/backend/postgres_login.hpp"
+#include "proxy/backend/probe_connection.hpp"
 #include "proxy/wire/postgres/frame.hpp"
 #include "proxy/wire/postgres/reader.hpp"
 
@@ -62,10 +62,10 @@ double to_seconds(const std::string& text) {
 
 }  // namespace
 
-class ProbeSession::Connection {
+class ProbeSession::Connection : ProbeConnection {
  public:
   Connection(const ProbeAddress& address, ScramKeyCache& keys, std::chrono::milliseconds timeout)
-      : address_(address), keys_(keys), connection_(timeout, address.policy) {}
+      : ProbeConnection(address.host, address.tls, timeout, address.policy), address_(address), keys_(keys) {}
   ~Connection() {
     if (!usable_) return;
     connection_.set_timeout(std::chrono::milliseconds(0));
@@ -78,7 +78,7 @@ class ProbeSession::Connection {
   bool usable() const { return usable_; }
 
   ProbeOutcome begin() {
-    if (!connection_.connect(address_.host, address_.port)) return connection_failed();
+    if (!connection_.connect(address_.host, address_.port)) return connection_failed(), outcome_;
     LoginOptions options;
     options.user = address_.user;
     options.database = address_.database;
@@ -88,7 +88,13 @@ class ProbeSession::Connection {
     options.direct_tls = address_.tls.direct;
     options.unix_socket = !address_.host.empty() && address_.host[0] == '/';
     Login login(std::move(options));
-    if (!log_in(login)) return outcome_;
+    const bool in = log_in(login, [&](Want want, std::string& out) {
+      if (want == Want::kStartTls) return login.tls_established(out, connection_.end_point());
+      const auto& challenge = login.scram_challenge();
+      return login.keys_derived(keys_.keys(address_.user, address_.password, challenge.salt, challenge.iterations),
+                                out);
+    });
+    if (!in) return outcome_;
     for (const auto& [name, value] : login.parameters())
       if (name == "server_version") outcome_.server_version = value;
     return ask();
@@ -100,54 +106,6 @@ class ProbeSession::Connection {
   }
 
  private:
-  ProbeOutcome connection_failed() {
-    outcome_.reason =
-        connection_.unreachable() ? config::HealthReason::kUnreachable : config::HealthReason::kConnectionFailed;
-    if (connection_.refused()) outcome_.reason = config::HealthReason::kEndpointRefused;
-    outcome_.detail = connection_.error();
-    return outcome_;
-  }
-  bool failed(std::string detail) {
-    outcome_.reason = config::HealthReason::kConnectionFailed;
-    outcome_.detail = std::move(detail);
-    return false;
-  }
-
-  bool log_in(Login& login) {
-    std::string out;
-    Want want = login.start(out);
-    for (;;) {
-      if (!out.empty() && !connection_.send(out)) return connection_failed(), false;
-      out.clear();
-      switch (want) {
-        case Want::kRead: {
-          std::size_t consumed = 0;
-          want = login.feed(input_, consumed, out);
-          input_.erase(0, consumed);
-          if (want == Want::kRead && out.empty() && !connection_.receive(input_)) return connection_failed(), false;
-          break;
-        }
-        case Want::kStartTls:
-          if (!connection_.start_tls(address_.tls, address_.host)) return connection_failed(), false;
-          want = login.tls_established(out, connection_.end_point());
-          break;
-        case Want::kDeriveKeys: {
-          const auto& challenge = login.scram_challenge();
-          want = login.keys_derived(keys_.keys(address_.user, address_.password, challenge.salt, challenge.iterations),
-                                    out);
-          break;
-        }
-        case Want::kDone:
-          return true;
-        case Want::kFailed:
-          failed(login.failure().message);
-          outcome_.sqlstate = login.failure().sqlstate;
-          if (login.failure().is_auth_failure()) outcome_.reason = config::HealthReason::kAuthFailure;
-          return false;
-      }
-    }
-  }
-
   ProbeOutcome ask() {
     usable_ = false;
     outcome_.ok = false;
@@ -162,7 +120,7 @@ class ProbeSession::Connection {
   bool who() {
     std::string out;
     for (const std::string_view question : {kWho, kLag, kIdentity}) wire::query(out, question);
-    if (!connection_.send(out)) return connection_failed(), false;
+    if (!connection_.send(out)) return connection_failed();
     std::array<Rows, 3> answers;
     for (Rows& rows : answers)
       if (!answer(rows)) return false;
@@ -186,7 +144,7 @@ class ProbeSession::Connection {
   bool members() {
     std::string out;
     wire::query(out, address_.topology_query.empty() ? kMembers : std::string_view(address_.topology_query));
-    if (!connection_.send(out)) return connection_failed(), false;
+    if (!connection_.send(out)) return connection_failed();
     Rows rows;
     if (!answer(rows)) return false;
     outcome_.members.clear();
@@ -236,10 +194,6 @@ class ProbeSession::Connection {
 
   const ProbeAddress& address_;
   ScramKeyCache& keys_;
-  BlockingConnection connection_;
-  ProbeOutcome outcome_;
-  std::string input_;
-  std::string refusal_;  // the server's last error, in its words
   bool tells_of_members_ = false;
   bool usable_ = false;
 };

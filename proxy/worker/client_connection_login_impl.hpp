@@ -62,7 +62,7 @@ void ClientConnection<P>::step_login(typename Login::Want want, std::string& out
       context_.loop.defer(*this);
       return;
     case Want::kRefuse:
-      count_login(static_cast<LoginResult>(login_->result()));
+      count_login(login_->result());
       if (proxy_.may_log_refusal())
         log::info(
             "client", "log-in refused",

@@ -213,6 +213,7 @@ void ServerConnection<P>::after_read() {
   }
   if (client_ != nullptr && events.statements_done + events.queries_done > 0) {
     client_->work_went_on(events.transactions_done > 0);
+    cancel_again_ = false;
   }
   if (events.fatal) {
     last_words_ = std::move(events.fatal_error);
@@ -221,7 +222,6 @@ void ServerConnection<P>::after_read() {
               {{"proxy", proxy_.name()}, {"target", target_.description().id}, {"sqlstate", events.fatal_sqlstate}});
     if (state_ == State::kReady) return lose(events.fatal_message);
   }
-  if (client_ != nullptr && events.statements_done + events.queries_done > 0) cancel_again_ = false;
   if (cancel_after_replay_ && !session_->replaying()) {
     cancel_after_replay_ = false;
     cancel_again_ = !session_->quiet();

@@ -8,22 +8,12 @@
 #include <vector>
 
 #include "proxy/metrics/registry.hpp"
+#include "proxy/session/login_result.hpp"
 
 namespace dbproxy::worker {
 
-// How a log-in of a client ended. The engines' own enums have these values. kNone counts clients that left before they
-// were done.
-inline constexpr std::size_t kLoginResultCount = 8;
-enum class LoginResult {
-  kNone,
-  kSuccess,
-  kWrongPassword,
-  kUnknownUser,
-  kTlsRequired,
-  kTooManyClients,
-  kProtocol,
-  kCertificate
-};
+using session::kLoginResultCount;
+using session::LoginResult;
 
 // What a client may be over: limits.statementTimeout and its like.
 enum class TimeLimit { kStatement, kTransaction, kIdleInTransaction };

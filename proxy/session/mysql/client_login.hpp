@@ -14,6 +14,7 @@
 
 #include "proxy/auth/random.hpp"
 #include "proxy/config/snapshot.hpp"
+#include "proxy/session/login_result.hpp"
 #include "proxy/wire/mysql/handshake.hpp"
 
 namespace dbproxy::session::mysql {
@@ -37,17 +38,7 @@ struct LoginPolicy {
   auth::RandomBytes random;
 };
 
-// The same, in the same order, as PostgreSQL's: metrics count by it.
-enum class LoginResult {
-  kNone,
-  kSuccess,
-  kWrongPassword,
-  kUnknownUser,
-  kTlsRequired,
-  kTooManyClients,
-  kProtocol,
-  kCertificate
-};
+using session::LoginResult;
 
 class ClientLogin {
  public:

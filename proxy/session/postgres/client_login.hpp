@@ -15,6 +15,7 @@
 #include "proxy/auth/random.hpp"
 #include "proxy/auth/scram.hpp"
 #include "proxy/config/snapshot.hpp"
+#include "proxy/session/login_result.hpp"
 #include "proxy/wire/postgres/messages.hpp"
 #include "proxy/wire/postgres/startup.hpp"
 
@@ -45,16 +46,7 @@ struct LoginPolicy {
   auth::RandomBytes random;
 };
 
-enum class LoginResult {
-  kNone,
-  kSuccess,
-  kWrongPassword,
-  kUnknownUser,
-  kTlsRequired,
-  kTooManyClients,
-  kProtocol,
-  kCertificate
-};
+using session::LoginResult;
 
 class ClientLogin {
  public:

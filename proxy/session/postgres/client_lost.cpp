@@ -42,11 +42,7 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
                                 Output& to_client) {
   if (!survives(server) || !is_the_servers(last_words)) return false;
   server.release_ready(to_client);
-  for (const auto& [name, value] : server.settings_->values()) {
-    if (server.replaying_) break;  // it had not told of this client's yet
-    const auto mine = settings_->find(name);
-    if (mine != nullptr && *mine != value) wire::parameter_status(to_client.own(), name, *mine);
-  }
+  if (!server.replaying_) tell_changes(server.settings_, settings_, to_client);  // else it had told of none yet
 
   const bool in_block = told_status_ != 'I' || !begin_.empty();
   const bool unknown = !in_block || (may_have_ended_ && told_status_ == 'T');
