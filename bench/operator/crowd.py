@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 from harness.processes import cpu_ns, rss_bytes  # noqa: E402
+from report import finish, say  # noqa: E402
 from support import paths  # noqa: E402
 from support.fleet import Fleet, allow_files  # noqa: E402
 from support.kube_apiserver import KubeApiserver  # noqa: E402
@@ -47,10 +48,6 @@ def arguments():
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/crowd.json")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a goal is missed")
     return parser.parse_args()
-
-
-def say(text):
-    print(f"  {text}  (load {os.getloadavg()[0]:.1f})", flush=True)
 
 
 def post(api, path, body):
@@ -178,17 +175,9 @@ def measure(options):
 def main():
     options = arguments()
     result = measure(options)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
     rows = [("operator's memory", "rss_mb", "MB"), ("an edit reaches a sidecar, 99th percentile", "edit_p99_ms", "ms"),
             ("CPU while nothing changes, of a core", "idle_percent", "%")]
-    print(f"\n| {result['proxies']} DBProxies, {result['pods']} pods | measured | goal |\n|---|---|---|")
-    for title, name, unit in rows:
-        print(f"| {title} | {result[name]:.1f} {unit} | ≤ {GOALS[name]:g} {unit} |")
-    missed = [name for name, goal in GOALS.items() if result[name] > goal]
-    if missed:
-        print("missed: " + ", ".join(missed))
-    return 1 if missed and options.strict else 0
+    return finish(result, GOALS, f"{result['proxies']} DBProxies, {result['pods']} pods", rows, options)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 from harness.processes import cpu_ns, rss_bytes  # noqa: E402
+from report import finish, say  # noqa: E402
 from support import paths  # noqa: E402
 from support.fleet import Fleet, allow_files  # noqa: E402
 from support.manifests import Manifests  # noqa: E402
@@ -37,10 +38,6 @@ def arguments():
     parser.add_argument("--out", type=Path, default=ROOT / "build/bench/operator.json")
     parser.add_argument("--strict", action="store_true", help="exit with 1 when a goal is missed")
     return parser.parse_args()
-
-
-def say(text):
-    print(f"  {text}  (load {os.getloadavg()[0]:.1f})", flush=True)
 
 
 def identities(operator, count):
@@ -124,19 +121,11 @@ def measure(options):
 def main():
     options = arguments()
     result = measure(options)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
     rows = [("operator's memory for each stream", "memory_kb", "KB"),
             (f"an edit is in force in all {options.streams}", "edit_s", "s"),
             (f"storm of {options.streams} reconnects ends, from the operator's start", "storm_s", "s")]
-    print(f"\n| {result['cores']} shared cores, {options.streams} streams | measured | goal |\n|---|---|---|")
-    for title, name, unit in rows:
-        print(f"| {title} | {result[name]:.1f} {unit} | ≤ {GOALS[name]:g} {unit} |")
-    print(f"| CPU with all streams idle | {result['idle_percent']:.1f} % of a core | |")
-    missed = [name for name, goal in GOALS.items() if result[name] > goal]
-    if missed:
-        print("missed: " + ", ".join(missed))
-    return 1 if missed and options.strict else 0
+    return finish(result, GOALS, f"{result['cores']} shared cores, {options.streams} streams", rows, options,
+                  [f"| CPU with all streams idle | {result['idle_percent']:.1f} % of a core | |"])
 
 
 if __name__ == "__main__":

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from cluster import configuration, images
 from support import paths
-from support.process import Process, run
+from support.process import Process, Startable, run
 from support.waiting import wait_for
 
 STATE = Path(os.environ.get("DBPROXY_CLUSTER", paths.BUILD / "cluster"))
 
 
-class Cluster:
+class Cluster(Startable):
     """The host's end. A context manager; or start() and stop() with the same directory from two processes."""
 
     def __init__(self, state: Path = STATE):
@@ -31,16 +31,6 @@ class Cluster:
         return os.geteuid() == 0 and all(shutil.which(str(program)) for program in (
             paths.KUBE_BIN / "kubelet", paths.KUBE_BIN / "coredns", paths.KUBE_BIN / "pause", "containerd", "runc",
             "nft", "/usr/lib/cni/bridge"))
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(self, *_):
-        self.stop()
 
     @property
     def pid(self) -> int:

@@ -7,14 +7,13 @@ own administration. Databases `orders` and `billing`; users `app` (the server's 
 """
 
 import contextlib
-import os
-import pwd
 import shutil
 import signal
 from pathlib import Path
 
 from . import paths
 from .certificates import Authority
+from .database import DatabaseCluster, user_to_run_as
 from .ports import free_port
 from .process import Process, run
 from .waiting import wait_for
@@ -42,16 +41,6 @@ def available(version: str) -> bool:
 
 def _mysqld(version: str) -> Path:
     return paths.MYSQL_8 / "bin/mysqld" if version == MYSQL else paths.DEBIAN_MARIADB
-
-
-def server_user() -> str | None:
-    """Both refuse root: the user that runs them instead, or None when we are not root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("mysql", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name).pw_name
-    raise RuntimeError("running as root, and there is no unprivileged user to run a database as")
 
 
 class Server:
@@ -133,15 +122,13 @@ class Server:
         self.sql(f"{stop}; {forget}; {off}SET GLOBAL read_only = OFF")
 
 
-class Cluster:
-    """A writer and its replicas. Use as a context manager; the directory is the caller's to remove."""
-
+class Cluster(DatabaseCluster):
     def __init__(self, directory: Path, version: str = MYSQL, replicas: int = 0, authority: Authority | None = None,
                  settings: dict | None = None, schema: str = "", address: str = "127.0.0.1"):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.version, self.address, self.schema = version, address, schema
-        self.user = server_user()
+        self.user = user_to_run_as("mysql", "nobody")
         self.authority = authority or Authority(self.directory / "ca")
         self.environment = {"HOME": str(self.directory)}
         certificate, key = self.directory / "server.pem", self.directory / "server.key"
@@ -154,20 +141,6 @@ class Cluster:
         self.mysqld = self._program()
         self.writer = Server(self, 0)
         self.replicas = [Server(self, number + 1) for number in range(replicas)]
-
-    @property
-    def members(self) -> list[Server]:
-        return [self.writer, *self.replicas]
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(self, *_):
-        self.stop()
 
     def start(self):
         self._initialise()
@@ -246,14 +219,3 @@ class Cluster:
                 shutil.copytree(paths.MYSQL_8, base, symlinks=True)
         return [base / "bin/mysqld", "--no-defaults", f"--basedir={base}", f"--lc-messages-dir={base}/share",
                 f"--character-sets-dir={base}/share/charsets"]
-
-    def _write(self, path: Path, text: str):
-        path.write_text(text)
-        path.chmod(0o600)
-        if self.user:
-            shutil.chown(path, self.user, self.user)
-
-    def _private_directory(self, path: Path):
-        path.mkdir(mode=0o755)
-        if self.user:
-            shutil.chown(path, self.user, self.user)

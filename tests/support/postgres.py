@@ -7,7 +7,6 @@ trusted, for the tests' own administration. What is in it: databases `orders` an
 
 import contextlib
 import os
-import pwd
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from . import paths
 from .certificates import Authority
+from .database import DatabaseCluster, user_to_run_as
 from .ports import free_port
 from .process import Process, run
 from .waiting import wait_for
@@ -41,16 +41,6 @@ CREATE ROLE replicator REPLICATION LOGIN PASSWORD 'replicator-secret';
 SET password_encryption = 'md5';
 CREATE ROLE legacy LOGIN PASSWORD 'legacy-secret';
 """
-
-
-def server_user() -> str | None:
-    """PostgreSQL refuses root: the user that runs it instead, or None when we are not root."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name).pw_name
-    raise RuntimeError("running as root, and there is no unprivileged user to run PostgreSQL as")
 
 
 def available(version: int) -> bool:
@@ -129,16 +119,14 @@ class Postgres:
         self.sql("SELECT pg_reload_conf()")
 
 
-class Cluster:
-    """A writer and its replicas. Use as a context manager; the directory is the caller's to remove."""
-
+class Cluster(DatabaseCluster):
     def __init__(self, directory: Path, version: int = 15, replicas: int = 0, authority: Authority | None = None,
                  settings: dict | None = None, schema: str = "", address: str = "127.0.0.1"):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.version = version
         self.address = address  # of this machine: where all members listen
-        self.user = server_user()
+        self.user = user_to_run_as("postgres", "nobody")
         # libpq inside a replica must not look into the home directory of whoever started us.
         self.environment = {"LC_ALL": "C.UTF-8", "HOME": str(self.directory)}
         self.authority = authority or Authority(self.directory / "ca")
@@ -148,23 +136,9 @@ class Cluster:
         self.writer = Postgres(self, "writer", "READ_WRITE")
         self.replicas = [Postgres(self, f"replica-{number + 1}", "READ_ONLY") for number in range(replicas)]
 
-    @property
-    def members(self) -> list[Postgres]:
-        return [self.writer, *self.replicas]
-
     def hosts(self) -> set[str]:
         """That the servers' certificate is good for."""
         return {server.host for server in self.members}
-
-    def __enter__(self):
-        try:
-            return self.start()
-        except BaseException:
-            self.stop()
-            raise
-
-    def __exit__(self, *_):
-        self.stop()
 
     def start(self):
         self._initialise()
@@ -215,17 +189,6 @@ class Cluster:
         lines = "".join(f"{name} = {value}\n" for name, value in settings.items())
         config = server.data / "postgresql.conf"
         self._write(config, config.read_text() + lines)
-
-    def _write(self, path: Path, text: str):
-        path.write_text(text)
-        path.chmod(0o600)
-        if self.user:
-            shutil.chown(path, self.user, self.user)
-
-    def _private_directory(self, path: Path):
-        path.mkdir(mode=0o755)
-        if self.user:
-            shutil.chown(path, self.user, self.user)
 
     def _as_server(self, argv):
         run(argv, user=self.user, env=self.environment, cwd="/")

@@ -21,6 +21,20 @@ _running: set["Process"] = set()
 _lock = threading.Lock()
 
 
+class Startable:
+    """A context manager out of start() and stop(); what could not start is stopped as well."""
+
+    def __enter__(self):
+        try:
+            return self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def __exit__(self, *_):
+        self.stop()
+
+
 class Process:
     """A daemon with its output in a file. `quick_death` is what the kernel sends it when this program dies."""
 
