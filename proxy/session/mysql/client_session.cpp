@@ -9,14 +9,10 @@ namespace dbproxy::session::mysql {
 namespace {
 
 namespace wire = dbproxy::wire::mysql;
-namespace flags = dbproxy::wire::mysql::client;
 namespace error = dbproxy::wire::mysql::error;
 using wire::Answer;
 using wire::Command;
-
-std::string_view view(std::span<char> bytes) {
-  return {bytes.data(), bytes.size()};
-}
+using wire::view;
 
 }  // namespace
 
@@ -329,146 +325,6 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   server.verdict_ = &server.verdict_store_;
   note(verdict, text, lexical);
   return ClientVerdict::kMore;
-}
-
-// ROW_COUNT() and FOUND_ROWS() of a statement that ran elsewhere: their values are known.
-std::string ClientSession::substituted(std::string_view sql, const LexOptions& lex) const {
-  std::string out;
-  std::size_t copied = 0;
-  Tokenizer tokens(sql, lex);
-  int count = 0;
-  std::string name;
-  for (Token token = tokens.next(), before; token.kind != TokenKind::kEnd;
-       before = token, token = tokens.next(), ++count) {
-    const bool rows = token.is_word("row_count");
-    if (!rows && !token.is_word("found_rows")) continue;
-    if (before.is('.')) continue;  // somebody's own
-    Tokenizer ahead = tokens;
-    if (!ahead.next().is('(')) continue;
-    const Token close = ahead.next();
-    if (!close.is(')')) continue;
-    const auto begin = static_cast<std::size_t>(token.text.data() - sql.data());
-    const auto end = static_cast<std::size_t>(close.text.data() - sql.data()) + 1;
-    out += sql.substr(copied, begin - copied);
-    out += rows ? std::to_string(row_count_) : std::to_string(found_rows_);
-    name = sql.substr(begin, end - begin);
-    copied = end;
-    tokens = ahead;
-    // SELECT ROW_COUNT() and no more: the column keeps its name.
-    Tokenizer last = tokens;
-    if (count == 1 && before.is_word("select") && last.next().kind == TokenKind::kEnd &&
-        name.find('`') == std::string::npos)
-      out += " AS `" + name + "`";
-    token = close;
-  }
-  out += sql.substr(copied);
-  return out;
-}
-
-ClientVerdict ClientSession::reset(Step& step, std::span<char> packet) {
-  if (rejected(step)) return ClientVerdict::kMore;
-  if (step.server == nullptr) {
-    settings_ = interner_->intern(settings_->schema(), first_settings_->variables());
-    statements_.clear();
-    last_insert_id_ = 0;
-    local_ok(step);
-    return ClientVerdict::kMore;
-  }
-  if (std::exchange(in_step_, false) && step.server->hidden_failed_) step.server->clear_hidden_failure();
-  ask(step, ServerSession::Purpose::kClientReset, Answer::kOk, nullptr);
-  send(step, packet);
-  return ClientVerdict::kMore;
-}
-
-void ClientSession::was_reset(ServerSession& server) {
-  pins_ = 0;
-  pin_statement_.clear();
-  statements_.clear();
-  last_insert_id_ = 0;
-  row_count_ = 0;
-  hold_ = false;
-  multi_statements_ = capabilities_ & flags::kMultiStatements;
-  // The server has gone back to what log-in made of it, which need not be what this client's log-in said.
-  settings_ = interner_->intern(server.schema(), first_settings_->variables());
-  status_ = server.status();
-}
-
-ClientVerdict ClientSession::set_option(Step& step, std::string_view payload) {
-  wire::Reader reader(payload);
-  const std::uint16_t option = reader.u16();
-  if (!reader.ok() || option > 1) {
-    local_error(step, error::kUnknownCommand, "08S01", "Unknown command");
-    return ClientVerdict::kMore;
-  }
-  multi_statements_ = option == 0;
-  ++answered_here_;
-  if (capabilities_ & flags::kDeprecateEof)
-    wire::ok(step.to_client.own(), 1, capabilities_, {0, 0, status_, 0, {}, {}}, wire::kEofHeader);
-  else
-    wire::eof(step.to_client.own(), 1, 0, status_);
-  return ClientVerdict::kMore;
-}
-
-void ClientSession::on_result(bool without_rows, const wire::Ok& ok, std::uint64_t rows) {
-  status_ = static_cast<std::uint16_t>(ok.status &
-                                       (wire::status::kInTransaction | wire::status::kAutocommit |
-                                        wire::status::kNoBackslashEscapes | wire::status::kInReadOnlyTransaction));
-  if (without_rows) {
-    row_count_ = static_cast<std::int64_t>(ok.affected_rows);
-    if (ok.last_insert_id != 0) last_insert_id_ = ok.last_insert_id;
-  } else {
-    row_count_ = -1;
-    found_rows_ = rows;
-  }
-  hold_ = hold_ || ok.warnings > 0 || calc_found_rows_;
-}
-
-void ClientSession::request_done(ServerSession& server) {
-  if (server.failed_) {
-    row_count_ = -1;
-    hold_ = true;
-  }
-  const Verdict* verdict = server.verdict_;
-  // Of a single statement that the server could not read nothing has run.
-  if (server.syntax_error_ && verdict != nullptr && verdict->statement_count == 1) pins_ = pins_before_;
-  if (verdict != nullptr && !server.failed_) {
-    if (verdict->unlocks && !server.tables_locked_) pins_ &= ~bit(PinReason::kLockTables);
-    if (verdict->releases && !verdict->pinned_by(PinReason::kLock)) pins_ &= ~bit(PinReason::kLock);
-    if (verdict->only_sets) {
-      // Each must have been reported, and be one that can be put elsewhere.
-      bool explained = !verdict->too_many_settings;
-      for (std::size_t i = 0; i < verdict->setting_count; ++i) {
-        const bool tracking =
-            verdict->settings[i].size() > 14 && equals_folded(verdict->settings[i].substr(0, 14), "session_track_");
-        explained = explained && (tracking || (server.reported_ & (1u << i)) != 0);
-      }
-      if (!verdict->collation.empty())
-        server.settings_ = interner_->with(server.settings_, "collation_connection", verdict->collation);
-      if (!explained) pins_ |= bit(PinReason::kSetVariable);
-    } else if (server.changed_ && verdict->pins == 0) {
-      // A function, a procedure or a trigger; or a SET among other statements.
-      pins_ |= bit(PinReason::kOpaque);
-    } else if (verdict->sets) {
-      pins_ |= bit(PinReason::kSetVariable);
-    }
-  }
-  if (verdict != nullptr && verdict->session_tracking) {
-    server.needs_start_ = true;
-    if (!verdict->only_sets || verdict->statement_count > 1) pins_ |= bit(PinReason::kOpaque);
-  }
-  const auto it = statements_.find(std::exchange(executing_, 0));
-  if (it != statements_.end() && it->second.cursor &&
-      (server.failed_ || (server.status_ & wire::status::kLastRowSent) ||
-       !(server.status_ & wire::status::kCursorExists)))
-    it->second.cursor = false;
-  if (pins_ & (bit(PinReason::kCursor) | bit(PinReason::kLongData))) {
-    pins_ &= ~(bit(PinReason::kCursor) | bit(PinReason::kLongData));
-    for (const auto& [number, statement] : statements_) {
-      if (statement.long_data) pins_ |= bit(PinReason::kLongData);
-      if (statement.cursor) pins_ |= bit(PinReason::kCursor);
-    }
-  }
-  settings_ = server.settings_;
 }
 
 }  // namespace dbproxy::session::mysql

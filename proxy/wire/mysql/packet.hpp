@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -14,6 +15,11 @@ namespace dbproxy::wire::mysql {
 
 inline constexpr std::size_t kHeaderSize = 4;
 inline constexpr std::uint32_t kMaxFragment = 0xffffff;
+
+// What can be changed in place, to read.
+inline std::string_view view(std::span<char> bytes) {
+  return {bytes.data(), bytes.size()};
+}
 
 inline std::uint16_t load_u16(const char* p) {
   auto b = reinterpret_cast<const unsigned char*>(p);

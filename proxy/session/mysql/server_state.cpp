@@ -1,0 +1,174 @@
+// The part of ServerSession that keeps what its server has: settings as it tells of them, statements, and what is over
+// when a request is.
+#include <algorithm>
+
+#include "proxy/session/mysql/client_session.hpp"
+#include "proxy/session/mysql/server_session.hpp"
+#include "proxy/wire/mysql/commands.hpp"
+
+namespace dbproxy::session::mysql {
+
+namespace wire = dbproxy::wire::mysql;
+
+namespace {
+
+std::string lower(std::string_view name) {
+  std::string out(name);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  return out;
+}
+
+// The names that servers have had for one variable.
+bool same_variable(std::string_view asked, std::string_view told) {
+  if (equals_folded(asked, told)) return true;
+  const auto pair = [&](std::string_view one, std::string_view other) {
+    return (equals_folded(asked, one) && told == other) || (equals_folded(asked, other) && told == one);
+  };
+  return pair("transaction_isolation", "tx_isolation") || pair("transaction_read_only", "tx_read_only");
+}
+
+}  // namespace
+
+void ServerSession::reported(std::string_view told, std::string_view value) {
+  const std::string name = lower(told);
+  if (!is_replayed(name)) return;
+  if (verdict_ != nullptr)
+    for (std::size_t i = 0; i < verdict_->setting_count; ++i)
+      if (same_variable(verdict_->settings[i], name)) reported_ |= 1u << i;
+  settings_ = interner_->with(settings_, name, value);
+  // Its collation comes with it, and is told by nobody: the client's text may say another, see finish().
+  if (name == "character_set_connection") settings_ = interner_->without(settings_, "collation_connection");
+}
+
+void ServerSession::apply(std::string_view state) {
+  wire::StateReader reader(state);
+  for (wire::StateChange change; reader.next(change);) {
+    switch (change.type) {
+      case wire::StateType::kSystemVariable:
+        reported(change.name, change.value);
+        break;
+      case wire::StateType::kSchema:
+        settings_ = interner_->with_schema(settings_, change.value);
+        break;
+      case wire::StateType::kStateChange:
+        changed_ = changed_ || change.value == "1";
+        break;
+      case wire::StateType::kTransactionState:
+        tables_locked_ = change.value.size() >= 8 && change.value[7] == 'L';
+        break;
+      case wire::StateType::kCharacteristics:
+        characteristics_ = change.value;
+        break;
+      case wire::StateType::kGtids:
+        break;
+    }
+  }
+}
+
+// As after COM_RESET_CONNECTION: the schema stays, and whether several statements may be sent.
+void ServerSession::back_to_new() {
+  settings_ = interner_->intern(settings_->schema(), base_->variables());
+  prepared_.clear();
+  used_.clear();
+  close_owed_.clear();
+  tables_locked_ = false;
+  characteristics_.clear();
+  insert_id_owner_ = 0;
+  needs_start_ = true;
+}
+
+ServerVerdict ServerSession::finish(ClientSession* client) {
+  asked_ = false;
+  const bool theirs = for_client(client);
+  if (!hidden()) {
+    ++events_.queries_done;
+    if (!in_transaction()) ++events_.transactions_done;
+  }
+  switch (purpose_) {
+    case Purpose::kStart:
+      if (failed_) return ServerVerdict::kProtocolError;
+      needs_start_ = false;
+      break;
+    case Purpose::kReset:
+      if (failed_) return ServerVerdict::kProtocolError;
+      back_to_new();
+      break;
+    case Purpose::kReplay:
+      if (failed_) return ServerVerdict::kReplayFailed;
+      settings_ = replaying_;
+      break;
+    case Purpose::kSchema:
+      if (!failed_) settings_ = replaying_;
+      break;
+    case Purpose::kOption:
+      if (failed_) return ServerVerdict::kProtocolError;
+      multi_statements_ = !multi_statements_;
+      break;
+    case Purpose::kClientReset:
+      if (!failed_) {
+        back_to_new();
+        if (theirs) client->was_reset(*this);
+      }
+      break;
+    case Purpose::kClient:
+    case Purpose::kClientPrepare:
+      if (theirs) client->request_done(*this);
+      break;
+    default:
+      break;
+  }
+  if (hidden()) after_error_ = false;  // asked outside of transactions only
+  if (theirs) {
+    last_client_ = client->serial();
+    last_query_ = client->queries();
+  }
+  replaying_.reset();
+  statement_.reset();
+  verdict_ = nullptr;
+  return ServerVerdict::kReady;
+}
+
+ServerSession::Prepared* ServerSession::find(const Statement& statement) {
+  const auto it = prepared_.find(&statement);
+  if (it == prepared_.end()) return nullptr;
+  used_.splice(used_.end(), used_, it->second.second.used);
+  return &it->second.second;
+}
+
+ServerSession::Prepared& ServerSession::keep(const StatementPtr& statement, std::uint32_t id) {
+  auto [it, made] = prepared_.try_emplace(statement.get());
+  if (!made) {  // prepared once more: the one before is closed with the next write
+    std::string number(4, '\0');
+    wire::store_u32(number.data(), it->second.second.id);
+    wire::command(close_owed_, wire::Command::kStmtClose, number);
+    used_.erase(it->second.second.used);
+  }
+  it->second.first = statement;
+  Prepared& prepared = it->second.second;
+  prepared.id = id;
+  prepared.types.clear();
+  prepared.used = used_.insert(used_.end(), statement.get());
+  if (prepared_.size() > kMaxPreparedPerServer) {
+    const auto oldest = prepared_.find(used_.front());
+    std::string number(4, '\0');
+    wire::store_u32(number.data(), oldest->second.second.id);
+    wire::command(close_owed_, wire::Command::kStmtClose, number);
+    used_.pop_front();
+    prepared_.erase(oldest);
+  }
+  return prepared;
+}
+
+void ServerSession::drop(const Statement& statement, Output& to_server) {
+  const auto it = prepared_.find(&statement);
+  if (it == prepared_.end()) return;
+  std::string number(4, '\0');
+  wire::store_u32(number.data(), it->second.second.id);
+  wire::command(to_server.own(), wire::Command::kStmtClose, number);
+  used_.erase(it->second.second.used);
+  prepared_.erase(it);
+}
+
+
+}  // namespace dbproxy::session::mysql
