@@ -152,5 +152,4 @@ void ClientSession::request_done(ServerSession& server) {
   settings_ = server.settings_;
 }
 
-
 }  // namespace dbproxy::session::mysql

@@ -24,5 +24,4 @@ std::string digest(std::string_view sql, const LexOptions& options) {
   return out;
 }
 
-
 }  // namespace dbproxy::session::mysql

@@ -170,5 +170,4 @@ void ServerSession::drop(const Statement& statement, Output& to_server) {
   prepared_.erase(it);
 }
 
-
 }  // namespace dbproxy::session::mysql
