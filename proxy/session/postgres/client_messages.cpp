@@ -1,5 +1,6 @@
 // The part of ClientSession that knows what each message means that is seen whole, or as far as its names go.
 #include "proxy/session/postgres/client_session.hpp"
+#include "proxy/session/postgres/transaction_text.hpp"
 #include "proxy/wire/postgres/messages.hpp"
 #include "proxy/wire/postgres/reader.hpp"
 
@@ -60,7 +61,8 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
     return refuse("54000", "too many prepared statements in this session", "Close the ones that are no longer needed.");
   }
   auto named = slot(name);
-  bool failed = server.transaction_status_ == 'E' && server.requests_.empty();
+  const bool failed =
+      server.transaction_status_ == 'E' && server.requests_.empty() && !runs_in_failed_transaction(text);
   if (named->current && failed) {
     // The server looks at the transaction before it looks at the name.
     server.requests_.push(RequestKind::kParse);

@@ -115,4 +115,16 @@ TransactionText transaction_text(std::string_view sql) {
   return TransactionText::kOther;
 }
 
+bool runs_in_failed_transaction(std::string_view sql) {
+  Tokenizer tokens(sql, true);
+  auto token = tokens.next();
+  while (token.is(';')) token = tokens.next();
+  if (token.kind == TokenKind::kEnd) return true;
+  if (token.kind != TokenKind::kWord) return false;
+  if (equals_folded(token.text, "prepare")) return equals_folded(tokens.next().text, "transaction");
+  const bool exits = equals_folded(token.text, "rollback") || equals_folded(token.text, "commit") ||
+                     equals_folded(token.text, "abort") || equals_folded(token.text, "end");
+  return exits && !equals_folded(tokens.next().text, "prepared");
+}
+
 }  // namespace dbproxy::session::postgres

@@ -19,4 +19,9 @@ enum class TransactionText : std::uint8_t {
 // refuses READ WRITE and SERIALIZABLE. One semicolon may follow; comments, AND CHAIN and the like make kOther.
 TransactionText transaction_text(std::string_view sql);
 
+// Whether the server takes such a text in a failed transaction (IsTransactionExitStmt in its tcop/postgres.c): COMMIT,
+// END, ROLLBACK, ABORT, PREPARE TRANSACTION with whatever follows, and a text without a statement. The text is one
+// statement, as Parse has it.
+bool runs_in_failed_transaction(std::string_view sql);
+
 }  // namespace dbproxy::session::postgres
