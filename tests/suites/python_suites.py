@@ -1,4 +1,4 @@
-"""The suite of psycopg2, from its source distribution, under pytest."""
+"""The suites of psycopg2 and SQLAlchemy, from their source distributions, under pytest."""
 
 import os
 import subprocess
@@ -36,3 +36,19 @@ class Psycopg2:
             "PSYCOPG2_TESTDB": target.database, "PSYCOPG2_TESTDB_HOST": target.host,
             "PSYCOPG2_TESTDB_PORT": str(target.port), "PSYCOPG2_TESTDB_USER": USER,
             "PSYCOPG2_TESTDB_PASSWORD": target.password(), **({"PSYCOPG2_TEST_FAST": "1"} if quick else {})})
+
+
+class Sqlalchemy:
+    """The suite for dialects, PostgreSQL's own tests, and (when there is time) those of the engine and of transactions."""
+
+    name, connections, source = "sqlalchemy", 4, SOURCES / "sqlalchemy"
+
+    def prepare(self, server):
+        server.sql("CREATE SCHEMA test_schema; CREATE EXTENSION hstore; CREATE EXTENSION citext", "suite")
+
+    def run(self, target, quick: bool) -> dict[str, str]:
+        where = f"postgresql+psycopg2://{USER}:{target.password()}@{target.host}:{target.port}/{target.database}"
+        tests = ["test/dialect/test_suite.py"]
+        if not quick:
+            tests += ["test/dialect/postgresql", "test/engine", "test/sql", "test/orm"]
+        return pytest(self.source, target, ["-p", "no:logging", "--dburi", where, *tests], {})

@@ -10,12 +10,14 @@ import sys
 import time
 from pathlib import Path
 
+from pgjdbc_suite import Pgjdbc
 from pgx_suite import Pgx
-from python_suites import Psycopg2
+from python_suites import Psycopg2, Sqlalchemy
+from regress_suite import Regress
 from results import Comparison
 from target import Bench, Testbed
 
-SUITES = {suite.name: suite for suite in (Psycopg2(), Pgx())}
+SUITES = {suite.name: suite for suite in (Psycopg2(), Sqlalchemy(), Pgx(), Pgjdbc(), Regress())}
 
 
 def main() -> int:

@@ -31,7 +31,8 @@ COMPONENTS = {
     "node": (lambda: shutil.which("node") and (paths.TESTBED / "node/node_modules/pg").exists(), SETUP),
     "java": (lambda: shutil.which("java") and list((paths.TESTBED / "jars").glob("postgresql-*.jar")), SETUP),
     "go": (lambda: shutil.which("go"), SETUP),
-    "suites": (lambda: all((paths.TESTBED / "suites" / name).exists() for name in ("venv", "psycopg2", "pgx")), SETUP),
+    "suites": (lambda: all((paths.TESTBED / "suites" / name).exists()
+                           for name in ("venv", "psycopg2", "sqlalchemy", "pgx", "pgjdbc", "regress/regress.so")), SETUP),
     "promtool": (lambda: shutil.which("promtool"), SETUP),
     "strace": (lambda: shutil.which("strace"), SETUP),
     "tsan": (lambda: (paths.BUILD / "tsan/bin/test_worker").exists(),
