@@ -17,7 +17,7 @@ _QUICK = ("org.postgresql.test.jdbc2.BatchExecuteTest", "org.postgresql.test.jdb
 # Ends the server process that it takes for its own and writes until the connection fails, which it never does here:
 # docs/differences.md.
 _ENDLESS = "org.postgresql.test.jdbc2.CopyTest#lockReleaseOnCancelFailure"
-_SLOW = "org.postgresql.test.jdbc2.StatementTest#.*[fF]astCloses"
+_SLOW = "org.postgresql.test.jdbc2.StatementTest#(fastCloses|shortQueryTimeout|setQueryTimeout.*)"
 
 
 class Pgjdbc:
