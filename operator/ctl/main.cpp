@@ -15,6 +15,7 @@
 #include "operator/ctl/commands.hpp"
 #include "operator/ctl/document.hpp"
 #include "operator/ctl/iam_policy.hpp"
+#include "operator/ctl/import.hpp"
 #include "operator/ctl/inject.hpp"
 #include "operator/ctl/plan_connections.hpp"
 #include "operator/ctl/plan_ips.hpp"
@@ -49,6 +50,7 @@ struct Flags {
   ctl::Load load;
   std::string kubeconfig;
   ctl::IamPolicyOptions policy;
+  ctl::ImportOptions import;
   std::string token_host, token_user, token_region;
   std::uint16_t token_port = 0;
 };
@@ -72,6 +74,7 @@ struct Tools {
   CLI::App* preflight;
   CLI::App* iam_policy;
   CLI::App* token;
+  CLI::App* import;
 };
 
 Tools add_tools(CLI::App& app, Flags& flags) {
@@ -119,6 +122,17 @@ Tools add_tools(CLI::App& app, Flags& flags) {
   out.connections->add_option("--transaction-ms", flags.load.transaction_milliseconds, "How long one takes")
       ->capture_default_str();
   out.connections->add_option("--pinned", flags.load.pinned_per_pod, "Pinned clients of each pod");
+
+  out.import = add(app, "import", "Print the manifests for what another proxy was configured to do");
+  out.import->require_subcommand(1);
+  for (const auto& [name, help] : {std::pair{"rds-proxy",
+                                             "JSON of aws rds describe-db-proxies, …-target-groups, "
+                                             "…-targets, …-endpoints, or a list for --auth"},
+                                   std::pair{"pgbouncer", "A pgbouncer.ini"}}) {
+    CLI::App* from = add(*out.import, name, help);
+    from->add_option("FILE", flags.import.files, "-: input")->type_name("")->required();
+    from->callback([&flags, name = std::string(name)] { flags.import.from = name; });
+  }
 
   out.check = add(app, "check", "Ask whether an installation is well; with --operator only whether that one is");
   app.add_option("--kubeconfig", flags.kubeconfig, "check, preflight: how the API server is reached")
@@ -270,6 +284,10 @@ int run_tool(const Tools& tools, Flags& flags, const ctl::Transport& transport) 
   if (tools.check->parsed()) return check(flags, transport);
   if (tools.iam_policy->parsed()) return iam_policy(flags);
   if (tools.token->parsed()) return token(flags);
+  if (tools.import->parsed()) {
+    if (!flags.options.name_space.empty()) flags.import.name_space = flags.options.name_space;
+    return ctl::import(flags.import, std::cin, std::cout, std::cerr);
+  }
   return preflight(flags);
 }
 
@@ -332,7 +350,7 @@ int main(int argc, char** argv) {
     return http::request(server.address, what, server.unix_path);
   };
   if (tools.inject->parsed() || tools.ips->parsed() || tools.connections->parsed() || tools.check->parsed() ||
-      tools.preflight->parsed() || tools.iam_policy->parsed() || tools.token->parsed()) {
+      tools.preflight->parsed() || tools.iam_policy->parsed() || tools.token->parsed() || tools.import->parsed()) {
     return run_tool(tools, flags, transport);
   }
   const auto& where = flags.where;

@@ -32,6 +32,7 @@ MODULES = [
     ("proxy", 6),  # main.cpp
     ("operator/kubernetes", 3),
     ("operator/status", 3),
+    ("operator/migrate", 4),
     ("operator/control", 4),
     ("operator/admin", 4),
     ("operator/webhook", 4),
@@ -52,7 +53,7 @@ LIBRARIES = [
       "operator/ctl", "operator"]),
     ("gRPC and protobuf", ("grpc", "google/protobuf", "dbproxy/v1/"),
      ["proxy/wire/control", "proxy/control", "proxy", "operator/control", "operator"]),
-    ("yaml-cpp", ("yaml-cpp",), ["proxy/manifest", "operator/kubernetes", "operator/ctl"]),
+    ("yaml-cpp", ("yaml-cpp",), ["proxy/manifest", "operator/kubernetes", "operator/migrate", "operator/ctl"]),
     ("prometheus-cpp", ("prometheus/",), ["proxy/metrics"]),
 ]
 
