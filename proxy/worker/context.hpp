@@ -38,6 +38,7 @@ struct Context {
   std::vector<char> scratch;
   session::Output to_server;
   session::Output to_client;
+  session::Output listen_to_server;  // for a connection that no client is attached to, while one is being served
   std::unordered_map<net::Pollable*, std::unique_ptr<net::Pollable>> cancels;  // on their way
   std::uint32_t worker = 0;                                                    // its number
 };

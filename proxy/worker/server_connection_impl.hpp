@@ -92,6 +92,9 @@ void ServerConnection<P>::attach(ClientConnection<P>& client) {
 template <class P>
 void ServerConnection<P>::detach() {
   client_ = nullptr;
+  if constexpr (requires { side_.stays(); }) {
+    if (side_.stays()) return;  // it has work of its own for as long as that takes
+  }
   if (side_.has_work(*this)) {
     context_.loop.arm(deadline_, kCleanTimeout);
     clean();
@@ -285,6 +288,7 @@ void ServerConnection<P>::close() {
   state_ = State::kClosed;
   deadline_.disarm();
   alive_.reset();
+  if constexpr (requires { side_.closed(*this); }) side_.closed(*this);
   if (!channel_.stream().open()) return;
   if (polite) {
     std::string out;

@@ -226,7 +226,9 @@ void Target<P>::tick() {
     pool_.resume(*it->first, actions);
     it = failures_.erase(it);
   }
-  for (const auto& [server, owner] : servers_) server->tick();
+  std::vector<ServerConnection<P>*> all;  // each may end
+  for (const auto& [server, owner] : servers_) all.push_back(server);
+  for (auto server : all) server->tick();
   pool_.sweep(now, actions);
   perform(actions);
   forget_unused_keys();
@@ -296,6 +298,7 @@ void Target<P>::shut_down(const std::string& error) {
   pool::Actions actions;
   pool_.set_limits({}, actions);
   perform(actions);
+  if constexpr (requires { side_.shut_down(); }) side_.shut_down();
 }
 
 }  // namespace dbproxy::worker

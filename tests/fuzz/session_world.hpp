@@ -24,6 +24,7 @@ class World {
 
   World() {
     options_.deferred_begin = true;
+    options_.share_listen = true;
     open_server();
     for (int i = 0; i < kClients; ++i) open_client(i);
   }
@@ -71,7 +72,8 @@ class World {
       if (consumed > from_server_.size()) std::abort();
       out.append_to(told_, 0);
       from_server_.erase(0, consumed);
-      server_->take_events();
+      const auto events = server_->take_events();
+      if (verdict != session::ServerVerdict::kProtocolError) settle_channels(events);
       if (verdict == session::ServerVerdict::kProtocolError) {
         const int who = attached_;
         close_server();
@@ -133,6 +135,24 @@ class World {
     attached_ = -1;
   }
 
+  // As the worker does when a client waits to hear that its transaction is over.
+  void settle_channels(const session::ServerEvents& events) {
+    auto* client = attached_ < 0 ? nullptr : client_of(attached_);
+    if (client == nullptr) return;
+    if (events.channels_ready) client->channels_read(*server_);
+    if (!server_->owes_ready() || server_->reading_rows()) return;
+    dbproxy::session::Output out;
+    if (client->listen_due()) {
+      server_->read_channels(out);
+      out.append_to(to_server_, 0);
+    } else {
+      client->channels_are_listened_to();
+      server_->release_ready(out);
+      out.append_to(told_, 0);
+      release();
+    }
+  }
+
   void release() {
     if (attached_ < 0 || !client_of(attached_)->can_release(*server_)) return;
     if (!server_->idle()) std::abort();
@@ -182,6 +202,7 @@ class World {
     attached_ = who;
     dbproxy::session::Output to_server, to_client;
     client_of(who)->attached(*server_, to_server, to_client);
+    client_of(who)->notifications_are_here(&*server_);
     to_server.append_to(to_server_, 0);
     to_client.append_to(told_, 0);
   }

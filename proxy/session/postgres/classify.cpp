@@ -120,6 +120,9 @@ void Classifier::observe_word() {
     case Word::kSequenceFunction:
       verdict_.sequence_use = true;
       break;
+    case Word::kListeningChannels:
+      verdict_.lists_channels = true;
+      break;
     case Word::kSetsVariable:
       pin(PinReason::kSetVariable);
       break;
@@ -159,6 +162,9 @@ void Classifier::statement() {
       break;
     case Word::kListen:
       pin(PinReason::kListen);
+      break;
+    case Word::kUnlisten:
+      verdict_.unlistens = true;
       break;
     case Word::kLoad:
       pin(PinReason::kLoad);

@@ -59,8 +59,10 @@ struct Verdict {
   bool changes_schema : 1 = false;  // CREATE, ALTER, DROP, SELECT … INTO: names may stand for something else
   bool sequence_use : 1 = false;    // nextval, currval, lastval, setval
   bool copy : 1 = false;
-  bool runs_block : 1 = false;  // a DO or CALL that was looked into: its tag is no surprise
-  bool may_end : 1 = false;     // may end state that pins, or may have left none: an unlock, a lock that was only tried
+  bool unlistens : 1 = false;       // UNLISTEN: unlistened() tells of what
+  bool lists_channels : 1 = false;  // pg_listening_channels()
+  bool runs_block : 1 = false;      // a DO or CALL that was looked into: its tag is no surprise
+  bool may_end : 1 = false;  // may end state that pins, or may have left none: an unlock, a lock that was only tried
   bool quoting_matters : 1 =
       false;  // a plain string has a backslash: another standard_conforming_strings, another verdict
   bool settings_go_back : 1 = false;  // RESET, TO DEFAULT: what was set may be as it was at the start

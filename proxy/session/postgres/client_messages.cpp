@@ -14,6 +14,8 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   text = text.substr(0, text.find('\0'));
   if (hold(step, text)) return ClientVerdict::kWait;
   auto verdict = classify(text, classify_options(step));
+  if (!note_unlistened(step, verdict, text, true)) return ClientVerdict::kWait;
+  show_channels(step, verdict);
   // What the text's first statement makes, its second may use: no HazardSet knows it.
   if (verdict.may_report_catalog_change && verdict.statement_count > 1) {
     verdict.pins |= bit(PinReason::kOpaque);
@@ -29,6 +31,10 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   if (server.sync_pending_ && server.transaction_status_ == 'I' && !server.beginning_) server.mixed_ = true;
   server.sync_pending_ = false;
   send_query(step, whole, text, verdict);
+  if (!marker_sql_.empty()) {
+    server.query(std::exchange(marker_sql_, {}), step.to_server);
+    server.requests_.back().may_fail = true;
+  }
   ++queries_;
   if (keep_text) last_text = text;
   return ClientVerdict::kMore;
@@ -43,6 +49,7 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   if (hold(step, text)) return ClientVerdict::kWait;
   auto& server = *step.server;
   auto statement = cache_->intern(text, types, classify_options(step));
+  show_channels(step, statement->verdict);
   server.sync_pending_ = true;
 
   if (name.empty()) {
@@ -124,6 +131,10 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
                                                 : StatementPtr();
     if (hold(step, bound ? bound->text() : "end")) return ClientVerdict::kWait;
   }
+  if (!name.empty() && listening()) {
+    auto named = names_.find(name);
+    if (named != names_.end() && named->second.current) show_channels(step, named->second.current->verdict);
+  }
   server.sync_pending_ = true;
   ++queries_;
 
@@ -149,6 +160,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     } else {
       note(target->verdict, target->text(), step);
     }
+    note_unlistened(step, target->verdict, target->text(), false);
     note_end(target->text(), 1);
     shadow_names(step, target->verdict, false);
     execute_sets_ = execute_sets_ || target->verdict.sets;

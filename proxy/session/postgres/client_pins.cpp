@@ -17,12 +17,21 @@ void ClientSession::note(const Verdict& verdict, std::string_view text, const St
     auto& server = *step.server;
     server.touch(verdict, server.transaction_status_ != 'I' || !server.requests_.empty());
   }
+  if (share_listen_ && (reasons & bit(PinReason::kListen))) {
+    reasons &= ~bit(PinReason::kListen);
+    listen_due_ = true;
+  }
   if (reasons == 0) return;
   if (pins_ == 0) pin_statement_ = digest(text);
   pin(reasons, verdict.leaves);
 }
 
 void ClientSession::pin(std::uint32_t reasons, std::uint32_t leaves) {
+  if (share_listen_ && (reasons & bit(PinReason::kListen))) {
+    reasons &= ~bit(PinReason::kListen);
+    listen_due_ = true;
+    if (reasons == 0) return;
+  }
   pins_ |= reasons;
   pins_since_ |= reasons;
   leaves_ |= leaves;

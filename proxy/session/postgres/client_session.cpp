@@ -13,6 +13,7 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
   consumed = 0;
   needed_ = 0;
   held_ = waits_ = false;
+  share_listen_ = options.share_listen && speaks_utf8();
   Step step{server, to_server, to_client, options};
   while (true) {
     auto rest = bytes.substr(consumed);
@@ -23,6 +24,10 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
       body_left_ -= piece.size();
       consumed += piece.size();
       continue;
+    }
+    if (server != nullptr && (notifications_first_ || (server->owes_ready_ && holds_ready()))) {
+      waits_ = true;
+      return ClientVerdict::kWait;
     }
     if (wait_for_quiet_ && !rest.empty()) {
       wait_for_quiet_ = server != nullptr && !server->requests_.empty();
@@ -173,7 +178,7 @@ void ClientSession::sync(Step& step, std::string_view whole) {
   if (server->copy_in_) return;  // the server would ignore it
   server->requests_.push(RequestKind::kSync);
   server->sync_pending_ = false;
-  if (std::exchange(execute_discards_, false)) wait_for_quiet_ = true;
+  if (std::exchange(execute_discards_, false) || holds_ready()) wait_for_quiet_ = true;
   server->skipping_ = false;
   step.to_server.ref(whole);
 }

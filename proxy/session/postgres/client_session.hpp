@@ -6,6 +6,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -36,6 +37,8 @@ struct ClientOptions {
   ClassifyOptions classify;
   bool sequence_pinning = false;
   bool deferred_begin = false;
+  // Another server connection of this pool listens for those who LISTEN, as long as they speak UTF8: see channels().
+  bool share_listen = false;
 };
 
 class ClientSession {
@@ -110,6 +113,30 @@ class ClientSession {
   // without a server. False: it cannot, since some of the session was on that connection alone, or since the server's
   // FATAL, `last_words`, is about this client.
   bool server_lost(ServerSession& server, std::string_view why, std::string_view last_words, Output& to_client);
+  // Channels (client_listens.cpp). LISTEN and UNLISTEN run on the server connection at hand, so that the server says
+  // what came of them. When their transaction is over and before the client hears of it, they are read back, and the
+  // worker sees to it that this client gets what is sent to its channels, whatever server connection it has, or none.
+  using Channels = std::set<std::string, std::less<>>;
+  const Channels& channels() const { return channels_; }
+  bool listening() const { return !channels_.empty(); }
+  // Its ReadyForQuery outside of a transaction waits until the worker has dealt with its channels.
+  bool holds_ready() const { return listen_due_ || listening(); }
+  bool listen_due() const { return listen_due_; }
+  // ServerSession::read_channels() was answered. False: they could not be read, and what is there pins.
+  bool channels_read(ServerSession& server);
+  // Until then, nobody may hear that the transaction is over.
+  void channels_are_listened_to() { channels_new_ = false; }
+  // Just attached: nothing is sent until the worker has handed out all notifications that came of those who had this
+  // server connection before.
+  bool waits_for_notifications() const { return notifications_first_; }
+  void notifications_are_here(ServerSession* server) {
+    notifications_first_ = false;
+    if (server != nullptr) server->spoke_for_ = process_id_;
+  }
+  // The process id that the client was told, which its own notifications have.
+  void set_process_id(std::uint32_t id) { process_id_ = id; }
+  std::uint32_t process_id() const { return process_id_; }
+
   // DISCARD ALL went through: every prepared statement is gone.
   void discarded_all();
   // Text of the statement that is running or ran last, for debug logging; empty unless asked for.
@@ -145,7 +172,15 @@ class ClientSession {
   ClientVerdict refuse(std::string_view sqlstate, std::string_view message, std::string_view hint = {});
   void answer(Step& step, char type, NamedStatement* slot, StatementPtr previous);
   bool use_unnamed(Step& step);
-  bool settled(const ServerSession& server) const { return server.idle() && pins_ == 0 && !in_mid_message() && !held_; }
+  bool settled(const ServerSession& server) const {
+    return server.idle() && pins_ == 0 && !listen_due_ && !notifications_first_ && !in_mid_message() && !held_;
+  }
+  bool speaks_utf8() const {
+    const auto* encoding = settings_ ? settings_->find("client_encoding") : nullptr;
+    return encoding != nullptr && *encoding == "UTF8";
+  }
+  void show_channels(Step& step, const Verdict& verdict);
+  bool note_unlistened(Step& step, const Verdict& verdict, std::string_view text, bool simple);
 
   void replay_settings(ServerSession& server, Output& to_server, Output& to_client);
   bool answered_here(Step& step, std::string_view whole);
@@ -174,7 +209,7 @@ class ClientSession {
   bool ends_lost(Step& step, std::string_view available, std::size_t whole_size);
   void note(const Verdict& verdict, std::string_view text, const Step& step);
   void command_done(std::string_view tag);
-  void command_failed() { probe_due_ = probe_due_ || unsettled_; }
+  void command_failed();
   ClassifyOptions classify_options(const Step& step) const;
   // In force for what is sent next: behind a replay this client's own, of which the server has not told yet.
   const SettingsPtr& settings_now(const ServerSession* server) const {
@@ -226,6 +261,19 @@ class ClientSession {
   std::string begin_;                    // its text, while it is kept back
   bool begin_failed_ = false;            // an error was given to a statement of that transaction
   std::uint32_t answered_here_ = 0;
+  struct Unlistened {
+    std::string marker;   // "": in effect unless an error is told
+    std::string channel;  // "": all
+  };
+  Channels channels_;
+  std::vector<Unlistened> unlistened_;  // since they were read
+  std::uint64_t last_marker_ = 0;
+  bool share_listen_ = false;
+  bool listen_due_ = false;  // the server connection may listen to something, or not to what was unlistened
+  bool channels_new_ = false;
+  bool notifications_first_ = false;
+  std::string marker_sql_;  // goes behind the simple query that is being sent
+  std::uint32_t process_id_ = 0;
   std::string error_;
 };
 

@@ -63,6 +63,8 @@ void ClientSession::attached(ServerSession& server, Output& to_server, Output& t
   execute_discards_ = false;
   after_execute_.clear();
   settled_since_attached_ = may_have_ended_ = false;
+  notifications_first_ = listening() && server.spoke_for_ != process_id_;
+  if (!notifications_first_) server.spoke_for_ = process_id_;
   if (server.settings_ != settings_ || !server.settings_known()) replay_settings(server, to_server, to_client);
   send_begin(server, to_server);
 }

@@ -13,6 +13,9 @@ void ClientSession::discarded_all() {
   probe_due_ = unsettled_ = false;
   pin_statement_.clear();
   unnamed_.current.reset();
+  channels_.clear();
+  unlistened_.clear();
+  listen_due_ = false;
   forget_names();
 }
 

@@ -39,6 +39,7 @@ struct Request {
   bool keeps_rows = false;         // hidden, and its rows are for the proxy
   bool settings_expected = false;  // the text was seen to hold a SET, so that the tag tells nothing new
   bool block_expected = false;     // the same of a DO or CALL
+  bool may_fail = false;           // kQuery, hidden: that it fails changes nothing
   bool sets_start = false;         // statements of the proxy's own are in it: see kSetsStart
   char answer = 0;                 // kLocal
   ErrorText error_text = ErrorText::kAsIs;

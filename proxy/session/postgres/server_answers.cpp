@@ -64,6 +64,8 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, Outpu
       events_.probe_ready = true;
     else if (std::exchange(reading_settings_, false))
       events_.settings_ready = true;
+    else if (std::exchange(reading_channels_, false))
+      events_.channels_ready = true;
     else
       events_.rows_ready = true;
     reading_rows_ = false;
@@ -72,9 +74,10 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, Outpu
     if (forward) owes_ready_ = false;
     return true;
   }
-  if (forward && catalog_changed() && may_hold_ && client != nullptr && transaction_status_ == 'I' &&
-      requests_.empty() && !sync_pending_) {
+  const bool hold = client != nullptr && ((catalog_changed() && may_hold_) || client->holds_ready());
+  if (forward && hold && transaction_status_ == 'I' && requests_.empty() && !sync_pending_) {
     owes_ready_ = true;
+    client->told('I', true);
     ++events_.queries_done;
     ++events_.transactions_done;
     forward = false;
@@ -114,7 +117,10 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
       if (tag == "RESET") events_.lost_init = true;
       break;
     case 'L':
-      if (tag == "LISTEN") events_.pins |= bit(PinReason::kListen);
+      if (tag == "LISTEN") {
+        events_.pins |= bit(PinReason::kListen);
+        may_listen_ = true;
+      }
       if (tag == "LOAD") events_.pins |= bit(PinReason::kLoad);
       break;
     case 'P':
@@ -194,7 +200,7 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
       rows_.error = std::string(fields.sqlstate) + ": " + std::string(fields.message);
       rows_.response = whole;
     } else if (front.hidden) {
-      hidden_query_failed_ = true;
+      hidden_query_failed_ = hidden_query_failed_ || !front.may_fail;
     } else if (front.sets_start && !inserted_.empty()) {
       forward = false;
       without_insertions(whole, inserted_, out.own());

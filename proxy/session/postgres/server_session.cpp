@@ -114,7 +114,8 @@ bool ServerSession::message(char type, std::string_view whole, ClientSession* cl
       return true;
     }
     case 'A':
-      forward = client != nullptr && (client->pins() & (bit(PinReason::kListen) | bit(PinReason::kOpaque))) != 0;
+      on_notification(whole, client, out);
+      forward = false;
       return true;
     case 'N':
       return true;

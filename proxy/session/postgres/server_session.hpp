@@ -42,6 +42,7 @@ struct ServerEvents {
   bool rows_ready = false;      // query_rows() is done: see take_rows()
   bool probe_ready = false;     // the same of probe()
   bool settings_ready = false;  // the same of read_settings()
+  bool channels_ready = false;  // the same of read_channels()
   bool schema_changed = false;  // names may stand for something else, for this connection or for all
   bool lost_init = false;       // RESET or DISCARD ALL ran: initQuery is to be run again
   std::string fatal_sqlstate;   // of the last FATAL, or of an error that says "not the writer any more"
@@ -71,6 +72,8 @@ class ServerSession {
   void query_rows(std::string_view sql, Output& to_server);
   // The same for what is left of an attached client's session; it is no reading of the catalogue.
   void probe(std::string_view sql, Output& to_server);
+  // The same for the channels that this connection listens to; after that it listens to none.
+  void read_channels(Output& to_server);
   struct Rows {
     std::string messages;  // DataRow messages, whole
     bool failed = false;
@@ -109,6 +112,17 @@ class ServerSession {
   bool owes_ready() const { return owes_ready_; }
   bool reading_rows() const { return reading_rows_; }
   void release_ready(Output& to_client);
+
+  // Its own, as notifications name it.
+  void set_process_id(std::uint32_t id) { process_id_ = id; }
+  // Whose notifications those are that come from this connection: the process id that its client was told.
+  std::uint32_t spoke_for() const { return spoke_for_; }
+  // A LISTEN went through, and has not been read_channels() since.
+  bool may_listen() const { return may_listen_; }
+  // From now on notifications are kept for the worker, which shares them out among clients; or no longer.
+  void collect_notifications(bool on) { collecting_ = on; }
+  // NotificationResponse messages, whole.
+  std::string take_notifications() { return std::exchange(notifications_, {}); }
 
   // For a client that left: ends an extended-query sequence or a COPY that it did not end. False: nothing to send.
   bool finish_sequence(Output& to_server);
@@ -153,6 +167,7 @@ class ServerSession {
   bool on_command_complete(std::string_view body, ClientSession* client);
   bool on_ready(std::string_view body, ClientSession* client, Output& out, bool& forward);
   void finish_discard(ClientSession* client, Output& out);
+  void on_notification(std::string_view whole, const ClientSession* client, Output& out);
   bool say_timeout(std::string_view whole, Output& out);
   void on_copy_in();
   // A Parse of this name is not answered yet, and a Sync stands behind it.
@@ -193,12 +208,17 @@ class ServerSession {
   std::vector<std::string> unknown_;  // tracked names
   std::vector<std::string> read_;     // those that read_settings() asked for
   bool reading_settings_ = false;
+  bool reading_channels_ = false;
   bool maybe_back_ = false, read_sources_ = false;
   SettingsPtr base_;                                                  // see set_base()
   std::uint64_t changes_ = 0, changes_read_ = 0, changes_known_ = 0;  // of the catalogue
   bool schema_dirty_ = false;                                         // it was changed in the transaction that is open
   bool may_hold_ = false;
   bool owes_ready_ = false;
+  std::uint32_t process_id_ = 0, spoke_for_ = 0;
+  bool may_listen_ = false;
+  bool collecting_ = false;
+  std::string notifications_;
   Rows rows_;
   ServerEvents events_;
 };

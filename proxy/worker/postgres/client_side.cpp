@@ -154,6 +154,7 @@ void ClientSide::greet(Client& client, const Login&, session::postgres::Settings
   asked_start_ = {};
   parameters_ = {};
   cancel_key_ = shared.new_cancel_key(client, long_cancel_key_, context);
+  session->set_process_id(cancel_key_.process_id());
   for (const auto& [name, value] : settings->values()) wire::postgres::parameter_status(out, name, value);
   wire::postgres::backend_key_data(out, cancel_key_.process_id(), cancel_key_.secret());
   wire::postgres::ready_for_query(out, 'I');
@@ -173,6 +174,7 @@ const std::string& ClientSide::application_name(const session::postgres::ClientS
 }
 
 void ClientSide::closed(Client& client) {
+  stop_listening(client);
   client.proxy().shared().clients_by_id.erase(cancel_key_.process_id());
 }
 

@@ -28,8 +28,9 @@ class ClientSide {
              std::optional<session::postgres::ClientSession>& session, std::string& out);
   // A replication connection: what the server has told is told once more.
   void greet_tunnel(Client& client, Server& server, std::string& out);
-  void processed(Client&) {}
-  void releasing(Client&, Server&) {}
+  // What it sent has been looked into.
+  void processed(Client& client);
+  void releasing(Client& client, Server&) { flush_notifications(client); }
   void closed(Client& client);
 
   const session::postgres::CancelKey& cancel_key() const { return cancel_key_; }
@@ -39,6 +40,15 @@ class ClientSide {
   const std::string& application_name(const session::postgres::ClientSession* session) const;
   // What the server said of that which pins this client.
   static void probed(Client& client, const session::postgres::ServerSession::Rows& rows);
+  // Its server has said something: what it listened to may be gone.
+  void answered(Client& client);
+  // It waits to hear that its transaction is over. True: it may; all that has been notified by then comes first. False:
+  // that takes a while yet.
+  bool settle_channels(Client& client, Server& server);
+  // What the Listener tells it: see there.
+  void listener_done(Client& client);
+  void notified(Client& client, std::string_view message);
+  void listener_lost(Client& client);
   // The server does not say what this client has set.
   static void settings_unread(Client& client, std::string_view why);
 
@@ -46,6 +56,13 @@ class ClientSide {
   session::postgres::SettingsPtr with_start(Client& client, session::postgres::SettingsPtr settings,
                                             session::postgres::Settings::Values& own);
 
+  void stop_listening(Client& client);
+  void flush_notifications(Client& client);
+
+  Server* listener_ = nullptr;  // the server connection that listens for it
+  // What it waits for while that is asked: nothing, to use a server connection, or to hear that it is done.
+  enum class Waits : std::uint8_t { kNot, kToUse, kToHear, kMayHear } waits_ = Waits::kNot;
+  std::string undelivered_;  // notifications, while it is in a transaction
   session::postgres::CancelKey cancel_key_;
   bool long_cancel_key_ = false;
   std::string application_name_;                     // at the start

@@ -3,6 +3,7 @@
 #include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/postgres/cancel_connection.hpp"
+#include "proxy/worker/postgres/listener.hpp"
 #include "proxy/worker/postgres/protocol.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
@@ -17,6 +18,8 @@ bool on_writer(Server& server) {
 }  // namespace
 
 ServerSide::ServerSide(Proxy& proxy, const Key& key) : catalog_(proxy.side().catalog(key.database)) {}
+
+ServerSide::~ServerSide() = default;
 
 bool ServerSide::wants_catalog(Server& server) const {
   auto& context = server.context();
@@ -48,6 +51,8 @@ void ServerSide::probe(Server& server) {
 void ServerSide::tick(Server& server) {
   constexpr Duration kRested = std::chrono::seconds(1);
   auto client = server.client();
+  may_share_listen_ = may_share_listen(server);
+  if (listener_) return tick_listener(server);
   if (client == nullptr) {
     if (!server.session().idle() || !wants_catalog(server)) return;
     read_catalog(server);
@@ -97,6 +102,20 @@ void ServerSide::answered(Server& server, const session::postgres::ServerEvents&
     // What nobody waits for stays unknown: clean() discards it.
     if (!error.empty() && has_session) ClientSide::settings_unread(*client, error);
   }
+  if (events.channels_ready) {
+    if (has_session && !client->session()->channels_read(session)) client->count_pins();
+  }
+  if (has_session) client->side().answered(*client);
+  if (listener_) {
+    listener_->answered(session.take_notifications());
+    if (session.hidden_query_failed() && server.ready()) return server.lose("it may not listen");
+  }
+  tell_ready(server);
+}
+
+void ServerSide::tell_ready(Server& server) {
+  auto& session = server.session();
+  auto client = server.client();
   if (!session.owes_ready() || session.reading_rows()) return;
   // A client waits to hear that its change of the catalogue is done.
   if (session.catalog_changed()) {
@@ -104,6 +123,7 @@ void ServerSide::answered(Server& server, const session::postgres::ServerEvents&
     server.send_hidden();
     return;
   }
+  if (client != nullptr && client->session() != nullptr && !client->side().settle_channels(*client, server)) return;
   auto& out = server.context().to_client;
   session.release_ready(out);
   if (client != nullptr) client->send(out);
@@ -120,9 +140,10 @@ Step ServerSide::clean(Server& server) {
   auto& session = server.session();
   auto& out = server.context().to_server;
   const auto& init = server.proxy().snapshot().pool.init_query;
+  if (listener_) closed(server);  // the client that began it has left before it was over
   if (session.transaction_status() != 'I') {
     session.query("ROLLBACK", out);
-  } else if (pins_to_discard_ != 0 || !session.settings_known()) {
+  } else if (pins_to_discard_ != 0 || !session.settings_known() || session.may_listen()) {
     // Names that nobody has read back may be of no setting at all: setting them for the next client could fail.
     pins_to_discard_ = 0;
     needs_init_ = true;

@@ -18,11 +18,14 @@
 
 namespace dbproxy::worker::postgres {
 
+class Listener;
+
 class ServerSide {
  public:
   using Login = backend::Login;
 
   ServerSide(Proxy& proxy, const Key& key);
+  ~ServerSide();
 
   // Until it is ready.
   std::unique_ptr<Login> new_login(Server& server, const config::User& user, bool unix_socket);
@@ -48,10 +51,22 @@ class ServerSide {
   void cancel(Server& server, CancelDone done);
 
   // What a statement is judged by.
-  void describe(session::postgres::ClientOptions& options) const { catalog_->describe(options.classify); }
+  void describe(session::postgres::ClientOptions& options) const {
+    catalog_->describe(options.classify);
+    options.share_listen = may_share_listen_;
+  }
   // As its settings were before any client had it.
   const session::postgres::SettingsPtr& greeting() const { return start_settings_; }
   std::uint32_t id() const { return process_id_; }
+
+  // While it listens for the clients of its pool it has no client and stays away from the pool.
+  Listener* listener() { return listener_.get(); }
+  bool stays() const { return listener_ != nullptr; }
+  // Of `server`'s pool; this one from now on if there is none.
+  Server& listener_for(Server& server);
+  // What a client waits for has been done: it is told, unless there is more.
+  void tell_ready(Server& server);
+  void closed(Server& server);
 
  private:
   // What initialise() does next; the first is set when it is logged in.
@@ -63,7 +78,11 @@ class ServerSide {
   void read_catalog(Server& server);
   void catalog_read(Server& server);
   void probe(Server& server);
+  bool may_share_listen(Server& server) const;
+  void tick_listener(Server& server);
 
+  std::unique_ptr<Listener> listener_;
+  bool may_share_listen_ = false;
   std::shared_ptr<Catalog> catalog_;
   session::postgres::SettingsPtr start_settings_;
   std::uint32_t process_id_ = 0;

@@ -69,6 +69,7 @@ void ServerSide::logged_in(Server& server, const Login& login,
   session.emplace(settings, settings.intern(std::move(values)));
   server.target().side().learn_version(login.parameters());
   process_id_ = login.process_id();
+  session->set_process_id(process_id_);
   cancel_key_ = login.cancel_key();
   phase_ = server.proxy().snapshot().pool.init_query.empty() ? Phase::kCatalog : Phase::kInitQuery;
   if (server.pool_key()->replication) phase_ = Phase::kCatalogRead;  // it knows no SQL, or is not there for it
@@ -130,6 +131,7 @@ Step ServerSide::begin_catalog(Server& server) {
 
 void ServerSide::is_ready(Server& server) {
   start_settings_ = server.session().settings();
+  may_share_listen_ = may_share_listen(server);
   if (server.pool_key()->replication) return;
   server.proxy().side().learn_greeting(*server.pool_key(), server.target().description().role, start_settings_);
 }

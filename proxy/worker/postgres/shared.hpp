@@ -56,8 +56,16 @@ class TargetSide {
   bool speaks_3_2() const { return major_version_ >= 18; }
   void learn_version(const wire::postgres::Parameters& greeting);
 
+  // Of each pool the server connection that listens for its clients (listener.hpp); null: none does.
+  Server* listener(const Key& key) const;
+  void set_listener(const Key& key, Server* server);
+  std::size_t listener_count() const { return listeners_.size(); }
+  // The target is no longer used: nobody will hear of anything by it.
+  void shut_down();
+
  private:
   int major_version_ = 0;
+  std::unordered_map<const Key*, Server*> listeners_;
 };
 
 }  // namespace dbproxy::worker::postgres

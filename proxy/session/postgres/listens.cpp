@@ -1,0 +1,63 @@
+#include "proxy/session/postgres/listens.hpp"
+
+#include "proxy/session/postgres/tokenizer.hpp"
+#include "proxy/wire/postgres/frame.hpp"
+#include "proxy/wire/postgres/reader.hpp"
+
+namespace dbproxy::session::postgres {
+
+namespace wire = dbproxy::wire::postgres;
+
+std::vector<std::string> unlistened(std::string_view sql, bool standard_conforming_strings) {
+  std::vector<std::string> channels;
+  Tokenizer tokens(sql, standard_conforming_strings);
+  bool first = true;
+  for (Token token = tokens.next(); token.kind != TokenKind::kEnd; token = tokens.next()) {
+    const bool unlisten = first && token.kind == TokenKind::kWord && equals_folded(token.text, "unlisten");
+    first = token.is(';');
+    if (!unlisten) continue;
+    token = tokens.next();
+    if (token.kind == TokenKind::kOperator) {
+      channels.emplace_back();
+    } else if (token.kind == TokenKind::kWord || token.kind == TokenKind::kQuotedIdentifier) {
+      channels.push_back(identifier_name(token.text));
+    }
+    first = token.is(';');
+  }
+  return channels;
+}
+
+std::string quoted_channel(std::string_view channel) {
+  std::string out = "\"";
+  for (const char c : channel) {
+    if (c == '"') out += c;
+    out += c;
+  }
+  return out + '"';
+}
+
+std::string listen_sql(const std::set<std::string, std::less<>>& channels) {
+  std::string sql;
+  for (const auto& channel : channels) {
+    if (!sql.empty()) sql += "; ";
+    sql += "LISTEN " + quoted_channel(channel);
+  }
+  return sql;
+}
+
+std::optional<std::vector<std::string>> read_channel_names(std::string_view messages) {
+  std::vector<std::string> names;
+  while (!messages.empty()) {
+    const auto frame = wire::scan_frame(messages);
+    if (frame.scan != wire::Scan::kMessage || frame.type != 'D' || frame.size > messages.size()) return std::nullopt;
+    wire::Reader reader(messages.substr(wire::kHeaderSize, frame.size - wire::kHeaderSize));
+    const auto columns = reader.u16();
+    const auto size = reader.u32();
+    names.emplace_back(reader.bytes(size));
+    if (!reader.ok() || columns != 1 || !reader.rest().empty()) return std::nullopt;
+    messages.remove_prefix(frame.size);
+  }
+  return names;
+}
+
+}  // namespace dbproxy::session::postgres
