@@ -20,9 +20,9 @@ struct Options {
 };
 
 struct Result {
-  std::string manifests;             // YAML; empty with an error
-  std::vector<std::string> to_do;    // what has to be filled in or made, a sentence each
-  std::string error;                 // which document, what is wrong with it, and what is expected
+  std::string manifests;           // YAML; empty with an error
+  std::vector<std::string> to_do;  // what has to be filled in or made, a sentence each
+  std::string error;               // which document, what is wrong with it, and what is expected
 };
 
 // The JSON of `aws rds describe-db-proxies`, `describe-db-proxy-target-groups`, `describe-db-proxy-targets` and

@@ -148,7 +148,8 @@ class Proxy {
   void remarks() {
     std::string databases;
     for (const auto& each : server_.databases) databases += (databases.empty() ? "" : ", ") + each;
-    writer_.remark("From pgbouncer.ini: " + databases + ". Any database of the server can be asked for by its own name.");
+    writer_.remark("From pgbouncer.ini: " + databases +
+                   ". Any database of the server can be asked for by its own name.");
     for (const auto& each : server_.renamed) {
       writer_.remark(each + ": clients have to ask for the database by its own name.");
     }
@@ -258,15 +259,16 @@ class Proxy {
     auto& out = writer_.out();
     writer_.key("limits");
     out << YAML::BeginMap;
-    writer_.field("maxClients", static_cast<int>(std::clamp(number(ini_.settings, "max_client_conn").value_or(100), 1.0, 1e6)));
+    writer_.field("maxClients",
+                  static_cast<int>(std::clamp(number(ini_.settings, "max_client_conn").value_or(100), 1.0, 1e6)));
     for (const auto& [theirs, ours] : {std::pair{"max_user_connections", "maxConnectionsPerUser"}}) {
       if (const auto found = number(ini_.settings, theirs); found && *found > 0) {
         writer_.field(ours, static_cast<int>(std::min(*found, 262143.0)));
       }
     }
-    for (const auto& [theirs, ours] : {std::pair{"query_timeout", "statementTimeout"},
-                                       std::pair{"transaction_timeout", "transactionTimeout"},
-                                       std::pair{"idle_transaction_timeout", "idleInTransactionSessionTimeout"}}) {
+    for (const auto& [theirs, ours] :
+         {std::pair{"query_timeout", "statementTimeout"}, std::pair{"transaction_timeout", "transactionTimeout"},
+          std::pair{"idle_transaction_timeout", "idleInTransactionSessionTimeout"}}) {
       if (const auto found = number(ini_.settings, theirs); found && *found > 0 && *found < 2e6) {
         writer_.field(ours, std::to_string(static_cast<long>(*found * 1000)) + "ms");
       }
@@ -304,7 +306,8 @@ std::vector<Server> servers_of(const Ini& ini) {
     const auto values = connection_values(text);
     const auto host = value_or(values, "host", "/var/run/postgresql");
     const auto port = static_cast<int>(std::clamp(number(values, "port").value_or(5432), 1.0, 65535.0));
-    auto it = std::find_if(out.begin(), out.end(), [&](const Server& each) { return each.host == host && each.port == port; });
+    auto it = std::find_if(out.begin(), out.end(),
+                           [&](const Server& each) { return each.host == host && each.port == port; });
     if (it == out.end()) {
       out.push_back({.host = host, .port = port, .databases = {}, .renamed = {}, .users = {}, .init_query = {}});
       it = std::prev(out.end());

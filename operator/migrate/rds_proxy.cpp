@@ -47,8 +47,8 @@ struct Told {
 bool take(const json::value& document, Told& told) {
   if (document.is_array()) {
     for (const auto& entry : document.as_array()) {
-      if (!entry.is_object() || (find(entry.as_object(), "SecretArn") == nullptr &&
-                                 find(entry.as_object(), "AuthScheme") == nullptr)) {
+      if (!entry.is_object() ||
+          (find(entry.as_object(), "SecretArn") == nullptr && find(entry.as_object(), "AuthScheme") == nullptr)) {
         return false;
       }
       told.auth.push_back(entry);
@@ -86,7 +86,8 @@ class Proxy {
     writer_.remark("From the RDS Proxy " + text(from_, "DBProxyName") + ".");
     for (const char* unused : {"VpcSecurityGroupIds", "VpcSubnetIds"}) {
       if (!list(from_, unused).empty()) {
-        writer_.remark(std::string(unused) + " have no equal: a sidecar is in its pod's own network, and takes no address.");
+        writer_.remark(std::string(unused) +
+                       " have no equal: a sidecar is in its pod's own network, and takes no address.");
       }
     }
     writer_.begin("DBProxy", name_, options_.name_space);
@@ -338,8 +339,8 @@ Result from_rds_proxy(const std::vector<Document>& documents, const Options& opt
     if (!alone && targets.empty() && !told.targets.empty()) {
       result.to_do.push_back(proxy.name() + ": targets do not tell their proxy: give the files of one proxy at a time");
     }
-    result.manifests += proxy.write(groups.empty() ? json::object() : groups.front(), targets,
-                                    free_port(proxy.default_port()));
+    result.manifests +=
+        proxy.write(groups.empty() ? json::object() : groups.front(), targets, free_port(proxy.default_port()));
     for (const auto& endpoint : of_proxy(told.endpoints, their_name, alone)) {
       if (!flag(endpoint, "IsDefault")) {
         result.manifests += endpoint_manifest(endpoint, proxy.name(), free_port(proxy.default_port() + 1), options);

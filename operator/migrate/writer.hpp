@@ -1,10 +1,9 @@
 // One manifest as it is being written: remarks first, then YAML.
 #pragma once
 
-#include <yaml-cpp/yaml.h>
-
 #include <string>
 #include <string_view>
+#include <yaml-cpp/yaml.h>
 
 namespace dbproxy::migrate {
 

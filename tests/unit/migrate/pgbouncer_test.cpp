@@ -1,6 +1,5 @@
-#include <gtest/gtest.h>
-
 #include <fstream>
+#include <gtest/gtest.h>
 #include <sstream>
 
 #include "operator/migrate/migrate.hpp"
@@ -31,7 +30,9 @@ server_tls_sslmode = verify-full
 no_such_key = 1
 )";
 
-Result imported(const std::string& text) { return from_pgbouncer({"pgbouncer.ini", text}, {}); }
+Result imported(const std::string& text) {
+  return from_pgbouncer({"pgbouncer.ini", text}, {});
+}
 
 TEST(FromPgBouncer, MakesADBProxyOfEachServer) {
   const auto result = imported(kIni);

@@ -49,11 +49,11 @@ TEST(FromRdsProxy, SaysEverySettingInOurWords) {
   EXPECT_EQ(proxy.metadata.name, "orders");
   EXPECT_TRUE(proxy.require_tls);
   EXPECT_EQ(proxy.auth[0].secret_arn, "arn:aws:secretsmanager:us-east-2:123456789012:secret:orders-AbCdEf");
-  for (const char* line : {"idleClientTimeoutSeconds: 900", "clientPasswordAuthType: POSTGRES_MD5", "port: 5433",
-                           "endpoint: shop.cluster-c1.us-east-2.rds.amazonaws.com", "maxConnectionsPercent: 80",
-                           "maxIdleConnectionsPercent: 20", "connectionBorrowTimeoutSeconds: 30",
-                           "roleArn: arn:aws:iam::123456789012:role/orders", "# IAMAuth: REQUIRED",
-                           "# VpcSubnetIds have no equal"}) {
+  for (const char* line :
+       {"idleClientTimeoutSeconds: 900", "clientPasswordAuthType: POSTGRES_MD5", "port: 5433",
+        "endpoint: shop.cluster-c1.us-east-2.rds.amazonaws.com", "maxConnectionsPercent: 80",
+        "maxIdleConnectionsPercent: 20", "connectionBorrowTimeoutSeconds: 30",
+        "roleArn: arn:aws:iam::123456789012:role/orders", "# IAMAuth: REQUIRED", "# VpcSubnetIds have no equal"}) {
     EXPECT_NE(result.manifests.find(line), std::string::npos) << line << " in\n" << result.manifests;
   }
   ASSERT_EQ(loaded.endpoints.size(), 1u);
@@ -62,7 +62,8 @@ TEST(FromRdsProxy, SaysEverySettingInOurWords) {
 }
 
 TEST(FromRdsProxy, TheListForAuthIsEnoughAndBadArnsAreNamed) {
-  const auto result = imported({R"([{"Description": "a", "SecretArn": "arn:aws:secretsmanager:us-east-2:123456789012:seret:a"},
+  const auto result =
+      imported({R"([{"Description": "a", "SecretArn": "arn:aws:secretsmanager:us-east-2:123456789012:seret:a"},
     {"AuthScheme": "SECRETS", "SecretArn": "arn:aws:secretsmanager:us-east-2:123456789012:secret/b"}])"});
   ASSERT_EQ(result.error, "");
   valid(result);
