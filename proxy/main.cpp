@@ -16,6 +16,7 @@
 #include "proxy/pki/pki.hpp"
 #include "proxy/source/database_prober.hpp"
 #include "proxy/source/manifest_source.hpp"
+#include "proxy/worker/mysql/engine.hpp"
 #include "proxy/worker/postgres/engine.hpp"
 
 namespace {
@@ -134,6 +135,7 @@ int run(const Flags& flags) {
   }
   worker::Engines engines;
   engines.push_back(worker::postgres::make_engine());
+  engines.push_back(worker::mysql::make_engine());
   worker::Service service(std::move(engines), service_options, registry, clock);
 
   if (const std::string error = service.listen_early(flags.ports); !error.empty()) {

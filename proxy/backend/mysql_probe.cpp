@@ -34,8 +34,9 @@ struct Table {
 
 class Probe : ProbeConnection {
  public:
-  Probe(const std::string& host, const config::ServerTls& tls, std::chrono::milliseconds timeout)
-      : ProbeConnection(host, tls, timeout) {}
+  Probe(const std::string& host, const config::ServerTls& tls, std::chrono::milliseconds timeout,
+        const config::EndpointPolicy& policy)
+      : ProbeConnection(host, tls, timeout, policy) {}
 
   Outcome run(std::uint16_t port, LoginOptions options) {
     Outcome out;
@@ -138,14 +139,14 @@ class Probe : ProbeConnection {
 }  // namespace
 
 Outcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
-              const Secret& password, std::chrono::milliseconds timeout) {
+              const Secret& password, std::chrono::milliseconds timeout, const config::EndpointPolicy& policy) {
   LoginOptions options;
   options.user = user;
   options.password = password;
   options.attributes = {{"program_name", "dbproxy-monitor"}};
   options.tls = tls.mode;
   options.unix_socket = !host.empty() && host[0] == '/';
-  return Probe(host, tls, timeout).run(port, std::move(options));
+  return Probe(host, tls, timeout, policy).run(port, std::move(options));
 }
 
 }  // namespace dbproxy::backend::mysql

@@ -24,6 +24,7 @@ struct Outcome {
 };
 
 Outcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
-              const Secret& password, std::chrono::milliseconds timeout = std::chrono::milliseconds(2000));
+              const Secret& password, std::chrono::milliseconds timeout = std::chrono::milliseconds(2000),
+              const config::EndpointPolicy& policy = {});
 
 }  // namespace dbproxy::backend::mysql

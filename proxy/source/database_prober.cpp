@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "proxy/backend/mysql_probe.hpp"
 #include "proxy/backend/probe.hpp"
 
 namespace dbproxy::source {
@@ -99,11 +100,22 @@ class Sessions {
   backend::ScramKeyCache keys_;
 };
 
+// A connection each time: MySQL's log-in is cheap.
+topology::ProbeResult ask_mysql(const topology::ProbeRequest& request) {
+  auto asked = backend::mysql::probe(request.host, request.port, request.tls, request.user, request.password,
+                                     request.timeout, request.policy);
+  auto result = to_result(std::move(asked.base));
+  result.server_version = std::move(asked.greeting.server_version);
+  return result;
+}
+
 }  // namespace
 
 topology::Prober database_prober() {
   auto sessions = std::make_shared<Sessions>();
-  return [sessions](const topology::ProbeRequest& request) { return sessions->ask(request); };
+  return [sessions](const topology::ProbeRequest& request) {
+    return request.engine == config::EngineFamily::kMysql ? ask_mysql(request) : sessions->ask(request);
+  };
 }
 
 }  // namespace dbproxy::source

@@ -16,7 +16,6 @@ MODULES = [
     ("proxy/auth", 2),
     ("proxy/aws", 2),
     ("proxy/pool", 2),
-    ("proxy/budget", 2),
     ("proxy/wire/control", 2),
     ("proxy/session", 3),
     ("proxy/session/postgres", 3),
@@ -27,13 +26,13 @@ MODULES = [
     ("proxy/plan", 3),
     ("proxy/worker", 4),
     ("proxy/worker/postgres", 4),
+    ("proxy/worker/mysql", 4),
     ("proxy/source", 4),
     ("proxy/control", 5),
     ("proxy/admin", 5),
     ("proxy", 6),  # main.cpp
     ("operator/kubernetes", 3),
     ("operator/status", 3),
-    ("operator/budget", 3),
     ("operator/migrate", 4),
     ("operator/control", 4),
     ("operator/admin", 4),
@@ -46,7 +45,7 @@ MODULES = [
 
 # What only the data plane may use: the operator shares the protocol libraries and the probes, not the workers.
 DATA_PLANE = ["proxy/pool", "proxy/session", "proxy/session/postgres", "proxy/session/mysql", "proxy/worker",
-              "proxy/worker/postgres", "proxy/control", "proxy/admin", "proxy"]
+              "proxy/worker/postgres", "proxy/worker/mysql", "proxy/control", "proxy/admin", "proxy"]
 
 # (what, prefixes of included paths, directories that may include them)
 LIBRARIES = [

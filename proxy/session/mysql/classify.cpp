@@ -321,6 +321,9 @@ class Classifier {
     const std::string_view text = token_.text;
     into_ = false;
     switch (text[0] | 0x20) {
+      case 'c':
+        if (equals_folded(text, "connection_id") && peek().is('(')) verdict_.connection_id = true;
+        break;
       case 'g':
         if (equals_folded(text, "get_lock")) pin(PinReason::kLock);
         break;

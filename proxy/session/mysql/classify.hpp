@@ -35,6 +35,7 @@ struct Verdict {
   bool last_insert_id : 1 = false;     // asks for what the statement before it left
   bool row_count : 1 = false;
   bool found_rows : 1 = false;
+  bool connection_id : 1 = false;
   bool diagnostics : 1 = false;
   bool calc_found_rows : 1 = false;
   bool unlocks : 1 = false;   // UNLOCK TABLES

@@ -127,6 +127,11 @@ ClientLogin::Want ClientLogin::check(std::string_view plugin, std::string_view p
   credential_ = policy_.find(user_);
   const std::string_view wanted =
       plugin_of(credential_ ? credential_->user->client_password_auth_type : policy_.first_plugin);
+  // The password itself, from a client that was told to send it: only where nobody else can read it.
+  if (plugin == auth::kMysqlClearPassword && (tls_ || policy_.unix_socket)) {
+    plugin_ = plugin;
+    return verify(proof, out);
+  }
   // What was proved was proved for the nonce of the greeting.
   if (plugin == wanted) {
     plugin_ = wanted;
@@ -147,8 +152,15 @@ ClientLogin::Want ClientLogin::verify(std::string_view proof, std::string& out) 
   if (proof == std::string_view("\0", 1)) proof = {};  // how some say that there is no password
   static const Secret kNobody(std::string(32, 'x'));
   const Secret& password = credential_ ? credential_->user->password : kNobody;
-  const auto verified = plugin_ == auth::kMysqlNativePassword ? auth::mysql_native_verify(proof, password, nonce_)
+  bool verified = false;
+  if (plugin_ == auth::kMysqlClearPassword) {
+    if (!proof.empty() && proof.back() == '\0') proof.remove_suffix(1);
+    verified = !proof.empty() && Secret(std::string(proof)) == password;
+  } else {
+    const auto result = plugin_ == auth::kMysqlNativePassword ? auth::mysql_native_verify(proof, password, nonce_)
                                                               : auth::mysql_sha2_verify(proof, password, nonce_);
+    verified = static_cast<bool>(result);
+  }
   if (!verified || !credential_)
     return access_denied(credential_ ? LoginResult::kWrongPassword : LoginResult::kUnknownUser, !proof.empty(), out);
   if (plugin_ == auth::kMysqlCachingSha2 && !proof.empty())

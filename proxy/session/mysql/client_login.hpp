@@ -70,6 +70,7 @@ class ClientLogin {
   const wire::mysql::Attributes& attributes() const { return attributes_; }
   bool compressed() const { return capabilities_ & wire::mysql::client::kCompress; }  // from the packet after the OK
   bool tls() const { return tls_; }
+  std::uint8_t sequence() const { return sequence_; }  // of the next packet to the client
 
  private:
   enum class State { kResponse, kProof, kDone };

@@ -233,6 +233,7 @@ ServerSession& ClientSession::ask(Step& step, ServerSession::Purpose purpose, An
   server.ask(purpose, answer);
   server.verdict_ = verdict;
   hold_ = calc_found_rows_ = false;
+  pins_before_ = pins_;
   ++queries_;
   return server;
 }
@@ -255,7 +256,6 @@ LexOptions ClientSession::lex(const Step& step) const {
 }
 
 void ClientSession::note(const Verdict& verdict, std::string_view text, const LexOptions& lex) {
-  pins_before_ = pins_;
   if (verdict.pins != 0 && pins_ == 0) pin_statement_ = digest(text, lex);
   pins_ |= verdict.pins;
   calc_found_rows_ = verdict.calc_found_rows;
@@ -277,11 +277,22 @@ ClientVerdict ClientSession::simple(Step& step, std::span<char> packet, Answer a
   return ClientVerdict::kMore;
 }
 
+// Somebody's own wait must not keep a client from ending it: KILL needs no server connection.
+bool ClientSession::kills(std::string_view text, const ClientOptions& options) {
+  const LexOptions lexical = settings_->lex();
+  if (!Tokenizer(text, lexical).next().is_word("kill")) return false;
+  const Verdict verdict = classify(text, {lexical, multi_statements_, options.hazards});
+  if (verdict.kill) kill_ = KillRequest{verdict.kill_id, verdict.kill_query};
+  return verdict.kill;
+}
+
 ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::string_view payload) {
   if (rejected(step)) return ClientVerdict::kMore;
-  if (step.server == nullptr) return ClientVerdict::kNeedServer;
   std::string_view text;
-  if (!wire::query_text(payload, capabilities_, text)) {
+  const bool readable = wire::query_text(payload, capabilities_, text);
+  if (step.server == nullptr)
+    return readable && kills(text, step.options) ? ClientVerdict::kMore : ClientVerdict::kNeedServer;
+  if (!readable) {
     local_error(step, error::kMalformedPacket, "HY000", "Malformed communication packet");
     return ClientVerdict::kMore;
   }
@@ -297,17 +308,14 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
   ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, nullptr);
-  if (verdict.row_count || verdict.found_rows) {
-    if (other) {
-      own_text_ = substituted(text, lexical);
-      // Attributes stay where they are.
-      std::string& out = step.to_server.own();
-      wire::PacketWriter(out, 0)
-          .bytes(payload.substr(0, static_cast<std::size_t>(text.data() - payload.data())))
-          .bytes(own_text_);
-    } else {
-      send(step, packet);
-    }
+  const bool rows = other && (verdict.row_count || verdict.found_rows);
+  if (rows || verdict.connection_id) {
+    own_text_ = substituted(text, lexical, rows, verdict.connection_id ? step.options.connection_id : 0);
+    // Attributes stay where they are.
+    std::string& out = step.to_server.own();
+    wire::PacketWriter(out, 0)
+        .bytes(payload.substr(0, static_cast<std::size_t>(text.data() - payload.data())))
+        .bytes(own_text_);
   } else {
     send(step, packet);
   }

@@ -6,6 +6,7 @@
 // Statement numbers are changed in the bytes. One thread.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -70,6 +71,13 @@ class ClientSession {
   bool can_release(const ServerSession& server) const {
     return server.idle() && !server.needs_start() && pins_ == 0 && !hold_ && !in_step_;
   }
+  bool held() const { return false; }
+  // What other engines have: a transaction that no server knows of yet, and time limits of the client's own.
+  bool begin_deferred() const { return false; }
+  static std::chrono::milliseconds time_limit(std::string_view /*name*/) { return {}; }
+  // The server connection is lost under it. True: the session goes on, and an answer that was awaited is in
+  // `to_client`, as an error. `last_words`: an ERR packet of the server's.
+  bool server_lost(ServerSession& server, std::string_view why, std::string_view last_words, Output& to_client);
   // Nothing of a packet is passed on before all of it is there.
   bool in_mid_message() const { return false; }
 
@@ -78,6 +86,8 @@ class ClientSession {
   const std::string& pin_statement() const { return pin_statement_; }  // digest of what pinned it first
   std::size_t needed() const { return needed_; }
   const std::string& error() const { return error_; }
+  // The number of an ERR packet that comes now.
+  std::uint8_t error_sequence() const { return error_sequence_; }
   const SettingsPtr& settings() const { return settings_; }
   std::uint32_t capabilities() const { return capabilities_; }
   std::uint64_t serial() const { return serial_; }
@@ -134,7 +144,9 @@ class ClientSession {
   void local_ok(Step& step);
   void local_error(Step& step, std::uint16_t code, std::string_view sqlstate, std::string_view message);
   void note(const Verdict& verdict, std::string_view text, const LexOptions& lex);
-  std::string substituted(std::string_view sql, const LexOptions& lex) const;
+  // `rows`: what ROW_COUNT() and FOUND_ROWS() were; `connection_id`: 0, or what CONNECTION_ID() is.
+  std::string substituted(std::string_view sql, const LexOptions& lex, bool rows, std::uint32_t connection_id) const;
+  bool kills(std::string_view text, const ClientOptions& options);
   LexOptions lex(const Step& step) const;
 
   // From the server's session.
@@ -165,7 +177,9 @@ class ClientSession {
   std::uint64_t found_rows_ = 0;
   std::uint16_t status_ = wire::mysql::status::kAutocommit;
   bool calc_found_rows_ = false;
+  bool rows_asked_ = false;  // by a prepared statement: ROW_COUNT() or FOUND_ROWS() of the statement before it
   std::size_t needed_ = 0;
+  std::uint8_t error_sequence_ = 1;
   std::uint64_t queries_ = 0;
   std::uint32_t answered_here_ = 0;
   std::optional<KillRequest> kill_;

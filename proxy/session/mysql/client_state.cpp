@@ -12,8 +12,9 @@ namespace flags = dbproxy::wire::mysql::client;
 namespace error = dbproxy::wire::mysql::error;
 using wire::Answer;
 
-// ROW_COUNT() and FOUND_ROWS() of a statement that ran elsewhere: their values are known.
-std::string ClientSession::substituted(std::string_view sql, const LexOptions& lex) const {
+// ROW_COUNT() and FOUND_ROWS() of a statement that ran elsewhere: their values are known. So is the client's number.
+std::string ClientSession::substituted(std::string_view sql, const LexOptions& lex, bool rows,
+                                       std::uint32_t connection_id) const {
   std::string out;
   std::size_t copied = 0;
   Tokenizer tokens(sql, lex);
@@ -21,8 +22,16 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
   std::string name;
   for (Token token = tokens.next(), before; token.kind != TokenKind::kEnd;
        before = token, token = tokens.next(), ++count) {
-    const bool rows = token.is_word("row_count");
-    if (!rows && !token.is_word("found_rows")) continue;
+    std::string known;
+    if (rows && token.is_word("row_count")) {
+      known = std::to_string(row_count_);
+    } else if (rows && token.is_word("found_rows")) {
+      known = std::to_string(found_rows_);
+    } else if (connection_id != 0 && token.is_word("connection_id")) {
+      known = std::to_string(connection_id);
+    } else {
+      continue;
+    }
     if (before.is('.')) continue;  // somebody's own
     Tokenizer ahead = tokens;
     if (!ahead.next().is('(')) continue;
@@ -31,7 +40,7 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
     const auto begin = static_cast<std::size_t>(token.text.data() - sql.data());
     const auto end = static_cast<std::size_t>(close.text.data() - sql.data()) + 1;
     out += sql.substr(copied, begin - copied);
-    out += rows ? std::to_string(row_count_) : std::to_string(found_rows_);
+    out += known;
     name = sql.substr(begin, end - begin);
     copied = end;
     tokens = ahead;
@@ -51,6 +60,7 @@ ClientVerdict ClientSession::reset(Step& step, std::span<char> packet) {
   if (step.server == nullptr) {
     settings_ = interner_->intern(settings_->schema(), first_settings_->variables());
     statements_.clear();
+    rows_asked_ = false;
     last_insert_id_ = 0;
     local_ok(step);
     return ClientVerdict::kMore;
@@ -65,6 +75,7 @@ void ClientSession::was_reset(ServerSession& server) {
   pins_ = 0;
   pin_statement_.clear();
   statements_.clear();
+  rows_asked_ = false;
   last_insert_id_ = 0;
   row_count_ = 0;
   hold_ = false;
@@ -101,7 +112,7 @@ void ClientSession::on_result(bool without_rows, const wire::Ok& ok, std::uint64
     row_count_ = -1;
     found_rows_ = rows;
   }
-  hold_ = hold_ || ok.warnings > 0 || calc_found_rows_;
+  hold_ = hold_ || ok.warnings > 0 || calc_found_rows_ || rows_asked_;
 }
 
 void ClientSession::request_done(ServerSession& server) {

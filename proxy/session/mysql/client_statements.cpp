@@ -23,13 +23,23 @@ ClientVerdict ClientSession::prepare(Step& step, std::span<char> packet, std::st
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
   const LexOptions lexical = lex(step);
-  StatementPtr statement = cache_->intern(text, settings_->reading(), {lexical, false, step.options.hazards});
+  const ClassifyOptions how{lexical, false, step.options.hazards};
+  StatementPtr statement = cache_->intern(text, settings_->reading(), how);
+  const bool own = statement->verdict.connection_id && step.options.connection_id != 0;
+  if (own) {
+    own_text_ = substituted(text, lexical, false, step.options.connection_id);
+    statement = cache_->intern(own_text_, settings_->reading(), how);
+  }
+  rows_asked_ = rows_asked_ || statement->verdict.row_count || statement->verdict.found_rows;
   ServerSession& server = ask(step, ServerSession::Purpose::kClientPrepare, Answer::kPrepare, nullptr);
   server.statement_ = std::move(statement);
   while (next_statement_ == 0 || statements_.contains(next_statement_)) ++next_statement_;
   server.client_number_ = next_statement_++;
   if (keep_text) last_text = text;
-  send(step, packet);
+  if (own)
+    wire::command(step.to_server.own(), Command::kStmtPrepare, own_text_);
+  else
+    send(step, packet);
   return ClientVerdict::kMore;
 }
 

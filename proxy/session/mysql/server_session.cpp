@@ -21,7 +21,7 @@ void ServerSession::ask(Purpose purpose, wire::Answer answer) {
   purpose_ = purpose;
   scanner_ = wire::ResultScanner(answer, capabilities_);
   body_left_ = 0;
-  delta_ = 0;
+  delta_ = last_sequence_ = file_sequence_ = 0;
   verdict_ = nullptr;
   reported_ = 0;
   rows_ = 0;
@@ -38,11 +38,14 @@ void ServerSession::query(std::string_view sql, Output& to_server) {
 }
 
 void ServerSession::start(Output& to_server) {
-  // What is set to itself is reported: so the modes in which texts are read are known from the beginning.
-  wire::query(to_server.own(), capabilities_,
-              tracking_sql(mariadb_) +
-                  ", SESSION sql_mode = @@SESSION.sql_mode, SESSION autocommit = @@SESSION.autocommit,"
-                  " SESSION time_zone = @@SESSION.time_zone");
+  // What is set to itself is reported: so the modes in which texts are read are known from the beginning, and the
+  // switches of which MySQL's DEFAULT is the opposite of what a new session has (foreign_key_checks and its like).
+  std::string sql = tracking_sql(mariadb_);
+  for (const std::string_view name : {"sql_mode", "autocommit", "time_zone", "foreign_key_checks", "unique_checks",
+                                      "sql_auto_is_null", "sql_safe_updates", "sql_notes", "sql_warnings",
+                                      "sql_big_selects", "sql_buffer_result", "sql_quote_show_create"})
+    sql.append(", SESSION ").append(name).append(" = @@SESSION.").append(name);
+  wire::query(to_server.own(), capabilities_, sql);
   ask(Purpose::kStart, wire::Answer::kResults);
 }
 
@@ -87,7 +90,11 @@ ServerVerdict ServerSession::feed(std::span<char> bytes, std::size_t& consumed, 
       const std::span<char> there =
           rest.subspan(wire::kHeaderSize, std::min<std::size_t>(frame.length, rest.size() - wire::kHeaderSize));
       if (there.empty() && frame.length > 0) break;
-      if (!asked_) return unsolicited(view(there));
+      if (!asked_) {
+        if (frame.length <= kMaxServerMessage && there.size() < frame.length) break;
+        consumed += wire::kHeaderSize + there.size();
+        return unsolicited(view(rest.first(wire::kHeaderSize + there.size())));
+      }
       const PacketKind kind = scanner_.peek(frame, view(there));
       if (kind == PacketKind::kBroken) return ServerVerdict::kProtocolError;
       if (wire::ResultScanner::needs_whole(kind)) {
@@ -137,15 +144,19 @@ ServerVerdict ServerSession::feed(std::span<char> bytes, std::size_t& consumed, 
 }
 
 // A server that ends a session says so without being asked, and closes.
-ServerVerdict ServerSession::unsolicited(std::string_view payload) {
+ServerVerdict ServerSession::unsolicited(std::string_view packet) {
   wire::Error error;
-  if (wire::read_error(payload, error)) {
-    events_.fatal = true;
-    events_.fatal_code = error.code;
-    events_.fatal_sqlstate = error.sqlstate;
-    events_.fatal_message = error.message;
-  }
-  return ServerVerdict::kProtocolError;
+  if (!wire::read_error(packet.substr(wire::kHeaderSize), error)) return ServerVerdict::kProtocolError;
+  fatal(error);
+  events_.fatal_error = packet;
+  return ServerVerdict::kMore;
+}
+
+void ServerSession::fatal(const wire::Error& error) {
+  events_.fatal = true;
+  events_.fatal_code = error.code;
+  events_.fatal_sqlstate = error.sqlstate;
+  events_.fatal_message = error.message;
 }
 
 void ServerSession::columns_ended(std::uint16_t status, Output& out) {
@@ -196,19 +207,7 @@ void ServerSession::on_error(const wire::Frame& frame, std::span<char> packet, O
   failed_ = true;
   syntax_error_ = error.code == 1064;
   after_error_ = true;
-  switch (error.code) {
-    case wire::error::kServerShutdown:
-    case wire::error::kReadOnlyOption:
-    case wire::error::kReadOnlyMode:
-    case wire::error::kConnectionKilled:
-      events_.fatal = true;
-      events_.fatal_code = error.code;
-      events_.fatal_sqlstate = error.sqlstate;
-      events_.fatal_message = error.message;
-      break;
-    default:
-      break;
-  }
+  if (error.code == wire::error::kServerShutdown || error.code == wire::error::kConnectionKilled) fatal(error);
   if (hidden()) {
     hidden_failed_ = true;
     hidden_error_ = payload;

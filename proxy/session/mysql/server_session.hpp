@@ -42,10 +42,12 @@ struct ServerEvents {
   std::uint32_t statements_done = 0;    // results of what clients asked
   std::uint32_t queries_done = 0;       // requests of clients
   std::uint32_t transactions_done = 0;  // of these, the ones after which no transaction was open
-  bool fatal = false;                   // the server said that it will close, or that it is not the writer any more
+  bool fatal = false;                   // the server said that it will close
   std::uint16_t fatal_code = 0;
   std::string fatal_sqlstate;
   std::string fatal_message;
+  std::string fatal_error;    // the whole packet, where it was not passed on
+  std::uint32_t replays = 0;  // of settings, for clients
 };
 
 class ServerSession {
@@ -85,6 +87,8 @@ class ServerSession {
 
   // Nothing is outstanding.
   bool quiet() const { return !asked_; }
+  // Other engines know connections on which clients' sessions got mixed up; here a doubt pins.
+  static bool mixed() { return false; }
   bool asked() const { return asked_; }
   // The same, and nothing of a client's is left that its settings do not have: no transaction, no lock on tables.
   bool idle() const { return quiet() && !in_transaction() && !tables_locked_ && characteristics_.empty(); }
@@ -98,6 +102,8 @@ class ServerSession {
   const std::string& schema() const { return settings_->schema(); }
   std::uint32_t capabilities() const { return capabilities_; }
   bool multi_statements() const { return multi_statements_; }
+  // A step before the client's own request.
+  bool replaying() const { return asked_ && purpose_ >= Purpose::kReplay; }
   const std::string& replay_error() const { return hidden_error_; }
   std::size_t prepared_count() const { return prepared_.size(); }
   ServerEvents take_events() { return std::exchange(events_, {}); }
@@ -126,7 +132,8 @@ class ServerSession {
   void ask(Purpose purpose, wire::mysql::Answer answer);
   ServerVerdict whole(wire::mysql::PacketKind kind, const wire::mysql::Frame& frame, std::span<char> packet,
                       ClientSession* client, Output& out);
-  ServerVerdict unsolicited(std::string_view payload);
+  ServerVerdict unsolicited(std::string_view packet);
+  void fatal(const wire::mysql::Error& error);
   bool result_done(wire::mysql::PacketKind kind, const wire::mysql::Frame& frame, std::span<char> packet,
                    ClientSession* client, Output& out);
   void on_error(const wire::mysql::Frame& frame, std::span<char> packet, Output& out);

@@ -97,6 +97,7 @@ ServerVerdict ServerSession::finish(ClientSession* client) {
     case Purpose::kReplay:
       if (failed_) return ServerVerdict::kReplayFailed;
       settings_ = replaying_;
+      ++events_.replays;
       break;
     case Purpose::kSchema:
       if (!failed_) settings_ = replaying_;

@@ -1,8 +1,8 @@
 // The part of ClientSession that knows its channels: what LISTEN and UNLISTEN came to.
 //
 // What is listened to since the last reading stands on the server connection itself. Of what was listened to before,
-// nothing does: so an UNLISTEN of that would leave no trace there, and whether its transaction went through would not be
-// known. Within a transaction block it is therefore followed by a LISTEN to a name that nobody can guess.
+// nothing does: so an UNLISTEN of that would leave no trace there, and whether its transaction went through would not
+// be known. Within a transaction block it is therefore followed by a LISTEN to a name that nobody can guess.
 #include <algorithm>
 
 #include "proxy/session/postgres/client_session.hpp"

@@ -126,7 +126,9 @@ inline constexpr std::uint16_t kQueryInterrupted = 1317;
 inline constexpr std::uint16_t kMalformedPacket = 1835;
 inline constexpr std::uint16_t kReadOnlyMode = 1836;
 inline constexpr std::uint16_t kConnectionKilled = 1927;
+inline constexpr std::uint16_t kServerLost = 2013;  // as clients' libraries say it
 inline constexpr std::uint16_t kSecureTransportRequired = 3159;
+inline constexpr std::uint16_t kIdleTimeout = 4031;
 inline constexpr std::uint16_t kBorrowTimeout = 9501;  // RDS Proxy's own
 }  // namespace error
 

@@ -209,7 +209,8 @@ bool StateReader::next(StateChange& change) {
     }
     Reader reader(data);
     if (change.type == StateType::kGtids) reader.u8();  // how they are written: there is one way
-    change.value = reader.lenenc_bytes();
+    // Of this one the value is all that there is: seen of MySQL 8.0 and MariaDB 10.11.
+    change.value = change.type == StateType::kStateChange ? data : reader.lenenc_bytes();
     failed_ = !reader.ok();
     return reader.ok();
   }
@@ -220,7 +221,11 @@ void append_state(std::string& state, const StateChange& change) {
   std::string data;
   if (change.type == StateType::kSystemVariable) append_lenenc_bytes(data, change.name);
   if (change.type == StateType::kGtids) data += '\0';
-  append_lenenc_bytes(data, change.value);
+  if (change.type == StateType::kStateChange) {
+    data += change.value;
+  } else {
+    append_lenenc_bytes(data, change.value);
+  }
   state += static_cast<char>(change.type);
   append_lenenc_bytes(state, data);
 }

@@ -85,7 +85,8 @@ void ClientSide::listener_done(Client& client) {
 void ClientSide::notified(Client& client, std::string_view message) {
   if (client.state() != Client::State::kRunning) return;
   const auto* encoding = client.session()->settings()->find("client_encoding");
-  const bool ascii = std::none_of(message.begin() + kBeforeNames, message.end(), [](char c) { return (c & 0x80) != 0; });
+  const bool ascii =
+      std::none_of(message.begin() + kBeforeNames, message.end(), [](char c) { return (c & 0x80) != 0; });
   if (!ascii && encoding != nullptr && *encoding != "UTF8") {
     stop_listening(client);
     return client.retire(Trouble::kGoingAway,

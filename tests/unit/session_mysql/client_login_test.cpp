@@ -81,6 +81,21 @@ std::string response(std::string_view user, std::string_view plugin, std::string
   return out.substr(wire::kHeaderSize);
 }
 
+TEST(MysqlClientLogin, ThePasswordItselfIsTakenWhereNobodyElseCanReadIt) {
+  Exchange plain;
+  EXPECT_EQ(plain.send(response("alice", "mysql_clear_password", "pencil\0"sv)), Want::kMore);  // another plugin
+  LoginPolicy local = policy();
+  local.unix_socket = true;
+  for (const auto& [proof, want] :
+       {std::pair{"pencil\0"sv, Want::kAuthenticated}, std::pair{"pencil"sv, Want::kAuthenticated},
+        std::pair{"pen\0"sv, Want::kRefuse}, std::pair{""sv, Want::kRefuse}}) {
+    Exchange exchange(local);
+    EXPECT_EQ(exchange.send(response("alice", "mysql_clear_password", proof)), want) << proof;
+  }
+  Exchange nobody(local);
+  EXPECT_EQ(nobody.send(response("bob", "mysql_clear_password", "pencil\0"sv)), Want::kRefuse);
+}
+
 TEST(MysqlClientLogin, CachingSha2TakesItsFastPath) {
   Exchange exchange;
   EXPECT_EQ(exchange.greeting.connection_id, 77u);

@@ -90,7 +90,7 @@ struct World {
   World() : start(interner.intern("", *variables_of_collation(45))), server(interner, start, kServer, false) {
     Output out;
     server.start(out);
-    drain(out);
+    to_server = drain(out);
     EXPECT_EQ(serve(nullptr, Says().variable("sql_mode", "STRICT_TRANS_TABLES").ok().out), ServerVerdict::kReady);
     server.set_base();
   }
@@ -109,7 +109,7 @@ struct World {
     Output server_out, client_out;
     std::size_t consumed = 0;
     const ClientVerdict verdict =
-        client.feed(bytes, consumed, attached ? &server : nullptr, server_out, client_out, {});
+        client.feed(bytes, consumed, attached ? &server : nullptr, server_out, client_out, options);
     left = bytes.size() - consumed;
     to_server = drain(server_out);
     to_client += drain(client_out);
@@ -123,6 +123,7 @@ struct World {
   }
   std::string seen() { return std::exchange(to_client, {}); }
 
+  ClientOptions options;
   SettingsInterner interner;
   StatementCache cache;
   SettingsPtr start;

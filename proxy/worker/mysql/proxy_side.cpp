@@ -1,0 +1,78 @@
+#include "proxy/worker/mysql/proxy_side.hpp"
+
+#include "proxy/worker/mysql/protocol.hpp"
+#include "proxy/worker/proxy_runtime.hpp"
+
+namespace dbproxy::worker::mysql {
+namespace {
+
+constexpr std::size_t kMaxGreetings = 1000;
+
+std::string greeting_key(const ClientSide& client, const Key& key) {
+  return key.text + '\0' + client.schema();
+}
+
+}  // namespace
+
+std::unique_ptr<session::mysql::ClientLogin> ProxySide::new_login(Proxy&, bool) {
+  return std::make_unique<session::mysql::ClientLogin>(session::mysql::LoginPolicy{});
+}
+
+session::mysql::LoginPolicy ProxySide::login_policy(Proxy& proxy, bool unix_socket) {
+  session::mysql::LoginPolicy policy;
+  policy.tls_available = proxy.listener_tls() != nullptr;
+  policy.require_tls = proxy.snapshot().require_tls;
+  policy.unix_socket = unix_socket;
+  policy.too_many_clients = proxy.clients().size() > proxy.snapshot().max_clients;  // this one is counted already
+  policy.random = context_.random;
+  // The snapshot may be exchanged while a client logs in: the credential found keeps its own alive.
+  policy.find = [&proxy](std::string_view name) -> std::optional<session::mysql::Credential> {
+    auto user = proxy.snapshot().find_user(name);
+    if (user == nullptr) return std::nullopt;
+    return session::mysql::Credential{std::shared_ptr<const config::User>(proxy.snapshot_ptr(), user)};
+  };
+  return policy;
+}
+
+std::optional<wire::mysql::Greeting> ProxySide::server_greeting(const Proxy& proxy) const {
+  auto greeting = seen_;
+  if (!greeting) {
+    for (const auto& target : proxy.snapshot().targets) {
+      if (target.server_version.empty()) continue;
+      greeting.emplace();
+      greeting->server_version = target.server_version;
+      // Nobody has seen its capabilities yet: those that every server has which is spoken to.
+      greeting->capabilities = wire::mysql::kOfferedFlags & ~wire::mysql::client::kQueryAttributes;
+      break;
+    }
+  }
+  if (greeting) greeting->capabilities &= wire::mysql::kOfferedFlags;
+  return greeting;
+}
+
+std::optional<Greeting> ProxySide::greeting(const ClientSide& client, const Key& key, config::TargetRole) const {
+  if (!known_.contains(greeting_key(client, key))) return std::nullopt;
+  return Greeting{};
+}
+
+void ProxySide::wait_for_greeting(Client& client) {
+  ungreeted_.push_back(&client);
+}
+
+void ProxySide::stop_waiting(Client& client) {
+  std::erase(ungreeted_, &client);
+}
+
+void ProxySide::tick() {
+  const auto waiting = ungreeted_;
+  for (auto client : waiting) {
+    if (client->side().try_to_greet(*client)) stop_waiting(*client);
+  }
+}
+
+void ProxySide::learn_greeting(const ClientSide& client, const Key& key) {
+  if (known_.size() >= kMaxGreetings) known_.clear();
+  known_.insert(greeting_key(client, key));
+}
+
+}  // namespace dbproxy::worker::mysql

@@ -1,0 +1,117 @@
+#include "proxy/worker/mysql/server_side.hpp"
+
+#include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/mysql/kill_connection.hpp"
+#include "proxy/worker/mysql/protocol.hpp"
+#include "proxy/worker/proxy_runtime.hpp"
+#include "proxy/worker/server_connection.hpp"
+
+namespace dbproxy::worker::mysql {
+namespace {
+
+constexpr std::uint8_t kDefaultCollation = 45;  // of backend::mysql::LoginOptions
+
+}  // namespace
+
+std::unique_ptr<ServerSide::Login> ServerSide::new_login(Server& server, const config::User& user, bool unix_socket) {
+  backend::mysql::LoginOptions options;
+  options.user = user.name;
+  options.password = user.password;
+  options.tls = server.proxy().snapshot().server_tls.mode;
+  options.unix_socket = unix_socket;
+  options.capabilities = server.pool_key()->capabilities;
+  if (server.pool_key()->collation != 0) options.collation = server.pool_key()->collation;
+  return std::make_unique<Login>(std::move(options));
+}
+
+void ServerSide::user_removed(Server& server) {
+  server.fail(config::HealthReason::kNone, "the user is no longer configured",
+              Protocol::error(Trouble::kUserRemoved, "the user is no longer configured in the DBProxy"));
+}
+
+void ServerSide::logged_in(Server& server, const Login& login, std::optional<session::mysql::ServerSession>& session) {
+  connection_id_ = login.greeting().connection_id;
+  server.proxy().side().learn_server_greeting(login.greeting());
+  auto& settings = server.proxy().shared().settings;
+  const auto collation = server.pool_key()->collation;
+  auto variables = session::mysql::variables_of_collation(collation != 0 ? collation : kDefaultCollation);
+  session.emplace(settings, settings.intern({}, std::move(variables).value_or(session::mysql::Settings::Variables{})),
+                  login.capabilities(), login.greeting().mariadb());
+  phase_ = Phase::kTrackers;
+}
+
+Step ServerSide::initialise(Server& server) {
+  auto& session = server.session();
+  auto& out = server.context().to_server;
+  const auto& init = server.proxy().snapshot().pool.init_query;
+  if (session.hidden_query_failed()) {
+    const bool by_init = phase_ == Phase::kDone && !init.empty();
+    server.fail(config::HealthReason::kConnectionFailed,
+                by_init ? "initQuery failed" : "the server does not track session state",
+                Protocol::error(Trouble::kInitQuery,
+                                by_init ? "connectionPool.initQuery failed on the database"
+                                        : "the database does not let its session state be tracked",
+                                by_init ? "Correct initQuery in the DBProxy." : ""));
+    return Step::kFailed;
+  }
+  switch (phase_) {
+    case Phase::kTrackers:
+      phase_ = init.empty() ? Phase::kDone : Phase::kInitQuery;
+      session.start(out);
+      return Step::kSent;
+    case Phase::kInitQuery:
+      phase_ = Phase::kDone;
+      session.query(init, out);
+      return Step::kSent;
+    case Phase::kDone:
+      break;
+  }
+  session.set_base();
+  return Step::kDone;
+}
+
+// A client has reset its session: trackers are due at once, initQuery before the next client.
+void ServerSide::kept(Server& server) {
+  auto& session = server.session();
+  if (!session.quiet() || !session.needs_start()) return;
+  phase_ = server.proxy().snapshot().pool.init_query.empty() ? Phase::kDone : Phase::kInitQuery;
+  session.start(server.context().to_server);
+  server.send_hidden();
+}
+
+void ServerSide::answered(Server& server, const session::mysql::ServerEvents& events) {
+  if (events.replays > 0) server.proxy().stats().settings_replayed->add(events.replays);
+}
+
+void ServerSide::fatal(Server& server, const session::mysql::ServerEvents&) {
+  server.proxy().side().forget_greetings();
+}
+
+bool ServerSide::has_work(Server& server) {
+  if (!server.pool_key()->has_schema && !server.session().schema().empty()) server.spend();
+  return phase_ != Phase::kDone;
+}
+
+// A transaction is rolled back. What pinned is never left for the next client: such a connection is closed, which costs
+// the next one a log-in and is exact whatever it was.
+Step ServerSide::clean(Server& server) {
+  auto& session = server.session();
+  if (pinned_ || session.needs_start()) {
+    server.spend();
+    return Step::kDone;
+  }
+  if (session.in_transaction()) {
+    session.query("ROLLBACK", server.context().to_server);
+    return Step::kSent;
+  }
+  if (phase_ != Phase::kDone) return initialise(server);
+  if (!session.idle()) server.spend();  // locked tables, and what the next transaction was to be
+  has_work(server);
+  return Step::kDone;
+}
+
+void ServerSide::cancel(Server& server, CancelDone done) {
+  KillConnection::start(server, connection_id_, std::move(done));
+}
+
+}  // namespace dbproxy::worker::mysql

@@ -1,0 +1,60 @@
+// ServerSide: what a connection to MySQL does besides carrying a client: session trackers, initQuery, and what makes it
+// clean for the next client.
+//
+// A member of its ServerConnection, which calls it at the points that the functions are named after. One thread.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "proxy/backend/mysql_login.hpp"
+#include "proxy/config/snapshot.hpp"
+#include "proxy/session/mysql/client_session.hpp"
+#include "proxy/session/mysql/server_session.hpp"
+#include "proxy/worker/mysql/client_side.hpp"
+#include "proxy/worker/mysql/shared.hpp"
+
+namespace dbproxy::worker::mysql {
+
+class ServerSide {
+ public:
+  using Login = backend::mysql::Login;
+
+  ServerSide(Proxy&, const Key&) {}
+
+  // Until it is ready.
+  std::unique_ptr<Login> new_login(Server& server, const config::User& user, bool unix_socket);
+  std::size_t login_read_size(std::size_t most) const { return most; }
+  void wants(Server&, Login&, backend::mysql::Want) {}
+  void user_removed(Server& server);
+  void logged_in(Server& server, const Login& login, std::optional<session::mysql::ServerSession>& session);
+  Step initialise(Server& server);
+  void is_ready(Server&) {}
+
+  // Whenever the server has said something.
+  void answered(Server& server, const session::mysql::ServerEvents& events);
+  void fatal(Server& server, const session::mysql::ServerEvents& events);
+  void kept(Server& server);
+  void tick(Server&) {}
+
+  // Between two clients. `pins`: of one that left.
+  bool has_work(Server& server);
+  void discard(std::uint32_t pins) { pinned_ = pinned_ || pins != 0; }
+  Step clean(Server& server);
+  void cancel(Server& server, CancelDone done);
+
+  void describe(session::mysql::ClientOptions&) const {}
+  Greeting greeting() const { return {}; }
+  std::uint32_t id() const { return connection_id_; }
+
+ private:
+  // What initialise() does next; clean() goes through it again after a reset.
+  enum class Phase { kTrackers, kInitQuery, kDone };
+
+  std::uint32_t connection_id_ = 0;
+  Phase phase_ = Phase::kTrackers;
+  bool pinned_ = false;  // by a client that left it as it was
+};
+
+}  // namespace dbproxy::worker::mysql
