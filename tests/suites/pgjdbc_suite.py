@@ -45,7 +45,8 @@ class Pgjdbc:
             subprocess.run(
                 ["java", "-Xmx1536m", "-Dbuild.properties.relative.path=.", "-jar", runner, "execute",
                  "--class-path", classes, "--include-classname=.*Test", f"--exclude-methodname={_ENDLESS}",
-                 *([f"--exclude-methodname={_SLOW}"] if quick else []), "--config=junit.jupiter.extensions.autodetection.enabled=true",
+                 *([f"--exclude-methodname={_SLOW}"] if quick else []),
+                 "--config=junit.jupiter.extensions.autodetection.enabled=true",
                  "--config=junit.jupiter.execution.timeout.default=2 m", "--disable-banner", "--details=testfeed",
                  f"--reports-dir={reports}", *chosen],
                 cwd=place, env=clean_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
