@@ -27,12 +27,13 @@ struct Admin::Impl {
 
   void routes(std::function<bool(std::string_view)> authorize) {
     using http::Request;
-    server.route("GET", "/metrics", [this](const Request&) {
+    server.route("GET", "/metrics", [this](const Request& request) {
       std::vector<prometheus::MetricFamily> extra = metrics::process_families();
       extra.push_back(metrics::build_info_family());
+      auto page = metrics::rendered(metrics::page(registry, std::move(extra)), request.header("Accept"));
       http::Response response;
-      response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-      response.body = metrics::page(registry, std::move(extra));
+      response.content_type = std::move(page.content_type);
+      response.body = std::move(page.body);
       return response;
     });
     server.route("GET", "/healthz", [](const Request&) { return answer(200, "ok\n"); });

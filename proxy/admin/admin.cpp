@@ -6,6 +6,7 @@
 #include <set>
 
 #include "proxy/admin/json.hpp"
+#include "proxy/admin/pgbouncer.hpp"
 #include "proxy/base/log.hpp"
 #include "proxy/metrics/page.hpp"
 
@@ -83,6 +84,20 @@ struct Admin::Impl {
     return metrics::page(registry, std::move(extra));
   }
 
+  http::Response metrics_answer(const http::Request& request) {
+    const auto format = request.parameter("format");
+    if (!format.empty() && format != "pgbouncer" && format != "dbproxy") {
+      return answer(400, "format is dbproxy (the default) or pgbouncer\n");
+    }
+    auto page = metrics::rendered(
+        format == "pgbouncer" ? pgbouncer_page(registry, source.pools(), source.targets()) : metrics_page(),
+        request.header("Accept"));
+    http::Response response;
+    response.content_type = std::move(page.content_type);
+    response.body = std::move(page.body);
+    return response;
+  }
+
   http::Response drain(const http::Request& request) {
     const auto timeout = drain_timeout(request.parameter("timeout"), options.drain_timeout);
     if (!timeout) return answer(400, "timeout is a whole number of seconds between 0 and 86400\n");
@@ -93,12 +108,7 @@ struct Admin::Impl {
 
   void routes() {
     using http::Request;
-    server.route("GET", "/metrics", [this](const Request&) {
-      http::Response response;
-      response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-      response.body = metrics_page();
-      return response;
-    });
+    server.route("GET", "/metrics", [this](const Request& request) { return metrics_answer(request); });
     server.route("GET", "/healthz", [](const Request&) { return answer(200, "ok\n"); });
     server.route("GET", "/readyz", [this](const Request&) {
       return source.configured() ? answer(200, "ok\n") : answer(503, "no configuration is in force yet\n");

@@ -16,15 +16,26 @@ namespace {
 
 constexpr std::size_t kMaxLabelName = 64;
 
+prometheus::MetricFamily family(std::string name, std::string help, prometheus::MetricType type, const Series& series) {
+  prometheus::MetricFamily out;
+  out.name = std::move(name);
+  out.help = std::move(help);
+  out.type = type;
+  for (const auto& [labels, value] : series) {
+    auto& metric = out.metric.emplace_back();
+    metric.gauge.value = value;
+    metric.counter.value = value;
+    for (const auto& [label, text] : labels) {
+      auto& printed = metric.label.emplace_back();
+      printed.name = label;
+      printed.value = text;
+    }
+  }
+  return out;
+}
+
 prometheus::MetricFamily single(std::string name, std::string help, prometheus::MetricType type, double value) {
-  prometheus::MetricFamily family;
-  family.name = std::move(name);
-  family.help = std::move(help);
-  family.type = type;
-  family.metric.emplace_back();
-  family.metric.back().gauge.value = value;
-  family.metric.back().counter.value = value;
-  return family;
+  return family(std::move(name), std::move(help), type, {{{}, value}});
 }
 
 struct ProcessStat {
@@ -79,26 +90,43 @@ std::string page(const Registry& registry, std::vector<prometheus::MetricFamily>
   for (auto& family : extra) {
     if (!family.metric.empty()) families.push_back(std::move(family));
   }
+  return text_of(families);
+}
+
+std::string text_of(const std::vector<prometheus::MetricFamily>& families) {
   std::ostringstream out;
   prometheus::TextSerializer().Serialize(out, families);
   return std::move(out).str();
 }
 
-prometheus::MetricFamily info_family(std::string name, std::string help, const std::vector<Labels>& series) {
-  prometheus::MetricFamily family;
-  family.name = std::move(name);
-  family.help = std::move(help);
-  family.type = prometheus::MetricType::Gauge;
-  for (const Labels& labels : series) {
-    auto& metric = family.metric.emplace_back();
-    metric.gauge.value = 1;
-    for (const auto& [label, value] : labels) {
-      auto& printed = metric.label.emplace_back();
-      printed.name = label;
-      printed.value = value;
+prometheus::MetricFamily gauge_family(std::string name, std::string help, const Series& series) {
+  return family(std::move(name), std::move(help), prometheus::MetricType::Gauge, series);
+}
+
+prometheus::MetricFamily counter_family(std::string name, std::string help, const Series& series) {
+  return family(std::move(name), std::move(help), prometheus::MetricType::Counter, series);
+}
+
+Series series_of(const Registry& registry, std::string_view name) {
+  Series out;
+  for (const auto& each : registry.Collect()) {
+    if (each.name != name) continue;
+    for (const auto& metric : each.metric) {
+      Labels labels;
+      for (const auto& label : metric.label) labels.emplace_back(label.name, label.value);
+      const double value = each.type == prometheus::MetricType::Histogram ? metric.histogram.sample_sum
+                           : each.type == prometheus::MetricType::Counter ? metric.counter.value
+                                                                          : metric.gauge.value;
+      out.emplace_back(std::move(labels), value);
     }
   }
-  return family;
+  return out;
+}
+
+prometheus::MetricFamily info_family(std::string name, std::string help, const std::vector<Labels>& series) {
+  Series ones;
+  for (const Labels& labels : series) ones.emplace_back(labels, 1);
+  return gauge_family(std::move(name), std::move(help), ones);
 }
 
 prometheus::MetricFamily build_info_family() {

@@ -15,6 +15,28 @@ namespace dbproxy::metrics {
 // The registry and the extra families, in Prometheus' text format. Families without series are left out.
 std::string page(const Registry& registry, std::vector<prometheus::MetricFamily> extra);
 
+// Families alone, in the same format.
+std::string text_of(const std::vector<prometheus::MetricFamily>& families);
+
+// The same page in OpenMetrics 1.0: https://prometheus.io/docs/specs/om/open_metrics_spec/. What counts is called
+// …_total there only in its samples, and the page says where it ends.
+std::string open_metrics(std::string_view text);
+
+struct Rendered {
+  std::string content_type;
+  std::string body;
+};
+// In the format that the Accept header of a scrape asks for: OpenMetrics, or else `text` as it is.
+Rendered rendered(std::string text, std::string_view accept);
+
+// A family of one type: a value for each set of labels.
+using Series = std::vector<std::pair<Labels, double>>;
+prometheus::MetricFamily gauge_family(std::string name, std::string help, const Series& series);
+prometheus::MetricFamily counter_family(std::string name, std::string help, const Series& series);
+
+// What the registry has of one name, with its labels: counters and gauges as they are, histograms by their sum.
+Series series_of(const Registry& registry, std::string_view name);
+
 // A gauge that is always 1 and speaks by its labels: one series per entry.
 prometheus::MetricFamily info_family(std::string name, std::string help, const std::vector<Labels>& series);
 

@@ -101,6 +101,9 @@ def check_metrics(reference: str):
             real.update(prefix + end for end in re.findall(r'metrics_prefix \+ "(\w+)"', line) for prefix in PREFIXES)
     text = section(reference, "Metrics", 2)
     both_ways("metric", set(first_cells(text)), real)
+    for name in set(re.findall(METRIC, (ROOT / "docs/metrics.md").read_text())):
+        if re.sub(r"_(sum|count|bucket)$", "", name) not in real:
+            fail("docs/metrics.md", f"there is no metric {name}")
     for name, kind in re.findall(r"^\| *`([a-z0-9_]+)` *\| *(\w+) *\|", text, re.M):
         if (kind == "counter") != name.endswith("_total"):
             fail("docs/reference.md", f"{name} is not a {kind}")

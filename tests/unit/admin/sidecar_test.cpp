@@ -110,6 +110,39 @@ TEST_F(SidecarAdmin, MetricsHaveTagsAndPleasePromtool) {
   EXPECT_THAT(call("/metrics").body, Not(HasSubstr("dbproxy_proxy_info")));
 }
 
+TEST_F(SidecarAdmin, PgBouncersNamesAreThereForDashboardsThatExist) {
+  registry.counter("dbproxy_queries_total", "Queries.", {{"proxy", "shop/orders"}}).add(7);
+  pools.resize(2);
+  for (auto& row : pools) {
+    row.database = "shop";
+    row.user = "app";
+    row.clients_active = 2;
+    row.servers_active = row.servers_pinned = 1;
+  }
+  pools[1].longest_wait_seconds = 1.5;
+  targets.resize(1);
+  targets[0].proxy = "shop/orders";
+  targets[0].id = "orders-1";
+  targets[0].host = "db";
+  targets[0].port = 5432;
+  targets[0].limit = 20;
+  const std::string page = call("/metrics?format=pgbouncer").body;
+  for (const char* line :
+       {"pgbouncer_up 1\n", "pgbouncer_pools_client_active_connections{database=\"shop\",user=\"app\"} 4\n",
+        "pgbouncer_pools_server_active_connections{database=\"shop\",user=\"app\"} 4\n",
+        "pgbouncer_pools_client_maxwait_seconds{database=\"shop\",user=\"app\"} 1.5\n",
+        "pgbouncer_stats_queries_pooled_total{database=\"shop/orders\"} 7\n",
+        "pgbouncer_databases_max_connections{name=\"shop/orders\",host=\"db\",port=\"5432\",database=\"orders-1\"} "
+        "20\n"}) {
+    EXPECT_THAT(page, HasSubstr(line));
+  }
+  EXPECT_THAT(page, Not(HasSubstr("dbproxy_")));
+  if (metrics::have_promtool()) {
+    EXPECT_EQ(metrics::promtool_complaints(page), "");
+  }
+  EXPECT_EQ(call("/metrics?format=influx").status, 400U);
+}
+
 TEST_F(SidecarAdmin, RowsComeAsJson) {
   configured = true;
   worker::ProxyRow row;

@@ -50,5 +50,30 @@ TEST(Page, LabelNamesAreMadeValid) {
   EXPECT_LE(label_name("tag_", std::string(500, 'x')).size(), 64U);
 }
 
+TEST(Page, IsOpenMetricsForWhoAsks) {
+  Registry registry;
+  registry.counter("dbproxy_a_total", "What is \"a\".", {{"proxy", "x"}}).add();
+  registry.gauge("dbproxy_b", "B.").set(2);
+  const std::string text = registry.text();
+  const auto plain = rendered(text, "text/plain;version=0.0.4");
+  EXPECT_EQ(plain.content_type, "text/plain; version=0.0.4; charset=utf-8");
+  EXPECT_EQ(plain.body, text);
+  const auto open = rendered(text, "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5");
+  EXPECT_EQ(open.content_type, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+  EXPECT_EQ(open.body,
+            "# HELP dbproxy_a What is \\\"a\\\".\n# TYPE dbproxy_a counter\ndbproxy_a_total{proxy=\"x\"} 1\n"
+            "# HELP dbproxy_b B.\n# TYPE dbproxy_b gauge\ndbproxy_b 2\n# EOF\n");
+  EXPECT_EQ(open_metrics(""), "# EOF\n");
+}
+
+TEST(Page, SeriesCanBeReadBack) {
+  Registry registry;
+  registry.counter("dbproxy_a_total", "A.", {{"proxy", "x"}}).add(3);
+  registry.histogram("dbproxy_h_seconds", "H.").observe(std::chrono::milliseconds(1500));
+  EXPECT_EQ(series_of(registry, "dbproxy_a_total"), (Series{{{{"proxy", "x"}}, 3}}));
+  EXPECT_EQ(series_of(registry, "dbproxy_h_seconds"), (Series{{{}, 1.5}}));
+  EXPECT_TRUE(series_of(registry, "dbproxy_none").empty());
+}
+
 }  // namespace
 }  // namespace dbproxy::metrics
