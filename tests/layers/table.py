@@ -16,6 +16,7 @@ MODULES = [
     ("proxy/auth", 2),
     ("proxy/aws", 2),
     ("proxy/pool", 2),
+    ("proxy/budget", 2),
     ("proxy/wire/control", 2),
     ("proxy/session", 3),
     ("proxy/session/postgres", 3),
@@ -33,6 +34,7 @@ MODULES = [
     ("proxy", 6),  # main.cpp
     ("operator/kubernetes", 3),
     ("operator/status", 3),
+    ("operator/budget", 3),
     ("operator/migrate", 4),
     ("operator/control", 4),
     ("operator/admin", 4),
