@@ -1,6 +1,7 @@
 #include "operator/admin/admin.hpp"
 
 #include "operator/admin/json.hpp"
+#include "proxy/live/live.hpp"
 #include "proxy/metrics/page.hpp"
 
 namespace dbproxy::operator_admin {
@@ -43,19 +44,29 @@ struct Admin::Impl {
     http::RouteOptions guard;
     guard.access = authorize ? http::Access::kPublic : http::Access::kPrivate;
     guard.authorize = std::move(authorize);
-    const auto page = [&](const char* path, std::string (*print)(const OperatorView&)) {
-      const auto handler = [this, print](const Request&) {
+    using Print = std::string (*)(const OperatorView&);
+    static constexpr std::pair<const char*, Print> kPages[]{{"dbproxies", proxies_json},
+                                                            {"targets", targets_json},
+                                                            {"sidecars", sidecars_json},
+                                                            {"diagnostics", diagnostics_json}};
+    for (const auto& [name, print] : kPages) {
+      const auto handler = [this, print = print](const Request&) {
         http::Response response;
         response.content_type = "application/json";
         response.body = print(view());
         return response;
       };
-      server.route("GET", path, handler, guard);
+      server.route("GET", std::string("/api/v1/") + name, handler, guard);
+    }
+    const auto news = [this](const Request&) {
+      const OperatorView now = view();
+      live::Parts parts;
+      for (const auto& [name, print] : kPages) parts.emplace_back(name, print(now));
+      return live::event(parts);
     };
-    page("/api/v1/dbproxies", proxies_json);
-    page("/api/v1/targets", targets_json);
-    page("/api/v1/sidecars", sidecars_json);
-    page("/api/v1/diagnostics", diagnostics_json);
+    server.route(
+        "GET", "/", [](const Request&) { return live::page(); }, guard);
+    server.route("GET", "/events", news, guard);
   }
 };
 

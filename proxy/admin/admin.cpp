@@ -8,6 +8,7 @@
 #include "proxy/admin/json.hpp"
 #include "proxy/admin/pgbouncer.hpp"
 #include "proxy/base/log.hpp"
+#include "proxy/live/live.hpp"
 #include "proxy/metrics/page.hpp"
 
 namespace dbproxy::admin {
@@ -123,11 +124,24 @@ struct Admin::Impl {
       server.route(
           "GET", path, [body = std::move(body)](const Request&) { return json_answer(body()); }, inside);
     };
-    page("/api/v1/dbproxies", [this] { return proxies_json(source.proxies(), source.targets(), current(), state()); });
-    page("/api/v1/targets", [this] { return targets_json(source.targets()); });
-    page("/api/v1/pools", [this] { return pools_json(source.pools()); });
-    page("/api/v1/pins", [this] { return pins_json(source.pins()); });
-    page("/api/v1/sidecars", [this] { return sidecars_json(source.proxies(), state()); });
+    std::vector<std::pair<std::string, std::function<std::string()>>> pages{
+        {"dbproxies", [this] { return proxies_json(source.proxies(), source.targets(), current(), state()); }},
+        {"targets", [this] { return targets_json(source.targets()); }},
+        {"pools", [this] { return pools_json(source.pools()); }},
+        {"pins", [this] { return pins_json(source.pins()); }},
+        {"sidecars", [this] { return sidecars_json(source.proxies(), state()); }},
+    };
+    for (const auto& [name, body] : pages) page(("/api/v1/" + name).c_str(), body);
+    server.route(
+        "GET", "/", [](const Request&) { return live::page(); }, inside);
+    server.route(
+        "GET", "/events",
+        [pages = std::move(pages)](const Request&) {
+          live::Parts parts;
+          for (const auto& [name, body] : pages) parts.emplace_back(name, body());
+          return live::event(parts);
+        },
+        inside);
   }
 };
 

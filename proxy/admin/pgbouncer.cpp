@@ -36,11 +36,13 @@ void add_pools(const std::vector<worker::PoolRow>& rows, Families& out) {
     out.push_back(metrics::gauge_family(std::string("pgbouncer_pools_") + name, help, series));
   };
   using Row = worker::PoolRow;
-  add("client_active_connections", "Clients that have a server connection.", [](const Row& r) { return r.clients_active; });
+  add("client_active_connections", "Clients that have a server connection.",
+      [](const Row& r) { return r.clients_active; });
   add("client_waiting_connections", "Clients that wait for one.", [](const Row& r) { return r.clients_waiting; });
   add("client_maxwait_seconds", "How long the first of them has waited.",
       [](const Row& r) { return r.longest_wait_seconds; });
-  add("server_active_connections", "Server connections that a client has.", [](const Row& r) { return r.servers_active; });
+  add("server_active_connections", "Server connections that a client has.",
+      [](const Row& r) { return r.servers_active; });
   add("server_idle_connections", "Server connections that are free.", [](const Row& r) { return r.servers_idle; });
   add("server_login_connections", "Server connections that log in.", [](const Row& r) { return r.servers_connecting; });
   add("server_used_connections", "Always 0: none has to be checked before it is used.", [](const Row&) { return 0; });

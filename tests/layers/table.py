@@ -12,6 +12,7 @@ MODULES = [
     ("proxy/metrics", 1),
     ("proxy/net", 1),
     ("proxy/http", 1),
+    ("proxy/live", 1),
     ("proxy/pki", 1),
     ("proxy/auth", 2),
     ("proxy/aws", 2),

@@ -34,6 +34,7 @@ COMPONENTS = {
     "suites": (lambda: all((paths.TESTBED / "suites" / name).exists()
                            for name in ("venv", "psycopg2", "sqlalchemy", "pgx", "pgjdbc", "regress/regress.so")), SETUP),
     "promtool": (lambda: shutil.which("promtool"), SETUP),
+    "chromium": (lambda: shutil.which("chromium"), SETUP),
     "strace": (lambda: shutil.which("strace"), SETUP),
     "tsan": (lambda: (paths.BUILD / "tsan/bin/test_worker").exists(),
              "run cmake --preset tsan && ninja -C build/tsan threaded_tests"),

@@ -143,6 +143,22 @@ TEST_F(SidecarAdmin, PgBouncersNamesAreThereForDashboardsThatExist) {
   EXPECT_EQ(call("/metrics?format=influx").status, 400U);
 }
 
+TEST_F(SidecarAdmin, ThePageIsToldTheNews) {
+  targets.resize(1);
+  targets[0].id = "a\nb";
+  const http::Response page = call("/");
+  EXPECT_EQ(page.content_type, "text/html; charset=utf-8");
+  EXPECT_THAT(page.body, HasSubstr("new EventSource(\"events\")"));
+  EXPECT_EQ(page.body.find("http://"), page.body.find("http://www.w3.org")) << "nothing is loaded from elsewhere";
+  const http::Response news = call("/events");
+  EXPECT_EQ(news.content_type, "text/event-stream");
+  ASSERT_THAT(news.body, testing::StartsWith("retry: 2000\ndata: {"));
+  ASSERT_THAT(news.body, testing::EndsWith("}\n\n"));
+  const auto told = boost::json::parse(news.body.substr(news.body.find('{')));
+  EXPECT_EQ(told.at("targets").at("items").at(0).at("id").as_string(), "a\nb");
+  for (const char* name : {"dbproxies", "pools", "pins", "sidecars"}) EXPECT_TRUE(told.at(name).at("items").is_array());
+}
+
 TEST_F(SidecarAdmin, RowsComeAsJson) {
   configured = true;
   worker::ProxyRow row;
