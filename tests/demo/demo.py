@@ -177,6 +177,7 @@ class Demo:
         for what, command in (
                 ("the writer", f"PGPASSWORD=app-secret psql -h 127.0.0.1 -p {fleet.port} -U app orders"),
                 ("a reader", f"PGPASSWORD=app-secret psql -h 127.0.0.1 -p {fleet.readers} -U app orders"),
+                ("in a browser", f"http://{sidecar.admin}/"),
                 ("metrics", f"curl -s http://{sidecar.admin}/metrics"),
                 ("pools", f"{ctl} pools --sidecar {sidecar.admin}"),
                 ("the operator's view", f"{ctl} get --operator {operator.http}"),

@@ -125,7 +125,8 @@ def test_a_loss_of_the_listening_connection_ends_who_listens(bed):
     listening.until_ready()
     other.execute("SELECT 1")
     found = wait_for(lambda: bed.writer.sql(
-        "SELECT string_agg(pid::text, ',') FROM pg_stat_activity WHERE usename = 'app' AND query ~ '^(LISTEN|SELECT pg_catalog.set_config)'"),
+        "SELECT string_agg(pid::text, ',') FROM pg_stat_activity WHERE usename = 'app'"
+        " AND query ~ '^(LISTEN|SELECT pg_catalog.set_config)'"),
         what="it listens")
     bed.writer.sql(f"SELECT pg_terminate_backend(p::int) FROM unnest(string_to_array('{found}', ',')) AS p")
     while (ended := listening.message())[0] != "E":
