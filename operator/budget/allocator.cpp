@@ -227,9 +227,8 @@ void Allocator::allow(const Claim& claim, Slots slots, Slots goal, Actions& acti
   entry.sent = slots;
   entry.goal = goal;
   const Slots floor = *claim.lane == budget::kReadWrite && claim.share >= options_.floor ? options_.floor : 0;
-  actions.allowances.emplace_back(
-      *claim.name, budget::Allowance{claim.pod->incarnation, epoch_, claim.pod->session, ++entry.number, *claim.lane,
-                                     slots, goal, floor});
+  actions.allowances.emplace_back(*claim.name, budget::Allowance{claim.pod->incarnation, epoch_, claim.pod->session,
+                                                                 ++entry.number, *claim.lane, slots, goal, floor});
 }
 
 // True: somebody did not get its share, because others have it; or more is out than a limit that shrank.
@@ -240,12 +239,11 @@ bool Allocator::raise(Claims& claims, TimePoint now, Actions& actions) {
       if (claim.share > claim.entry->own()) order.push_back(&claim);
     }
   }
-  std::stable_sort(order.begin(), order.end(),
-                   [](const Claim* a, const Claim* b) {
-                     const Slots own_a = a->entry->own();
-                     const Slots own_b = b->entry->own();
-                     return own_a != own_b ? own_a < own_b : a->entry->waiting < b->entry->waiting;
-                   });
+  std::stable_sort(order.begin(), order.end(), [](const Claim* a, const Claim* b) {
+    const Slots own_a = a->entry->own();
+    const Slots own_b = b->entry->own();
+    return own_a != own_b ? own_a < own_b : a->entry->waiting < b->entry->waiting;
+  });
   std::map<Lane, Slots> taken = charges();
   bool pressed = std::any_of(members_.begin(), members_.end(), [&](const auto& member) {
     return at(taken, budget::kReadWrite) + at(taken, member.first) > member.second;

@@ -48,8 +48,8 @@ struct LaneReport {
 struct Report {
   std::string pod;
   std::uint64_t incarnation = 0, epoch = 0, session = 0;
-  std::uint64_t number = 0;  // counts up within the incarnation
-  bool complete = true;      // what predecessors left is known and part of `held`
+  std::uint64_t number = 0;          // counts up within the incarnation
+  bool complete = true;              // what predecessors left is known and part of `held`
   std::map<Lane, LaneReport> lanes;  // all of them: of others nothing is held
 };
 

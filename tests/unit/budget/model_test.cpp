@@ -76,7 +76,9 @@ TEST_P(Model, HoldsWhateverHappens) {
     trace = shrink(shape, std::move(trace));
     std::string story;
     const auto [last, length] = run(shape, trace, &story);
-    FAIL() << "At first: " << error << ". Shortest: " << last << ", with " << shape.pods << " sidecars, after " << length << " steps:\n" << story;
+    FAIL() << "At first: " << error << ". Shortest: " << last << ", with " << shape.pods << " sidecars, after "
+           << length << " steps:\n"
+           << story;
   }
 }
 

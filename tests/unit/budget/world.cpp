@@ -63,15 +63,16 @@ void World::start_process(Pod& pod) {
     pod.complete = false;  // from now on, whatever is in it: a volume keeps that it was made late
   }
   pod.incarnation = ++incarnations_;
-  pod.ledger = std::make_unique<budget::Ledger>(budget::LedgerOptions{.pod = pod.name,
-                                                                      .incarnation = pod.incarnation,
-                                                                      .left = *pod.volume,
-                                                                      .complete = pod.complete,
-                                                                      .save = [this, &pod](const budget::Holdings& held) {
-                                                                        if (disk_full_) return false;
-                                                                        pod.volume = held;
-                                                                        return true;
-                                                                      }});
+  pod.ledger =
+      std::make_unique<budget::Ledger>(budget::LedgerOptions{.pod = pod.name,
+                                                             .incarnation = pod.incarnation,
+                                                             .left = *pod.volume,
+                                                             .complete = pod.complete,
+                                                             .save = [this, &pod](const budget::Holdings& held) {
+                                                               if (disk_full_) return false;
+                                                               pod.volume = held;
+                                                               return true;
+                                                             }});
   pod.open.clear();
   for (const auto& [member, limit] : shape_.limits) use(pod, member);
   greet(pod);
@@ -187,9 +188,8 @@ void World::set_limit(const std::string& member, Slots limit) {
   for (auto& [name, most] : bounds_) most = std::max(most, shape_.limits[name]);
   for (Operator& op : operators_) {
     // Whoever cannot write any more may be as frozen as it likes.
-    const bool heard = std::none_of(writes_.begin(), writes_.end(), [&](const Write& write) {
-      return write.by == op.uid && write.good;
-    });
+    const bool heard = std::none_of(writes_.begin(), writes_.end(),
+                                    [&](const Write& write) { return write.by == op.uid && write.good; });
     const bool fenced = op.version != version_ && heard && &op != &operators_.back();
     if (!fenced) op.allocator->set_limits(shape_.limits, shape_.per_pod);
   }
@@ -302,7 +302,8 @@ std::string World::violation() const {
       held += std::max(slots, here);
       Slots ceiling = 0;
       if (const auto found = kept_.find(pod.name); found != kept_.end()) {
-        for (const auto& [lane, each] : found->second) ceiling += lane == budget::kReadWrite || lane == member ? each : 0;
+        for (const auto& [lane, each] : found->second)
+          ceiling += lane == budget::kReadWrite || lane == member ? each : 0;
       }
       if (std::max(slots, here) > ceiling) return pod.name + " holds more of " + member + " than its ceiling";
     }
@@ -318,7 +319,7 @@ void World::settle_round() {
   for (int turn = 0; turn < 1000 && !(bag_.empty() && writes_.empty()); ++turn) {
     std::vector<Message> messages = std::exchange(bag_, {});
     for (const Message& message : messages) deliver(message);
-    for (std::deque<Write> writes = std::exchange(writes_, {}); Write& write : writes) {
+    for (std::deque<Write> writes = std::exchange(writes_, {}); Write & write : writes) {
       land(write);
       answer(write);
     }
