@@ -62,6 +62,7 @@ void World::start_process(Pod& pod) {
     pod.volume.emplace();
     pod.complete = false;  // from now on, whatever is in it: a volume keeps that it was made late
   }
+  pod.left = *pod.volume;
   pod.incarnation = ++incarnations_;
   pod.ledger =
       std::make_unique<budget::Ledger>(budget::LedgerOptions{.pod = pod.name,
@@ -209,8 +210,15 @@ void World::step(std::uint32_t number) {
       const std::size_t which = luck < 600 ? 0 : dice.roll(bag_.size());
       const Message message = bag_[which];
       if (dice.roll(8) != 0) bag_.erase(bag_.begin() + static_cast<std::ptrdiff_t>(which));
+      if (dice.roll(4) == 0) late_.at(late_next_++ % late_.size()) = message;
       last_ = "deliver message " + std::to_string(which);
       if (dice.roll(20) != 0) deliver(message);
+    }
+  } else if (what < 44) {
+    const std::size_t which = dice.roll(late_.size());
+    last_ = "deliver once more what came long ago, " + std::to_string(which) + (luck < 300 ? " and on" : "");
+    for (std::size_t i = which; i < late_.size() && (i == which || luck < 300); ++i) {
+      if (late_.at(i)) deliver(*late_.at(i));
     }
   } else if (what < 66) {
     last_ = pod.name + " works at " + member;
@@ -233,6 +241,7 @@ void World::step(std::uint32_t number) {
     last_ = "the server ends a session that " + pod.name + " left at " + member;
     if (pod.lingering[member] > 0) --pod.lingering[member];
     if (!lingers(pod) && pod.ledger) {
+      pod.left.clear();
       for (const auto& lane : {std::string(), std::string("a"), std::string("b")}) pod.ledger->set_left(lane, 0);
       for (Operator& op : operators_) op.allocator->bury(pod.name);
       say(pod);
@@ -296,16 +305,21 @@ std::string World::violation() const {
       Slots slots = 0;
       if (pod.ledger) {
         const budget::Holdings holdings = pod.ledger->holdings();
-        for (const auto& [lane, each] : holdings) slots += lane == budget::kReadWrite || lane == member ? each : 0;
+        for (const auto& [lane, each] : holdings) {
+          const auto left = pod.left.find(lane);
+          const Slots own = each - std::min(each, left == pod.left.end() ? 0 : left->second);
+          slots += lane == budget::kReadWrite || lane == member ? own : 0;
+        }
         if (count(pod.open) > slots) return pod.name + " has more connections to " + member + " than slots";
       }
-      held += std::max(slots, here);
+      slots += count(pod.lingering);
+      held += slots;
       Slots ceiling = 0;
       if (const auto found = kept_.find(pod.name); found != kept_.end()) {
         for (const auto& [lane, each] : found->second)
           ceiling += lane == budget::kReadWrite || lane == member ? each : 0;
       }
-      if (std::max(slots, here) > ceiling) return pod.name + " holds more of " + member + " than its ceiling";
+      if (slots > ceiling) return pod.name + " holds more of " + member + " than its ceiling";
     }
     if (connections > most) return "more connections to " + member + " than its limit";
     if (held > most) return "more slots of " + member + " are out than its limit";
@@ -344,6 +358,7 @@ std::string World::settle() {
   for (Pod& pod : pods_) {
     if (!pod.ledger) start_process(pod);
     pod.lingering.clear();
+    pod.left.clear();
     for (const auto& lane : {std::string(), std::string("a"), std::string("b")}) pod.ledger->set_left(lane, 0);
     pod.writer = "a";
     pod.demand = {{"a", 3}};

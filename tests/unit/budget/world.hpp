@@ -5,6 +5,7 @@
 // operators do not know that another leads; processes die at any moment, and their connections live on.
 #pragma once
 
+#include <array>
 #include <deque>
 #include <map>
 #include <memory>
@@ -44,6 +45,7 @@ class World {
     std::unique_ptr<budget::Ledger> ledger;  // none: the process is dead
     std::optional<budget::Holdings> volume;  // none: lost
     bool complete = true;
+    budget::Holdings left;  // as the present process found it
     std::map<std::string, Slots> open, lingering, demand;
     std::string writer = "a";  // as it believes
     int talks_to = 0;          // uid of an operator
@@ -92,6 +94,8 @@ class World {
   std::vector<Pod> pods_;
   std::deque<Operator> operators_;  // the last one is the leader
   std::vector<Message> bag_;
+  std::array<std::optional<Message>, 12> late_;  // in their order: have been delivered, and may be again
+  std::size_t late_next_ = 0;
   std::deque<Write> writes_;
   operator_budget::Ceilings kept_;
   std::uint64_t version_ = 0, epochs_ = 0, incarnations_ = 0;
