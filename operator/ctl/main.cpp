@@ -117,6 +117,8 @@ Tools add_tools(CLI::App& app, Flags& flags) {
   out.connections->add_option("--pods", flags.load.pods, "Pods")->required();
   out.connections->add_option("--max-connections", flags.load.max_connections, "Of the database")->required();
   out.connections->add_option("--percent", flags.load.percent, "maxConnectionsPercent")->capture_default_str();
+  out.connections->add_option("--reserved", flags.load.reserved, "Connections that the database keeps for superusers")
+      ->capture_default_str();
   out.connections->add_option("--clients", flags.load.clients_per_pod, "Client connections of each pod");
   out.connections->add_option("--tps", flags.load.transactions_per_second, "Transactions a second of each pod");
   out.connections->add_option("--transaction-ms", flags.load.transaction_milliseconds, "How long one takes")

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <cstdio>
 
+#include "proxy/config/snapshot.hpp"
+
 namespace dbproxy::ctl {
 namespace {
 
@@ -44,7 +46,13 @@ std::string plan_connections(const Load& load, std::string& error) {
     error = "--tps and --transaction-ms are more than 0";
     return {};
   }
-  const auto limit = static_cast<std::uint32_t>(std::uint64_t{load.max_connections} * load.percent / 100);
+  config::Target target;
+  target.max_connections = load.max_connections;
+  target.reserved_connections = load.reserved;
+  config::ConnectionPool pool;
+  pool.max_connections_percent = load.percent;
+  const std::uint32_t limit = config::connection_limit(target, pool);
+  const bool by_percent = limit == std::uint64_t{load.max_connections} * load.percent / 100;
   const std::uint64_t pinned = std::uint64_t{load.pods} * load.pinned_per_pod;
   const double rate = load.pods * load.transactions_per_second;
   const double busy = rate * load.transaction_milliseconds / 1000;
@@ -53,7 +61,8 @@ std::string plan_connections(const Load& load, std::string& error) {
 
   std::string out;
   out += line("limit", std::to_string(limit),
-              std::to_string(load.percent) + " % of max_connections " + std::to_string(load.max_connections));
+              std::to_string(load.percent) + " % of max_connections " + std::to_string(load.max_connections) +
+                  (by_percent ? "" : ", without those reserved and the operator's own"));
   if (direct > 0) {
     out += line("without a proxy", std::to_string(direct),
                 std::to_string(load.pods) + " pods × " + std::to_string(load.clients_per_pod) + " clients" +

@@ -14,6 +14,7 @@ struct Load {
   std::uint32_t pinned_per_pod = 0;      // clients that keep theirs
   std::uint32_t max_connections = 0;     // of the database
   std::uint32_t percent = 100;           // maxConnectionsPercent
+  std::uint32_t reserved = 3;            // superuser_reserved_connections and reserved_connections
   std::uint32_t borrow_timeout_seconds = 120;
 };
 
