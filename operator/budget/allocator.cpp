@@ -7,7 +7,7 @@
 namespace dbproxy::operator_budget {
 namespace {
 
-constexpr Slots kMost = 1'000'000;  // as a peer may say; more is taken for this
+constexpr Slots kMost = 262'143;  // connections of a PostgreSQL server; as such, sums over 5,000 sidecars cannot wrap
 
 Slots beyond(Slots a, Slots b) {
   return a > b ? a - b : 0;
@@ -35,6 +35,7 @@ void Allocator::set_limits(std::map<std::string, Slots> members, Slots per_pod) 
 budget::Open Allocator::hello(const budget::Hello& hello) {
   Pod& pod = pods_[hello.pod];
   const bool successor = pod.incarnation != hello.incarnation;
+  std::erase_if(pod.lanes, [](const auto& item) { return item.second.charge() == 0; });
   for (auto& [lane, entry] : pod.lanes) {
     entry.held = entry.own();
     if (successor) entry.remains += std::exchange(entry.held, 0);
@@ -60,10 +61,12 @@ bool Allocator::report(const budget::Report& report, TimePoint now) {
   for (auto& [lane, entry] : pod.lanes) {
     const auto it = report.lanes.find(lane);
     const budget::LaneReport said = it == report.lanes.end() ? budget::LaneReport{} : it->second;
+    // More than it was ever allowed it cannot have; saying so must not take anything from the others.
+    const Slots held = std::min({said.held, std::max(per_pod_, entry.charge()), kMost});
     // All that its processes hold is charged: what this one turns out to have, the others have not.
-    if (!pod.usable) entry.remains = std::min(entry.remains, beyond(entry.charge(), said.held));
+    if (!pod.usable) entry.remains = std::min(entry.remains, beyond(entry.charge(), held));
     if (said.seen >= entry.number) entry.sent = 0;
-    entry.held = std::min(said.held, kMost);
+    entry.held = held;
     entry.want = std::min(said.want, kMost);
     if (report.complete) entry.remains = 0;
     if (!pod.usable || entry.goal > entry.held) entry.goal = entry.held;

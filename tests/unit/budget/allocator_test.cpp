@@ -168,6 +168,25 @@ TEST(Allocator, ASilentSidecarKeepsWhatItHasAndOneThatIsGoneDoesNot) {
   EXPECT_EQ(fleet.open()[1], 4U);
 }
 
+TEST(Allocator, OneSidecarCannotStarveTheOthersByWhatItSays) {
+  Allocator allocator({}, 1, {});
+  allocator.set_limits({{"a", 8}}, 3);
+  const budget::Open open = allocator.hello({"liar", 1});
+  constexpr Slots kMany = 4'000'000'000U;
+  ASSERT_TRUE(allocator.report({.pod = "liar",
+                                .incarnation = 1,
+                                .epoch = 1,
+                                .session = open.session,
+                                .number = 1,
+                                .lanes = {{kReadWrite, {9, kMany, kMany}}, {"a", {0, kMany, kMany}}}},
+                               {}));
+  EXPECT_EQ(allocator.charged("liar", kReadWrite), 3U);
+  EXPECT_EQ(allocator.charged("liar", "a"), 3U);
+  ASSERT_TRUE(allocator.step({}).save.has_value());
+  allocator.saved(true);
+  EXPECT_TRUE(allocator.step({}).allowances.empty());
+}
+
 TEST(Allocator, AnotherOperatorCountsWhoIsSilentAtItsCeiling) {
   Allocator allocator({}, 2, {{"gone", {{kReadWrite, 6}}}});
   allocator.set_limits({{"a", 8}}, 8);

@@ -37,7 +37,7 @@ MUTANTS = [
     ("reports of earlier sessions are taken", ALLOCATOR, " || report.session != pod.session", ""),
     ("ceilings are wished for those who are gone", ALLOCATOR, "entry.needed_ceiling = 0;", ""),
     ("what incomplete sidecars hold is counted as nobody's, too", ALLOCATOR,
-     "if (!pod.usable) entry.remains = std::min(entry.remains, beyond(entry.charge(), said.held));", ""),
+     "if (!pod.usable) entry.remains = std::min(entry.remains, beyond(entry.charge(), held));", ""),
     ("who waits longest is not first", ALLOCATOR,
      "own_a != own_b ? own_a < own_b : a->entry->waiting < b->entry->waiting", "own_a < own_b"),
     ("slices never end", ALLOCATOR, "level > 0 || now - entry.served < options_.slice ? 0 : 2", "0"),
