@@ -140,6 +140,11 @@ class World {
     auto* client = attached_ < 0 ? nullptr : client_of(attached_);
     if (client == nullptr) return;
     if (events.channels_ready) client->channels_read(*server_);
+    if (events.names_ready) {
+      dbproxy::session::Output out;
+      client->names_read(*server_, out, options_);
+      out.append_to(to_server_, 0);
+    }
     if (!server_->owes_ready() || server_->reading_rows()) return;
     dbproxy::session::Output out;
     if (client->listen_due()) {
@@ -154,6 +159,11 @@ class World {
   }
 
   void release() {
+    if (attached_ >= 0 && client_of(attached_)->wants_names(*server_)) {
+      dbproxy::session::Output out;
+      client_of(attached_)->read_names(*server_, out);
+      out.append_to(to_server_, 0);
+    }
     if (attached_ < 0 || !client_of(attached_)->can_release(*server_)) return;
     if (!server_->idle()) std::abort();
     client_of(attached_)->detaching(*server_);

@@ -3,6 +3,7 @@
 import psycopg
 import pytest
 
+from support import wire
 from support.waiting import wait_for
 
 
@@ -168,6 +169,36 @@ def test_prepared_statement_of_sql(bed):
     with pytest.raises(psycopg.errors.InvalidSqlStatementName):
         owner.execute("EXECUTE q (1)")
     assert other.execute("EXECUTE q (1)").fetchone() == (3,)
+
+
+def test_prepare_in_sql_needs_no_pin(bed):
+    """One server connection for three clients, each with statements of its own under the same names."""
+    sidecar = bed.sidecar(limit=1)
+    clients = [bed.connect() for _ in range(3)]
+    for number, client in enumerate(clients):
+        client.execute(f"PREPARE q (int) AS SELECT $1 + {number}", prepare=False)
+        client.execute(f"PREPARE other AS SELECT 'of {number}'")
+    for _ in range(3):
+        for number, client in enumerate(clients):
+            assert client.execute("EXECUTE q (10)").fetchone() == (10 + number,)
+            assert client.execute("SELECT 1; EXECUTE other").nextset()
+    with clients[0].transaction():
+        clients[0].execute("DEALLOCATE q")
+    with pytest.raises(psycopg.errors.InvalidSqlStatementName, match='"q" does not exist'):
+        clients[0].execute("EXECUTE q (1)")
+    with pytest.raises(psycopg.errors.DuplicatePreparedStatement, match='"q" already exists'):
+        clients[1].execute("PREPARE q AS SELECT 1")
+    with pytest.raises(psycopg.errors.UndefinedColumn) as error:
+        clients[2].execute("EXECUTE q (nonsense)")
+    assert error.value.diag.statement_position == "12"
+    assert sidecar.metrics().sum("dbproxy_pins_total") == 0 and not sidecar.json("pins")
+    # Who leaves at once leaves no name to the next.
+    raw = bed.raw_session()
+    raw.send(wire.query("PREPARE left_behind AS SELECT 1") + wire.TERMINATE)
+    raw.closed_by_peer()
+    assert clients[1].execute("SELECT count(*) FROM pg_prepared_statements WHERE name = 'left_behind'").fetchone() == (0,)
+    assert clients[1].execute("SELECT name FROM pg_prepared_statements WHERE name !~ '^dbproxy' ORDER BY 1").fetchall() == [
+        ("other",), ("q",)]
 
 
 def test_listen_delivers(bed):

@@ -120,6 +120,9 @@ void Classifier::observe_word() {
     case Word::kSequenceFunction:
       verdict_.sequence_use = true;
       break;
+    case Word::kPreparedStatements:
+      verdict_.lists_names = true;
+      break;
     case Word::kListeningChannels:
       verdict_.lists_channels = true;
       break;

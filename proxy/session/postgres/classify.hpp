@@ -61,6 +61,7 @@ struct Verdict {
   bool copy : 1 = false;
   bool unlistens : 1 = false;       // UNLISTEN: unlistened() tells of what
   bool lists_channels : 1 = false;  // pg_listening_channels()
+  bool lists_names : 1 = false;     // pg_prepared_statements
   bool runs_block : 1 = false;      // a DO or CALL that was looked into: its tag is no surprise
   bool may_end : 1 = false;  // may end state that pins, or may have left none: an unlock, a lock that was only tried
   bool quoting_matters : 1 =

@@ -96,13 +96,12 @@ void ServerSession::on_notification(std::string_view whole, const ClientSession*
   wire::Reader reader(whole.substr(wire::kHeaderSize));
   auto process_id = reader.u32();
   const auto channel = reader.cstring();
-  const auto rest = whole.substr(wire::kHeaderSize + 4);
   if (!reader.ok() || client->channels().contains(channel)) return;
   const bool pinned = (client->pins() & (bit(PinReason::kListen) | bit(PinReason::kOpaque))) != 0;
   const bool own = process_id == process_id_;
   if (!pinned && !(client->listen_due() && own)) return;
   if (own && client->process_id() != 0) process_id = client->process_id();
-  wire::MessageWriter(out.own(), 'A').u32(process_id).bytes(rest);
+  wire::MessageWriter(out.own(), 'A').u32(process_id).bytes(whole.substr(wire::kHeaderSize + sizeof process_id));
 }
 
 }  // namespace dbproxy::session::postgres

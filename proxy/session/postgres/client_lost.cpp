@@ -34,7 +34,7 @@ void ClientSession::note_end(std::string_view text, std::uint32_t statement_coun
 
 // Whether the session is all here: no state of the connection's own, and settings as they are without what was lost.
 bool ClientSession::survives(const ServerSession& server) const {
-  if (pins_ != 0 || listen_due_ || channels_new_ || server.in_mid_message()) return false;
+  if (pins_ != 0 || listen_due_ || names_due_ || channels_new_ || server.in_mid_message()) return false;
   return !settled_since_attached_ || (server.settings_ == settings_ && server.settings_known());
 }
 

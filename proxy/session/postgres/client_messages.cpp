@@ -16,6 +16,7 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   auto verdict = classify(text, classify_options(step));
   if (!note_unlistened(step, verdict, text, true)) return ClientVerdict::kWait;
   show_channels(step, verdict);
+  show_names(step, verdict);
   // What the text's first statement makes, its second may use: no HazardSet knows it.
   if (verdict.may_report_catalog_change && verdict.statement_count > 1) {
     verdict.pins |= bit(PinReason::kOpaque);
@@ -23,14 +24,19 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   }
   note(verdict, text, step);
   note_end(text, verdict.statement_count);
-  shadow_names(step, verdict, true);
+  const bool renamed = renames_executed(step, verdict);
+  if (!renamed) shadow_names(step, verdict, true);
   auto& server = *step.server;
   unnamed_.current.reset();
   server.unnamed_.reset();
   // A BEGIN that was kept back goes ahead without a Sync, and makes a block.
   if (server.sync_pending_ && server.transaction_status_ == 'I' && !server.beginning_) server.mixed_ = true;
   server.sync_pending_ = false;
-  send_query(step, whole, text, verdict);
+  if (renamed) {
+    send_renamed(step, text, verdict);
+  } else {
+    send_query(step, whole, text, verdict);
+  }
   if (!marker_sql_.empty()) {
     server.query(std::exchange(marker_sql_, {}), step.to_server);
     server.requests_.back().may_fail = true;
@@ -50,6 +56,7 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   auto& server = *step.server;
   auto statement = cache_->intern(text, types, classify_options(step));
   show_channels(step, statement->verdict);
+  show_names(step, statement->verdict);
   server.sync_pending_ = true;
 
   if (name.empty()) {
@@ -87,12 +94,13 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
     force_error(server, step.to_server, ErrorText::kStatementExists, named);
     return ClientVerdict::kMore;
   }
-  if (pins_ & bit(PinReason::kSqlPrepare)) {
+  if (names_unknown()) {
     // SQL may have made a statement of this name on the server: there it goes, too, so that the server sees to it.
     auto& entry = server.requests_.push(RequestKind::kParse);
     entry.slot = named;
     ++named->pending;
     named->current = statement;
+    named->prepare.clear();
     named->since = cache_->tick();
     named->materialized = true;
     step.to_server.ref(whole);
@@ -107,6 +115,7 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   ++named->pending;
   if (!failed) entry.statement = statement;
   named->current = statement;
+  named->prepare.clear();
   wire::parse(step.to_server.own(), statement->name, text, types);
   return ClientVerdict::kMore;
 }
@@ -131,9 +140,10 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
                                                 : StatementPtr();
     if (hold(step, bound ? bound->text() : "end")) return ClientVerdict::kWait;
   }
-  if (!name.empty() && listening()) {
-    auto named = names_.find(name);
-    if (named != names_.end() && named->second.current) show_channels(step, named->second.current->verdict);
+  const auto it = name.empty() ? names_.end() : names_.find(name);
+  if (it != names_.end() && it->second.current) {
+    show_channels(step, it->second.current->verdict);
+    show_names(step, it->second.current->verdict);
   }
   server.sync_pending_ = true;
   ++queries_;
@@ -147,7 +157,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
       return ClientVerdict::kMore;
     }
     target = unnamed_.current;
-  } else if (auto it = names_.find(name); it != names_.end() && it->second.current) {
+  } else if (it != names_.end() && it->second.current) {
     target = it->second.current;
     named = &it->second;
     ++named->pending;  // by the entry below; from here on, as the statement may drop its own name
@@ -239,7 +249,7 @@ ClientVerdict ClientSession::close(Step& step, std::string_view whole) {
       auto it = names_.find(name);
       closing = it != names_.end() ? &it->second : nullptr;
     }
-    bool real = closing == nullptr ? (pins_ & bit(PinReason::kSqlPrepare)) != 0 : closing->materialized;
+    bool real = closing == nullptr ? names_unknown() : closing->materialized;
     auto previous = closing != nullptr ? closing->current : StatementPtr();
     if (closing != nullptr) closing->current.reset();
     if (!real || step.server == nullptr) {
@@ -251,7 +261,7 @@ ClientVerdict ClientSession::close(Step& step, std::string_view whole) {
       closing->materialized = false;
       release_slot(closing);
     }
-    if (pins_ & bit(PinReason::kSqlPrepare)) probe_due_ = true;
+    if (names_unknown()) probe_due_ = true;
   } else if (step.server == nullptr) {
     wire::empty_message(step.to_client.own(), '3');  // no portal outlives its transaction
     return ClientVerdict::kMore;

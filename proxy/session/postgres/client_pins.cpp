@@ -21,6 +21,10 @@ void ClientSession::note(const Verdict& verdict, std::string_view text, const St
     reasons &= ~bit(PinReason::kListen);
     listen_due_ = true;
   }
+  if (reasons & bit(PinReason::kSqlPrepare)) {
+    reasons &= ~bit(PinReason::kSqlPrepare);
+    names_due_ = true;
+  }
   if (reasons == 0) return;
   if (pins_ == 0) pin_statement_ = digest(text);
   pin(reasons, verdict.leaves);
@@ -30,8 +34,12 @@ void ClientSession::pin(std::uint32_t reasons, std::uint32_t leaves) {
   if (share_listen_ && (reasons & bit(PinReason::kListen))) {
     reasons &= ~bit(PinReason::kListen);
     listen_due_ = true;
-    if (reasons == 0) return;
   }
+  if (reasons & bit(PinReason::kSqlPrepare)) {
+    reasons &= ~bit(PinReason::kSqlPrepare);
+    names_due_ = true;
+  }
+  if (reasons == 0) return;
   pins_ |= reasons;
   pins_since_ |= reasons;
   leaves_ |= leaves;
@@ -70,7 +78,7 @@ bool ClientSession::probed(const ServerSession::Rows& rows) {
   pins_ = *left | pins_since_;
   leaves_ = leaves_since_;
   if (pins_ == 0) pin_statement_.clear();
-  if (!(pins_ & bit(PinReason::kSqlPrepare)))
+  if (!names_unknown())
     for (auto& [name, named] : names_) named.materialized = false;
   return true;
 }

@@ -25,7 +25,8 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
       consumed += piece.size();
       continue;
     }
-    if (server != nullptr && (notifications_first_ || (server->owes_ready_ && holds_ready()))) {
+    if (server != nullptr &&
+        (notifications_first_ || server->reading_names_ || (server->owes_ready_ && holds_ready()))) {
       waits_ = true;
       return ClientVerdict::kWait;
     }
@@ -178,7 +179,7 @@ void ClientSession::sync(Step& step, std::string_view whole) {
   if (server->copy_in_) return;  // the server would ignore it
   server->requests_.push(RequestKind::kSync);
   server->sync_pending_ = false;
-  if (std::exchange(execute_discards_, false) || holds_ready()) wait_for_quiet_ = true;
+  if (std::exchange(execute_discards_, false) || holds_ready() || names_due_) wait_for_quiet_ = true;
   server->skipping_ = false;
   step.to_server.ref(whole);
 }

@@ -137,6 +137,16 @@ class ClientSession {
   void set_process_id(std::uint32_t id) { process_id_ = id; }
   std::uint32_t process_id() const { return process_id_; }
 
+  // PREPARE in SQL, or a statement that stands on the server under this client's own name (client_names.cpp): before
+  // the connection goes to another client, the names are read, their statements become like those of the protocol, and
+  // are deallocated there. Meanwhile nothing more of the client is used.
+  bool wants_names(const ServerSession& server) const {
+    return names_due_ && server.idle() && !in_mid_message() && !held_ && !notifications_first_;
+  }
+  void read_names(ServerSession& server, Output& to_server) { server.read_names(cache_->prefix(), to_server); }
+  // They were. False: they could not be, and pin.
+  bool names_read(ServerSession& server, Output& to_server, const ClientOptions& options);
+
   // DISCARD ALL went through: every prepared statement is gone.
   void discarded_all();
   // Text of the statement that is running or ran last, for debug logging; empty unless asked for.
@@ -173,7 +183,8 @@ class ClientSession {
   void answer(Step& step, char type, NamedStatement* slot, StatementPtr previous);
   bool use_unnamed(Step& step);
   bool settled(const ServerSession& server) const {
-    return server.idle() && pins_ == 0 && !listen_due_ && !notifications_first_ && !in_mid_message() && !held_;
+    return server.idle() && pins_ == 0 && !listen_due_ && !names_due_ && !notifications_first_ && !in_mid_message() &&
+           !held_;
   }
   bool speaks_utf8() const {
     const auto* encoding = settings_ ? settings_->find("client_encoding") : nullptr;
@@ -222,6 +233,13 @@ class ClientSession {
   void forget_names();
   void put_name(Step& step, NamedStatement& named, bool whole, bool simple);
   void shadow_names(Step& step, const Verdict& verdict, bool simple);
+  void show_names(Step& step, const Verdict& verdict);
+  void executes(Step& step, const NamedStatement& named);
+  void names_may_be_there(ServerSession& server);
+  // The server may have statements of which nothing is known here.
+  bool names_unknown() const { return names_due_ || (pins_ & bit(PinReason::kSqlPrepare)) != 0; }
+  bool renames_executed(Step& step, const Verdict& verdict);
+  void send_renamed(Step& step, std::string_view text, const Verdict& verdict);
   void force_error(ServerSession& server, Output& to_server, ErrorText text, NamedStatement* slot);
   void release_slot(NamedStatement* slot);
   NamedStatement* slot(std::string_view name);
@@ -270,6 +288,7 @@ class ClientSession {
   std::uint64_t last_marker_ = 0;
   bool share_listen_ = false;
   bool listen_due_ = false;  // the server connection may listen to something, or not to what was unlistened
+  bool names_due_ = false;   // statements stand on the server under names of this client
   bool channels_new_ = false;
   bool notifications_first_ = false;
   std::string marker_sql_;  // goes behind the simple query that is being sent

@@ -52,7 +52,7 @@ void ClientSession::send_query(Step& step, std::string_view whole, std::string_v
   auto& entry = server.requests_.push(RequestKind::kQuery);
   entry.settings_expected = verdict.sets;
   entry.block_expected = verdict.runs_block;
-  wait_for_quiet_ = verdict.discard_all || verdict.deallocate_all || holds_ready();
+  wait_for_quiet_ = verdict.discard_all || verdict.deallocate_all || holds_ready() || names_due_;
   if (may_go_back(verdict, text)) {
     const auto& settings = settings_now(&server);
     const auto strings = settings ? settings->find("standard_conforming_strings") : nullptr;

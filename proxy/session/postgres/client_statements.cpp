@@ -15,7 +15,7 @@ void ClientSession::discarded_all() {
   unnamed_.current.reset();
   channels_.clear();
   unlistened_.clear();
-  listen_due_ = false;
+  listen_due_ = names_due_ = false;
   forget_names();
 }
 
@@ -83,52 +83,6 @@ void ClientSession::forget_names() {
     it->second.current.reset();
     it->second.materialized = false;
     it = it->second.pending == 0 ? names_.erase(it) : std::next(it);
-  }
-}
-
-// Puts a statement on the server under the client's own name, in the place of whatever has that name there.
-void ClientSession::put_name(Step& step, NamedStatement& named, bool whole, bool simple) {
-  auto& server = *step.server;
-  auto statement = named.current;
-  wire::close_statement(step.to_server.own(), *named.name);
-  server.requests_.push(RequestKind::kClose).hidden = true;
-  wire::parse(step.to_server.own(), *named.name, whole ? statement->text() : "",
-              whole ? statement->parameter_types() : "");
-  auto& entry = server.requests_.push(RequestKind::kParse);
-  entry.hidden = true;
-  if (simple) {
-    // If it fails, the statement itself is still to be answered by the server.
-    entry.error_text = ErrorText::kDropped;
-    wire::sync(step.to_server.own());
-    server.requests_.push(RequestKind::kSync).hidden = true;
-  }
-  named.materialized = whole;
-}
-
-// SQL's DEALLOCATE and EXECUTE share one name space with the protocol's statements, which stand on the server under
-// other names. Before such a statement runs, the client's own name is put there, so that the server itself answers.
-// A name that stays there belongs to this client alone: it is pinned.
-void ClientSession::shadow_names(Step& step, const Verdict& verdict, bool simple) {
-  if (verdict.deallocate_all) return forget_names();
-  const bool prepares = verdict.pinned_by(PinReason::kSqlPrepare);
-  if (!verdict.deallocate && !verdict.executes_prepared && !prepares) return;
-  if (verdict.several_names) {
-    for (auto& [name, named] : names_) {
-      if (!named.current) continue;
-      pin(bit(PinReason::kSqlPrepare));
-      if (!named.materialized) put_name(step, named, true, simple);
-    }
-    return;
-  }
-  auto it = names_.find(identifier_name(verdict.executes_prepared ? verdict.executed_name : verdict.prepared_name));
-  if (it == names_.end() || !it->second.current) return;
-  auto& named = it->second;
-  if (verdict.executes_prepared) pin(bit(PinReason::kSqlPrepare));
-  if (!named.materialized) put_name(step, named, !verdict.deallocate, simple);
-  if (verdict.deallocate) {
-    named.current.reset();
-    named.materialized = false;
-    release_slot(&named);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "proxy/session/postgres/listens.hpp"
 
+#include "proxy/session/postgres/prepare_text.hpp"
 #include "proxy/session/postgres/tokenizer.hpp"
 #include "proxy/wire/postgres/frame.hpp"
 #include "proxy/wire/postgres/reader.hpp"
@@ -27,20 +28,11 @@ std::vector<std::string> unlistened(std::string_view sql, bool standard_conformi
   return channels;
 }
 
-std::string quoted_channel(std::string_view channel) {
-  std::string out = "\"";
-  for (const char c : channel) {
-    if (c == '"') out += c;
-    out += c;
-  }
-  return out + '"';
-}
-
 std::string listen_sql(const std::set<std::string, std::less<>>& channels) {
   std::string sql;
   for (const auto& channel : channels) {
     if (!sql.empty()) sql += "; ";
-    sql += "LISTEN " + quoted_channel(channel);
+    sql += "LISTEN " + quoted_name(channel);
   }
   return sql;
 }

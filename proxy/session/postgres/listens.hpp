@@ -17,7 +17,6 @@ std::vector<std::string> unlistened(std::string_view sql, bool standard_conformi
 
 // "LISTEN "a"; LISTEN "b"".
 std::string listen_sql(const std::set<std::string, std::less<>>& channels);
-std::string quoted_channel(std::string_view channel);
 
 // Names in DataRow messages of one column. Nothing: these are not such rows.
 std::optional<std::vector<std::string>> read_channel_names(std::string_view messages);

@@ -64,6 +64,8 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, Outpu
       events_.probe_ready = true;
     else if (std::exchange(reading_settings_, false))
       events_.settings_ready = true;
+    else if (std::exchange(reading_names_, false))
+      events_.names_ready = true;
     else if (std::exchange(reading_channels_, false))
       events_.channels_ready = true;
     else
@@ -124,7 +126,10 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
       if (tag == "LOAD") events_.pins |= bit(PinReason::kLoad);
       break;
     case 'P':
-      if (tag == "PREPARE") events_.pins |= bit(PinReason::kSqlPrepare);
+      if (tag == "PREPARE") {
+        events_.pins |= bit(PinReason::kSqlPrepare);
+        may_have_names_ = true;
+      }
       break;
     case 'D':
       if (tag == "DO" && !front.block_expected) events_.pins |= bit(PinReason::kOpaque);
@@ -203,6 +208,11 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
       hidden_query_failed_ = hidden_query_failed_ || !front.may_fail;
     } else if (front.sets_start && !inserted_.empty()) {
       forward = false;
+      std::string renamed;
+      if (front.statement && front.slot != nullptr) {
+        rename(whole, front.statement->name, *front.slot->name, renamed);
+        whole = renamed;
+      }
       without_insertions(whole, inserted_, out.own());
     }
     return true;

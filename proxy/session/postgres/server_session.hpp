@@ -42,6 +42,7 @@ struct ServerEvents {
   bool rows_ready = false;      // query_rows() is done: see take_rows()
   bool probe_ready = false;     // the same of probe()
   bool settings_ready = false;  // the same of read_settings()
+  bool names_ready = false;     // the same of read_names()
   bool channels_ready = false;  // the same of read_channels()
   bool schema_changed = false;  // names may stand for something else, for this connection or for all
   bool lost_init = false;       // RESET or DISCARD ALL ran: initQuery is to be run again
@@ -74,6 +75,11 @@ class ServerSession {
   void probe(std::string_view sql, Output& to_server);
   // The same for the channels that this connection listens to; after that it listens to none.
   void read_channels(Output& to_server);
+  // The same for the prepared statements that do not begin with `prefix`: for ClientSession::names_read().
+  void read_names(std::string_view prefix, Output& to_server);
+  bool reading_names() const { return reading_names_; }
+  // Statements may stand there under names that a client chose.
+  bool may_have_names() const { return may_have_names_; }
   struct Rows {
     std::string messages;  // DataRow messages, whole
     bool failed = false;
@@ -209,6 +215,7 @@ class ServerSession {
   std::vector<std::string> read_;     // those that read_settings() asked for
   bool reading_settings_ = false;
   bool reading_channels_ = false;
+  bool reading_names_ = false, may_have_names_ = false;
   bool maybe_back_ = false, read_sources_ = false;
   SettingsPtr base_;                                                  // see set_base()
   std::uint64_t changes_ = 0, changes_read_ = 0, changes_known_ = 0;  // of the catalogue

@@ -107,7 +107,7 @@ void ServerSession::back_to_base() {
 void ServerSession::discarded_all() {
   settings_ = interner_->with_tracked(settings_, {});
   unknown_.clear();
-  may_listen_ = false;
+  may_listen_ = may_have_names_ = false;
 }
 
 }  // namespace dbproxy::session::postgres

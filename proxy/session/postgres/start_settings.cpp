@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "proxy/session/postgres/prepare_text.hpp"
 #include "proxy/session/postgres/tokenizer.hpp"
 #include "proxy/wire/postgres/reader.hpp"
 
@@ -149,10 +150,6 @@ std::optional<GoesBack> goes_back(const Statement& statement) {
     return named("client_encoding");
   auto name = statement.name(at);
   return statement.word(at + 1, "default") && statement.ends(at + 2) ? named(std::move(name)) : std::nullopt;
-}
-
-std::size_t characters(std::string_view text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xc0) != 0x80; }));
 }
 
 }  // namespace

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "proxy/session/postgres/listens.hpp"
+#include "proxy/session/postgres/prepare_text.hpp"
 #include "proxy/wire/postgres/reader.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/postgres/protocol.hpp"
@@ -58,7 +58,7 @@ void Listener::ask() {
   std::string sql;
   const auto add = [&](std::string_view verb, const std::string& channel) {
     if (!sql.empty()) sql += "; ";
-    (sql += verb) += session::postgres::quoted_channel(channel);
+    (sql += verb) += session::postgres::quoted_name(channel);
   };
   Channels coming;
   for (const auto& change : next_) coming.insert(change.channels.begin(), change.channels.end());

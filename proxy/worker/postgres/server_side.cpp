@@ -65,7 +65,10 @@ void ServerSide::tick(Server& server) {
 
 void ServerSide::kept(Server& server) {
   const auto& client = *server.client()->session();
-  if (client.wants_probe(server.session(), false)) {
+  if (client.wants_names(server.session())) {
+    server.client()->session()->read_names(server.session(), server.context().to_server);
+    server.send_hidden();
+  } else if (client.wants_probe(server.session(), false)) {
     probe(server);
   } else if (client.wants_settings(server.session())) {
     server.session().read_settings(server.context().to_server);
@@ -101,6 +104,12 @@ void ServerSide::answered(Server& server, const session::postgres::ServerEvents&
     if (has_session) client->session()->settings_read(session);
     // What nobody waits for stays unknown: clean() discards it.
     if (!error.empty() && has_session) ClientSide::settings_unread(*client, error);
+  }
+  if (events.names_ready && has_session) {
+    auto options = Protocol::client_options(server.proxy().snapshot(), client->side());
+    describe(options);
+    if (!client->session()->names_read(session, server.context().to_server, options)) client->count_pins();
+    server.send_hidden();
   }
   if (events.channels_ready) {
     if (has_session && !client->session()->channels_read(session)) client->count_pins();
@@ -143,7 +152,7 @@ Step ServerSide::clean(Server& server) {
   if (listener_) closed(server);  // the client that began it has left before it was over
   if (session.transaction_status() != 'I') {
     session.query("ROLLBACK", out);
-  } else if (pins_to_discard_ != 0 || !session.settings_known() || session.may_listen()) {
+  } else if (pins_to_discard_ != 0 || !session.settings_known() || session.may_listen() || session.may_have_names()) {
     // Names that nobody has read back may be of no setting at all: setting them for the next client could fail.
     pins_to_discard_ = 0;
     needs_init_ = true;

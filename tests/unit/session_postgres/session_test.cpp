@@ -221,7 +221,7 @@ TEST_F(Script, OtherSettingsAreReadBackAndFollow) {
 
 TEST_F(Script, OtherStatePins) {
   for (auto sql : {"SELECT set_config($1, '8MB', false)", "LISTEN x", "CREATE TEMP TABLE t (i int)",
-                   "SELECT pg_advisory_lock(1)", "PREPARE x AS SELECT 1", "DO $$ begin end $$"}) {
+                   "SELECT pg_advisory_lock(1)", "DO $$ begin end $$"}) {
     ClientSession one(cache, settings);
     sent(one, q(sql));
     got(one, tag("X") + z());
@@ -258,14 +258,43 @@ TEST_F(Script, AnotherWayToReadATextIsAnotherStatement) {
 TEST_F(Script, ANameThatSqlMayHaveMadeIsTheServersBusiness) {
   sent(client, q("PREPARE a AS SELECT 1"));
   got(client, tag("PREPARE") + z());
-  EXPECT_EQ(client.pins(), bit(PinReason::kSqlPrepare));
+  EXPECT_EQ(client.pins(), 0u);
+  EXPECT_FALSE(client.can_release(server));
+  EXPECT_TRUE(server.may_have_names());
   EXPECT_EQ(sent(client, p("a", "SELECT 2") + s()), "P(a) S");
   EXPECT_EQ(got(client, m('E') + z()), "E ZI");
   EXPECT_EQ(sent(client, b("a") + s()), "B(a) S");
   got(client, m('E') + z());
   EXPECT_EQ(sent(client, c("a") + s()), "C(Sa) S");
   got(client, m('3') + z());
-  EXPECT_TRUE(client.wants_probe(server, false));
+  EXPECT_TRUE(client.wants_names(server));
+}
+
+TEST_F(Script, WhatSqlPreparesGoesWithItsClient) {
+  sent(client, q("PREPARE a (int) AS SELECT $1"));
+  got(client, tag("PREPARE") + z());
+  ASSERT_TRUE(client.wants_names(server));
+  Output out;
+  client.read_names(server, out);
+  flat(out);
+  EXPECT_EQ(sent(client, q("EXECUTE a(1)")), "");
+  EXPECT_EQ(verdict, ClientVerdict::kWait);
+  std::string row;
+  {
+    wire::MessageWriter writer(row, 'D');
+    writer.u16(4);
+    for (std::string_view column : {"a", "PREPARE a (int) AS SELECT $1", "23", "t"})
+      writer.u32(static_cast<std::uint32_t>(column.size())).bytes(column);
+  }
+  EXPECT_EQ(got(client, row + tag("SELECT 1") + z()), "");
+  EXPECT_TRUE(server.take_events().names_ready);
+  EXPECT_TRUE(client.names_read(server, out, options));
+  EXPECT_EQ(shown(flat(out)), "Q(DEALLOCATE \"a\")");
+  EXPECT_EQ(got(client, tag("DEALLOCATE") + z()), "");
+  EXPECT_TRUE(client.can_release(server));
+  EXPECT_EQ(sent(client, q("EXECUTE a(1)")), "P(p_1) S Q(EXECUTE p_1(1))");
+  EXPECT_EQ(got(client, m('1') + z() + tag("SELECT 1") + z()), "C(SELECT 1) ZI");
+  EXPECT_TRUE(client.can_release(server));
 }
 
 TEST_F(Script, DeallocateFindsTheClientsOwnName) {
@@ -277,14 +306,24 @@ TEST_F(Script, DeallocateFindsTheClientsOwnName) {
   EXPECT_EQ(sent(client, p("a", "SELECT 2") + s()), "P(p_2) S");
 }
 
-TEST_F(Script, ExecuteInSqlFindsTheClientsOwnStatementAndPins) {
+TEST_F(Script, ExecuteInSqlFindsTheClientsOwnStatement) {
   sent(client, p("a", "SELECT 1") + s());
   got(client, m('1') + z());
-  EXPECT_EQ(sent(client, q("EXECUTE a")), "C(Sa) P(a) S Q(EXECUTE a)");
-  EXPECT_EQ(got(client, m('3') + m('1') + z() + tag("SELECT 1") + z()), "C(SELECT 1) ZI");
-  EXPECT_EQ(client.pins(), bit(PinReason::kSqlPrepare));
-  EXPECT_FALSE(client.can_release(server));
-  EXPECT_EQ(sent(client, q("EXECUTE a")), "Q(EXECUTE a)");
+  EXPECT_EQ(sent(client, q("EXECUTE a")), "Q(EXECUTE p_1)");
+  EXPECT_EQ(got(client, tag("SELECT 1") + z()), "C(SELECT 1) ZI");
+  EXPECT_TRUE(client.can_release(server));
+  // In one of several statements the client's own name is put there, and taken away again.
+  EXPECT_EQ(sent(client, q("SELECT 1; EXECUTE a")), "C(Sa) P(a) S Q(SELECT 1; EXECUTE a)");
+  got(client, m('3') + m('1') + z() + tag("SELECT 1") + tag("SELECT 1") + z());
+  EXPECT_EQ(client.pins(), 0u);
+  EXPECT_TRUE(client.wants_names(server));
+}
+
+TEST_F(Script, WhatIsExecutedInSqlIsJudgedByItsStatement) {
+  sent(client, p("a", "SELECT pg_advisory_lock(1)") + s());
+  got(client, m('1') + z());
+  sent(client, q("EXECUTE a"));
+  EXPECT_EQ(client.pins(), bit(PinReason::kAdvisoryLock));
 }
 
 TEST_F(Script, ACopyBehindWhatIsWaitedForGetsItsData) {
@@ -329,7 +368,7 @@ TEST_F(Script, SeveralNamesInOneTextAreAllThere) {
   auto seen = sent(client, q("DEALLOCATE a; DEALLOCATE b"));
   EXPECT_NE(seen.find("P(a)"), std::string::npos) << seen;
   EXPECT_NE(seen.find("P(b)"), std::string::npos) << seen;
-  EXPECT_NE(client.pins(), 0u);
+  EXPECT_FALSE(client.can_release(server));
 }
 
 TEST_F(Script, ASequenceWithoutItsSyncIsUndoneWhenTheClientIsGone) {
