@@ -185,12 +185,14 @@ def test_a_statement_is_read_as_its_own_client_reads_it(bed):
             assert client.execute(sql, [0], prepare=True).fetchone()[0] == expected[zone], zone
 
 
-def test_sql_prepare_pins_until_it_is_deallocated(bed):
+def test_what_sql_prepares_is_its_clients_until_it_is_deallocated(bed):
     sidecar = bed.sidecar(limit=1)
     first, second = bed.connect(), bed.connect()
     for end in ("DEALLOCATE mine", "DEALLOCATE ALL", "DISCARD ALL"):
         first.execute("PREPARE mine AS SELECT 1")
-        assert [pin["reasons"] for pin in sidecar.json("pins")] == [["sql_prepare"]]
+        with pytest.raises(psycopg.errors.InvalidSqlStatementName):
+            second.execute("EXECUTE mine")
+        assert not sidecar.json("pins")
         first.execute("BEGIN")
         first.execute("ROLLBACK")
         assert one(first, "EXECUTE mine") == 1

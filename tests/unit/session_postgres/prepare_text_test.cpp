@@ -14,8 +14,7 @@ std::string_view body(std::string_view sql, std::string_view name, bool standard
 }
 
 TEST(PrepareText, Body) {
-  EXPECT_EQ(find_prepare("SELECT 1; PREPARE q (int) AS SELECT 1 ;", "q", true).whole,
-            "PREPARE q (int) AS SELECT 1");
+  EXPECT_EQ(find_prepare("SELECT 1; PREPARE q (int) AS SELECT 1 ;", "q", true).whole, "PREPARE q (int) AS SELECT 1");
   EXPECT_EQ(body("PREPARE q AS SELECT 1", "q", true), "SELECT 1");
   EXPECT_EQ(body("prepare Q (int, numeric(3,1)) as select $1; ", "q", true), "select $1");
   EXPECT_EQ(body("PREPARE a AS SELECT 'x;'; PREPARE \"b c\" AS INSERT INTO t SELECT a AS b", "b c", true),
