@@ -277,7 +277,9 @@ void World::step(std::uint32_t number) {
     }
   } else if (what < 99) {
     const Slots limit = dice.roll(12);
-    last_ = "the limit of " + member + " is " + std::to_string(limit);
+    if (luck < 300) shape_.per_pod = 1 + dice.roll(9);
+    last_ = "one sidecar may have " + std::to_string(shape_.per_pod) + ", the limit of " + member + " is " +
+            std::to_string(limit);
     set_limit(member, limit);
   } else if (luck < 500) {
     pod.writer = pod.writer == "a" ? "b" : "a";
