@@ -136,11 +136,15 @@ void ProxyRuntime<P>::apply_users(const config::Snapshot& before) {
 template <class P>
 void ProxyRuntime<P>::apply_targets() {
   std::map<std::string, std::unique_ptr<Target<P>>> kept;
+  std::vector<Target<P>*> demoted;
   for (const auto& wanted : snapshot().targets) {
     auto it = targets_.find(wanted.id);
     bool same = it != targets_.end() && it->second->description().host == wanted.host &&
                 it->second->description().port == wanted.port;
     if (same) {
+      if (it->second->description().role == config::TargetRole::kReadWrite &&
+          wanted.role != it->second->description().role)
+        demoted.push_back(it->second.get());
       it->second->update(wanted);
       kept[wanted.id] = std::move(it->second);
       targets_.erase(it);
@@ -156,6 +160,7 @@ void ProxyRuntime<P>::apply_targets() {
     leaving_.push_back(std::move(target));
   }
   targets_ = std::move(kept);
+  for (auto target : demoted) target->end_active("another member of the cluster is the writer now");
   for (auto client : client_list()) {
     if (client->target() == nullptr) continue;
     std::string error;

@@ -98,8 +98,8 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   std::weak_ptr<int> alive() const { return alive_; }
   // Before it was ready. `error`: what clients are told; empty: they go on waiting.
   void fail(config::HealthReason reason, std::string words, std::string error = {});
-  // After it was ready.
-  void lose(std::string_view why);
+  // After it was ready. `suspicious`: what happened tells of its server, not of this connection alone.
+  void lose(std::string_view why, bool suspicious = false);
   Channel& channel() { return channel_; }
   // From now on its client and it are passed through to each other.
   void begin_tunnel();

@@ -23,6 +23,7 @@ ServerConnection<P>::ServerConnection(ProxyRuntime<P>& proxy, Target<P>& target,
         if (state_ == State::kCleaning) {
           lose("it could not be cleaned in time");
         } else {
+          target_.close_idle();  // connections that were opened before are no better
           fail(config::HealthReason::kUnreachable, "no answer within 15 s");
         }
       }),
@@ -75,7 +76,7 @@ void ServerConnection<P>::pump() {
       if (channel_.has_unsent()) {
         if (!channel_.flush()) {
           state_ == State::kTunnel ? read_tunnel() : read_ready();  // its last words
-          return lose("cannot send");
+          return lose("cannot send", last_words_.empty());
         }
         // The client was paused while this server was slow.
         if (client_ != nullptr && !channel_.has_unsent()) client_->resume();
@@ -164,8 +165,8 @@ bool ServerConnection<P>::send(session::Output& output) {
 
 template <class P>
 void ServerConnection<P>::check_peer() {
-  auto silence = context_.options.server_silence;
-  if (channel_.stream().open() && net::silent_for(channel_.stream().fd(), silence)) lose("the server does not answer");
+  if (channel_.stream().open() && net::silent_for(channel_.stream().fd(), target_.silence()))
+    lose("the server does not answer", true);
 }
 
 template <class P>
@@ -179,7 +180,7 @@ void ServerConnection<P>::read_ready() {
     }
     auto io = channel_.stream().read(context_.scratch.data(), kReadSize);
     if (io.status == net::IoStatus::kBlocked) return;
-    if (io.status != net::IoStatus::kOk) return lose("the server closed the connection");
+    if (io.status != net::IoStatus::kOk) return lose("the server closed the connection", last_words_.empty());
     proxy_.stats().server_received->add(io.bytes);
     typename P::Bytes bytes(context_.scratch.data(), io.bytes);
     if (!in_.empty()) {
@@ -223,7 +224,16 @@ void ServerConnection<P>::after_read() {
     side_.fatal(*this, events);
     log::warn("pool", "server ended a connection",
               {{"proxy", proxy_.name()}, {"target", target_.description().id}, {"sqlstate", events.fatal_sqlstate}});
-    if (state_ == State::kReady) return lose(events.fatal_message);
+    bool going = false;
+    if constexpr (requires { P::is_going(events.fatal_sqlstate); }) going = P::is_going(events.fatal_sqlstate);
+    if (state_ == State::kReady) return lose(events.fatal_message, going);
+    if (going) target_.suspect(config::HealthReason::kConnectionFailed);
+  }
+  if constexpr (requires { events.refused_write; }) {
+    if (events.refused_write && target_.description().role == config::TargetRole::kReadWrite) {
+      spend();
+      target_.suspect(config::HealthReason::kInvalidReplicationState);
+    }
   }
   if (cancel_after_replay_ && !session_->replaying()) {
     cancel_after_replay_ = false;
@@ -300,7 +310,7 @@ void ServerConnection<P>::close() {
 }
 
 template <class P>
-void ServerConnection<P>::lose(std::string_view why) {
+void ServerConnection<P>::lose(std::string_view why, bool suspicious) {
   if (state_ == State::kClosed) return;
   if (state_ != State::kReady && state_ != State::kCleaning && state_ != State::kTunnel) {
     fail(config::HealthReason::kConnectionFailed, std::string(why));
@@ -311,6 +321,7 @@ void ServerConnection<P>::lose(std::string_view why) {
   auto client = client_;
   client_ = nullptr;
   close();
+  if (suspicious) target_.suspect(config::HealthReason::kConnectionFailed);
   if (client != nullptr) client->server_lost(*session_, why, last_words_);
   target_.lost(*this);
 }

@@ -72,6 +72,8 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy, std::span<co
   server_opened = counter("dbproxy_server_connections_opened_total", "Server connections opened.");
   server_lost =
       counter("dbproxy_server_connections_lost_total", "Server connections that ended without being asked to.");
+  suspicions = counter("dbproxy_target_suspicions_total",
+                       "Times that what happened on a connection told of a server that goes, or is not the writer.");
   clients_kept =
       counter("dbproxy_clients_kept_total", "Clients that went on when the server connection was lost under them.");
   server_login_failures = counter("dbproxy_server_login_failures_total", "Log-ins that a server refused.");

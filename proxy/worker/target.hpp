@@ -54,6 +54,11 @@ class Target {
   void open_failed(ServerConnection<P>& server, config::HealthReason reason, std::string error);
   // It ended after it was ready.
   void lost(ServerConnection<P>& server);
+  // Something tells that the server goes, or is not the writer any more. Whoever probes it hears of that, and what is
+  // idle is closed: new work waits for a connection that is opened, which shows what the server is now.
+  void suspect(config::HealthReason reason);
+  // Another member is the writer: what is still carried out here would be lost, and ends.
+  void end_active(std::string_view why);
 
   void tick();         // four times a second
   void check_peers();  // likewise, where there is no tick() any more: ends connections whose server has vanished
@@ -73,6 +78,8 @@ class Target {
   const std::shared_ptr<const Key>& key_of(const pool::KeyPool& key) const { return by_pool_.at(&key); }
   // What its engine has learned about it.
   typename P::TargetSide& side() { return side_; }
+  // After which a server that acknowledges nothing counts as vanished: sooner when it is in doubt anyway.
+  std::chrono::milliseconds silence() const;
   bool reachable() const { return observed_ == config::HealthReason::kNone; }
   // What using it has shown. AUTH_FAILURE as long as any user's credentials are refused; the others are served.
   config::HealthReason observed_reason() const {
@@ -102,6 +109,7 @@ class Target {
   Duration back_off_{};
   typename P::TargetSide side_;
   TimePoint peers_checked_{};
+  TimePoint suspected_{};  // when last; the hint is good for some time
 };
 
 }  // namespace dbproxy::worker

@@ -13,6 +13,9 @@ namespace dbproxy::worker {
 inline constexpr Duration kFirstBackOff = std::chrono::milliseconds(100);
 inline constexpr Duration kLongestBackOff = std::chrono::seconds(1);
 inline constexpr Duration kRefusedFor = std::chrono::seconds(1);
+inline constexpr Duration kSuspectedAgain = std::chrono::seconds(1);  // not more often
+inline constexpr Duration kSuspectedFor = std::chrono::seconds(10);   // when nobody has asked for a connection since
+inline constexpr std::chrono::milliseconds kDoubtfulSilence{3'000};
 
 template <class P>
 Target<P>::Target(ProxyRuntime<P>& proxy, Context& context, const config::Target& description)
@@ -36,7 +39,9 @@ std::uint32_t Target<P>::limit() const {
 
 template <class P>
 void Target<P>::update(const config::Target& description) {
-  bool demoted = description_.role != description.role;
+  const bool demoted = description_.role != description.role;
+  const bool went = usable() && description.health == config::TargetHealth::kUnavailable;
+  const bool came = !usable() && description.health != config::TargetHealth::kUnavailable;
   description_ = description;
   auto percent = proxy_.snapshot().pool.max_idle_connections_percent;
   auto idle = static_cast<std::uint32_t>(std::uint64_t{description_.max_connections} * percent / 100);
@@ -47,7 +52,18 @@ void Target<P>::update(const config::Target& description) {
                     .max_per_user = limits.max_connections_per_user,
                     .max_per_database = limits.max_connections_per_database},
                    actions);
-  if (demoted) pool_.close_idle(actions);
+  if (demoted || went) pool_.close_idle(actions);
+  if (demoted || came) {  // what failed was tried on something else
+    back_off_ = Duration::zero();
+    for (auto it = failures_.begin(); it != failures_.end();) {
+      if (!it->second.error.empty()) {
+        ++it;
+        continue;
+      }
+      pool_.resume(*it->first, actions);
+      it = failures_.erase(it);
+    }
+  }
   perform(actions);
 }
 
@@ -178,6 +194,36 @@ void Target<P>::lost(ServerConnection<P>& server) {
 }
 
 template <class P>
+void Target<P>::suspect(config::HealthReason reason) {
+  const auto now = context_.loop.now();
+  const bool again = observed_ == reason && suspected_ != TimePoint{} && now - suspected_ < kSuspectedAgain;
+  if (!again) {
+    suspected_ = now;
+    proxy_.stats().suspicions->add();
+    log::info("pool", "target is in doubt: its idle connections are closed",
+              {{"proxy", proxy_.name()}, {"target", description_.id}, {"reason", config::to_string(reason)}});
+    observe(reason, {});
+  }
+  // A connection that a client has just been given may have come back since.
+  if (!again || reason != config::HealthReason::kInvalidReplicationState) close_idle();
+}
+
+template <class P>
+void Target<P>::end_active(std::string_view why) {
+  std::vector<ServerConnection<P>*> active;
+  for (const auto& [server, owner] : servers_) {
+    if (server->pool::Server::state == pool::Server::State::kActive) active.push_back(server);
+  }
+  for (auto server : active) server->lose(why);
+}
+
+template <class P>
+std::chrono::milliseconds Target<P>::silence() const {
+  const auto most = context_.options.server_silence;
+  return usable() && reachable() ? most : std::min(most, kDoubtfulSilence);
+}
+
+template <class P>
 void Target<P>::forget(ServerConnection<P>& server) {
   auto it = servers_.find(&server);
   if (it == servers_.end()) return;
@@ -211,7 +257,9 @@ void Target<P>::observe(config::HealthReason reason, const std::string& user) {
   bool was_refused = reason == config::HealthReason::kNone && refused_users_.erase(user) > 0;
   if (observed_ == reason && !was_refused) return;
   observed_ = reason;
-  proxy_.observed(*this, reason, user);
+  // Without a user it is about the target: what was said of it so is taken back so.
+  proxy_.observed(*this, reason, {});
+  if (was_refused) proxy_.observed(*this, reason, user);
 }
 
 template <class P>
@@ -232,6 +280,10 @@ void Target<P>::tick() {
   pool_.sweep(now, actions);
   perform(actions);
   forget_unused_keys();
+  if (suspected_ != TimePoint{} && now - suspected_ >= kSuspectedFor) {
+    suspected_ = {};
+    if (failures_.empty() && pool_.connecting() == 0) observe(config::HealthReason::kNone, {});
+  }
 
   check_peers();
 
@@ -256,7 +308,7 @@ void Target<P>::tick() {
 template <class P>
 void Target<P>::check_peers() {
   auto now = context_.loop.now();
-  if (now - peers_checked_ < context_.options.server_silence / 3) return;
+  if (now - peers_checked_ < silence() / 3) return;
   peers_checked_ = now;
   std::vector<ServerConnection<P>*> active;
   for (const auto& [server, owner] : servers_) {

@@ -185,6 +185,11 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
   }
   copy_in_ = false;
   setting_start_ = false;
+  // Not where the client itself has asked for a transaction that reads only. Servers before 14 do not tell.
+  if (fields.sqlstate == "25006") {
+    const auto* const standby = settings_->find("in_hot_standby");
+    events_.refused_write = standby == nullptr || *standby == "on";
+  }
   if (requests_.empty()) return true;  // FATAL out of the blue
   auto& front = requests_.front();
   if (client != nullptr && !front.hidden) client->command_failed();

@@ -38,6 +38,7 @@ struct ServerEvents {
   std::uint32_t queries_done = 0;       // ReadyForQuery for what a client asked
   std::uint32_t transactions_done = 0;  // of these, the ones after which no transaction was open
   bool fatal = false;                   // the server said FATAL or PANIC: it will close
+  bool refused_write = false;           // it is in recovery, as far as it tells, and said 25006
   std::uint32_t pins = 0;
   bool rows_ready = false;      // query_rows() is done: see take_rows()
   bool probe_ready = false;     // the same of probe()
@@ -46,7 +47,7 @@ struct ServerEvents {
   bool channels_ready = false;  // the same of read_channels()
   bool schema_changed = false;  // names may stand for something else, for this connection or for all
   bool lost_init = false;       // RESET or DISCARD ALL ran: initQuery is to be run again
-  std::string fatal_sqlstate;   // of the last FATAL, or of an error that says "not the writer any more"
+  std::string fatal_sqlstate;   // of the last FATAL
   std::string fatal_message;
   std::string fatal_error;  // the whole message, which was not passed on
 };

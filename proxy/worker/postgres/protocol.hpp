@@ -43,6 +43,10 @@ struct Protocol {
   using FrameTracker = wire::postgres::FrameTracker;
   static constexpr int kReplicationPin = session::postgres::kReplicationIndex;
   static bool is_error(const FrameTracker& answers) { return answers.last() == 'E'; }
+  // A FATAL by which a server says that it shuts down, has crashed, or does not serve yet.
+  static bool is_going(std::string_view sqlstate) {
+    return sqlstate == "57P01" || sqlstate == "57P02" || sqlstate == "57P03";
+  }
   static bool is_ready(const FrameTracker& answers) { return answers.between() && answers.last() == 'Z'; }
   static bool ends_with_good_bye(std::string_view bytes) { return bytes.ends_with(std::string_view("X\0\0\0\4", 5)); }
   static constexpr int kPinReasonCount = session::postgres::kPinReasonCount;

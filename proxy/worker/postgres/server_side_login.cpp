@@ -79,6 +79,12 @@ Step ServerSide::initialise(Server& server) {
   auto& session = server.session();
   auto& out = server.context().to_server;
   const auto& init = server.proxy().snapshot().pool.init_query;
+  // Whatever is said of it elsewhere: a write is for the writer.
+  const auto* const standby = session.settings()->find("in_hot_standby");
+  if (standby != nullptr && *standby == "on" && server.target().description().role == config::TargetRole::kReadWrite) {
+    server.fail(config::HealthReason::kInvalidReplicationState, "it is in recovery, and so not the writer");
+    return Step::kFailed;
+  }
   switch (phase_) {
     case Phase::kInitQuery:
       session.query(init, out);

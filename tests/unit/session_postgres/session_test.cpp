@@ -467,5 +467,24 @@ TEST_F(Script, TimeLimitsAreReadAsTheServerShowsThem) {
   }
 }
 
+// 25006 tells of a server that is not the writer only where it does not say that it is.
+TEST_F(Script, ARefusedWriteTellsOfTheServerOnlyInRecovery) {
+  const auto refused = [&](ServerSession& at) {
+    Output to_server, to_client;
+    std::size_t consumed = 0;
+    ClientSession writer(cache, settings);
+    verdict = writer.feed(q("INSERT INTO t VALUES (1)"), consumed, &at, to_server, to_client, options);
+    std::string error;
+    wire::error_response(error, {.severity = "ERROR", .sqlstate = "25006", .message = "read-only"});
+    at.feed(error, consumed, &writer, to_client);
+    return at.take_events().refused_write;
+  };
+  EXPECT_TRUE(refused(server));  // before PostgreSQL 14: it does not tell
+  ServerSession writer(interner, interner.with(settings, "in_hot_standby", "off"));
+  EXPECT_FALSE(refused(writer));
+  ServerSession reader(interner, interner.with(settings, "in_hot_standby", "on"));
+  EXPECT_TRUE(refused(reader));
+}
+
 }  // namespace
 }  // namespace dbproxy::session::postgres

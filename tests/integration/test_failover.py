@@ -1,0 +1,144 @@
+"""The writer goes, in every way there is, under load: it is a pause that only work in flight notices.
+
+Replication is synchronous here, so that a commit that was acknowledged has to be there afterwards.
+"""
+
+import os
+import signal
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from support.ledger import TABLE, Ledger
+from support.postgres import Cluster
+from support.waiting import wait_for
+
+
+@pytest.fixture
+def pair(bed, testbed):
+    """A writer and a reader that has every commit before it is acknowledged; a promoted reader needs no other."""
+    with Cluster(bed.directory / "pair", version=bed.cluster.version, replicas=1, authority=testbed.authority,
+                 settings={"synchronous_commit": "on"}) as cluster:
+        cluster.writer.set(synchronous_standby_names="*")
+        cluster.writer.sql(f"{TABLE}; GRANT ALL ON ledger TO app", "orders")
+        cluster.wait_caught_up()
+        yield cluster
+
+
+@pytest.fixture
+def sidecar(bed, pair):
+    bed.manifests.for_cluster(pair, bed.port, pool={"connectionBorrowTimeoutSeconds": 60})
+    sidecar = bed.sidecar(write=False)
+    wait_for(lambda: roles(sidecar) == {"writer": ("READ_WRITE", "AVAILABLE"), "replica-1": ("READ_ONLY", "AVAILABLE")},
+             20, "both are found")
+    return sidecar
+
+
+def roles(sidecar) -> dict:
+    return {row["id"]: (row["role"], row["health"]) for row in sidecar.json("targets")}
+
+
+def everyone(server) -> list[int]:
+    children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text()
+    return [server.process.pid, *map(int, children.split())]
+
+
+def signal_all(server, number):
+    for pid in everyone(server):
+        os.kill(pid, number)
+
+
+def rows_after(server, attempted) -> int:
+    """Of those that nobody had begun to write by then."""
+    newer = " OR ".join(f"(writer = {writer} AND number > {number})" for writer, number in enumerate(attempted))
+    return int(server.sql(f"SELECT count(*) FROM ledger WHERE {newer}", "orders"))
+
+
+def test_the_writer_is_killed(bed, pair, sidecar):
+    with Ledger(bed.dsn()) as ledger:
+        ledger.goes_on()
+        pair.writer.kill()
+        pair.replicas[0].promote()
+        ledger.goes_on()
+    ledger.check(pair.replicas[0])
+    assert sidecar.metrics().sum("dbproxy_target_suspicions_total") > 0
+    assert roles(sidecar)["replica-1"] == ("READ_WRITE", "AVAILABLE")
+
+
+def test_the_writer_freezes_and_wakes_up_as_one_too_many(bed, pair, sidecar):
+    old, new = pair.writer, pair.replicas[0]
+    with Ledger(bed.dsn()) as ledger:
+        ledger.goes_on()
+        signal_all(old, signal.SIGSTOP)
+        try:
+            new.promote()
+            ledger.goes_on()
+            began = list(ledger.attempted)
+        finally:
+            signal_all(old, signal.SIGCONT)
+        # It answers again, and as a writer.
+        wait_for(lambda: any(row["id"] == "writer" and row["reason"] == "INVALID_REPLICATION_STATE"
+                             for row in sidecar.json("targets")), 20, "the one that slept is not trusted")
+        ledger.goes_on()
+        assert old.sql("SELECT pg_is_in_recovery()") == "f"
+        assert rows_after(old, began) == 0
+    ledger.check(new)
+
+
+def test_two_writers_at_once(bed, pair, sidecar):
+    """Somebody promotes, and the writer of before is well and knows of nothing."""
+    old, new = pair.writer, pair.replicas[0]
+    old.set(synchronous_standby_names="")  # it would wait for ever with what it is asked
+    with Ledger(bed.dsn()) as ledger:
+        ledger.goes_on()
+        new.promote()
+        wait_for(lambda: roles(sidecar)["replica-1"] == ("READ_WRITE", "AVAILABLE"), 20, "the new one is the writer")
+        began = list(ledger.attempted)
+        ledger.goes_on()
+        assert rows_after(old, began) == 0, "a demoted writer gets no write"
+        assert ledger.unexpected == [] and ledger.lost == 0
+        wait_for(lambda: old.sessions(where="datname = 'orders'") == 0, 10, "nobody is left there")
+
+
+def test_the_writer_is_demoted_in_place(bed, pair, sidecar):
+    old, new = pair.writer, pair.replicas[0]
+    with Ledger(bed.dsn()) as ledger:
+        ledger.goes_on()
+        old.stop()
+        new.promote()
+        ledger.goes_on()
+        pair._write(old.data / "standby.signal", "")
+        old.start()
+        old.set(primary_conninfo=f"host={new.host} port={new.port} user=replicator password=replicator-secret")
+        wait_for(lambda: roles(sidecar) == {"writer": ("READ_ONLY", "AVAILABLE"),
+                                            "replica-1": ("READ_WRITE", "AVAILABLE")}, 20, "they have changed places")
+        ledger.goes_on()
+    ledger.check(new)
+
+
+def test_a_restart_as_a_reader_gets_no_write_before_anybody_has_been_told(bed, pair, sidecar):
+    """The writer comes back as a reader, nobody is promoted yet: what is to be written waits, and does not fail."""
+    old, new = pair.writer, pair.replicas[0]
+    with Ledger(bed.dsn()) as ledger:
+        ledger.goes_on()
+        old.stop()
+        pair._write(old.data / "standby.signal", "")
+        old.start()
+        wait_for(lambda: roles(sidecar)["writer"] == ("READ_WRITE", "UNAVAILABLE"), 20, "it is a reader now")
+        acknowledged = sum(map(len, ledger.acknowledged))
+        assert ledger.failed + len(ledger.unknown) <= len(ledger.attempted), "only what was in flight has failed"
+        new.promote()
+        ledger.goes_on()
+        assert sum(map(len, ledger.acknowledged)) > acknowledged
+    ledger.check(new)
+
+
+def test_a_refused_write_is_looked_into_once(bed, sidecar):
+    """A client's own transaction that only reads is no sign of trouble."""
+    client = bed.connect()
+    for _ in range(3):
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction), client.transaction():
+            client.execute("SET TRANSACTION READ ONLY")
+            client.execute("INSERT INTO ledger VALUES (0, 0)")
+    assert sidecar.metrics().sum("dbproxy_target_suspicions_total") == 0
