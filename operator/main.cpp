@@ -32,6 +32,7 @@ constexpr int kMostMappings = 48'000;
 
 struct Flags {
   int secret_poll_seconds = 60;
+  int debug_logging_seconds = 24 * 3600, unused_after_seconds = 600;
   std::vector<std::string> aws_grants;
   std::string manifests;
   std::string kubeconfig, context, name_space, pod_name, pod_address;
@@ -84,6 +85,16 @@ void describe(CLI::App& app, Flags& flags) {
                  "How often a secret of AWS Secrets Manager is read again")
       ->type_name("N")
       ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  app.add_option("--debug-logging-seconds", flags.debug_logging_seconds,
+                 "On Kubernetes: how long debugLogging lasts before it turns itself off")
+      ->type_name("N")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+  app.add_option("--unused-after-seconds", flags.unused_after_seconds,
+                 "On Kubernetes: a sidecar without a client for that long makes an Event of its pod; 0: none does")
+      ->type_name("N")
+      ->check(CLI::Range(0, 86400))
       ->capture_default_str();
   app.add_option("--aws-grant", flags.aws_grants, "Secrets and roles that DBProxies of a namespace may use; repeatable")
       ->type_name("NAMESPACE=ARN");
@@ -201,6 +212,8 @@ int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t
     return fail("--pod-address (or POD_IP) is needed where --listen names no address of this machine", kBadInput);
   }
   options.secrets.store.poll = std::chrono::seconds(flags.secret_poll_seconds);
+  options.debug_for = std::chrono::seconds(flags.debug_logging_seconds);
+  options.unused_after = std::chrono::seconds(flags.unused_after_seconds);
   std::vector<aws::Grant> grants;
   for (const std::string& text : flags.aws_grants) {
     grants.push_back(aws::parse_grant(text));

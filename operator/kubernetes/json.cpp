@@ -90,4 +90,21 @@ std::string second_time(std::chrono::system_clock::time_point when) {
   return time_text(when, false);
 }
 
+std::optional<std::chrono::system_clock::time_point> parse_time(std::string_view text) {
+  constexpr std::size_t kMost = 40;
+  if (text.size() > kMost) return std::nullopt;
+  std::tm parts{};
+  const std::string copy(text);
+  const char* end = strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
+  if (end == nullptr) return std::nullopt;
+  std::chrono::microseconds fraction{0};
+  if (*end == '.') {
+    std::int64_t unit = 100'000;
+    for (++end; *end >= '0' && *end <= '9'; ++end, unit /= 10)
+      fraction += std::chrono::microseconds((*end - '0') * unit);
+  }
+  if (std::string_view(end) != "Z") return std::nullopt;
+  return std::chrono::system_clock::from_time_t(timegm(&parts)) + fraction;
+}
+
 }  // namespace dbproxy::kubernetes

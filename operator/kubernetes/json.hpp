@@ -36,5 +36,7 @@ std::string_view resource_version_of(const json::object& object);
 // Microseconds since the epoch as the API writes times: 2026-01-02T03:04:05.678901Z, or without the fraction.
 std::string micro_time(std::chrono::system_clock::time_point when);
 std::string second_time(std::chrono::system_clock::time_point when);
+// Of either; none: it is no such time in UTC.
+std::optional<std::chrono::system_clock::time_point> parse_time(std::string_view text);
 
 }  // namespace dbproxy::kubernetes

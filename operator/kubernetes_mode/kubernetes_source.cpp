@@ -55,9 +55,12 @@ std::string proxy_of(const json::object& endpoint) {
 
 KubernetesSource::KubernetesSource(kubernetes::Client& client, topology::Prober prober, Callback on_snapshots,
                                    std::function<void()> on_state, config::EndpointPolicy policy,
-                                   source::ArnSecretsOptions secrets, metrics::Registry& registry, const Clock& clock)
+                                   source::ArnSecretsOptions secrets, std::chrono::seconds debug_for,
+                                   metrics::Registry& registry, const Clock& clock)
     : on_snapshots_(std::move(on_snapshots)),
       on_state_(std::move(on_state)),
+      debug_for_(debug_for),
+      clock_(clock),
       references_(client, [this](const std::string& kind, const std::string& key) { reference_changed(kind, key); }),
       policy_(std::move(policy)) {
   const std::string metrics_prefix = "dbproxy_operator";
@@ -317,6 +320,7 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
   state.generation = kubernetes::integer_at(object, {"metadata", "generation"}).value_or(0);
   const ProxyStatePtr before = this->state(key);
   state.good = before && before->good;
+  limit_debugging(object, before, state);
   manifest::Manifests manifests;
   if (failed.empty()) {
     manifests = manifest::load_sources(sources);
@@ -357,14 +361,30 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
     }
   }
   state.good = state.good || ok;
+  const bool debug_ended = state.debug_ended;
   set_state(std::move(state));  // before the snapshot, so that who hears of it finds this
   if (ok) {
     plan::DesiredProxy desired = std::move(secrets_->desired(manifests).proxies.front());
     desired.snapshot.endpoint_policy = endpoint_policy();
+    if (debug_ended) desired.snapshot.debug_logging = false;
     assembler_->set(std::move(desired));
   }
   if (on_state_) on_state_();
   return failed.empty() ? Done::kDone : Done::kFailed;
+}
+
+// The time is kept in the status, so that it survives restarts and changes of the leader; the spec is people's.
+void KubernetesSource::limit_debugging(const json::object& object, const ProxyStatePtr& before, ProxyState& state) {
+  const json::value* wanted = kubernetes::value_at(object, {"spec", "debugLogging"});
+  if (wanted == nullptr || !wanted->is_bool() || !wanted->get_bool()) return;
+  const WallTime now = clock_.wall();
+  if (before && before->uid == state.uid) state.debug_until = before->debug_until;
+  if (!before) state.debug_until = kubernetes::parse_time(text_at(object, {"status", "debugLoggingUntil"}));
+  if (!state.debug_until) state.debug_until = now + debug_for_;
+  state.debug_ended = *state.debug_until <= now;
+  if (state.debug_ended) return;
+  // A millisecond more, so that it is over then.
+  queue_.add_after(state.key, std::chrono::duration_cast<milliseconds>(*state.debug_until - now) + milliseconds(1));
 }
 
 void KubernetesSource::set_state(ProxyState state) {

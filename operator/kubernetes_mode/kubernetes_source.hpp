@@ -30,6 +30,8 @@ struct ProxyState {
   std::vector<manifest::Diagnostic> diagnostics;  // without file and line
   std::optional<manifest::PodSelector> selector;  // none: it is broken, and admits nobody
   bool good = false;                              // some version of it is in force
+  std::optional<WallTime> debug_until;            // debugLogging is set, and turns itself off then
+  bool debug_ended = false;                       // that was
 };
 using ProxyStatePtr = std::shared_ptr<const ProxyState>;
 
@@ -38,9 +40,10 @@ class KubernetesSource {
   using Callback = std::function<void(const source::Snapshots& changed, const std::vector<std::string>& unknown)>;
 
   // `policy`: which addresses targets may have.
+  // `debug_for`: how long debugLogging lasts.
   KubernetesSource(kubernetes::Client& client, topology::Prober prober, Callback on_snapshots,
                    std::function<void()> on_state, config::EndpointPolicy policy, source::ArnSecretsOptions secrets,
-                   metrics::Registry& registry, const Clock& clock);
+                   std::chrono::seconds debug_for, metrics::Registry& registry, const Clock& clock);
   ~KubernetesSource();  // stops
   KubernetesSource(const KubernetesSource&) = delete;
   KubernetesSource& operator=(const KubernetesSource&) = delete;
@@ -84,9 +87,12 @@ class KubernetesSource {
   void set_state(ProxyState state);
   void check_endpoints(const manifest::DBProxyResource& proxy, std::vector<manifest::Diagnostic>& out);
   config::EndpointPolicy endpoint_policy() const;
+  void limit_debugging(const kubernetes::json::object& object, const ProxyStatePtr& before, ProxyState& state);
 
   const Callback on_snapshots_;
   const std::function<void()> on_state_;
+  const std::chrono::seconds debug_for_;
+  const Clock& clock_;
   kubernetes::WorkQueue queue_;
   std::unique_ptr<source::ArnSecrets> secrets_;
   std::unique_ptr<source::Assembler> assembler_;

@@ -89,7 +89,7 @@ std::string Operator::start() {
         server_->recheck();
         status_->nudge();
       },
-      options_.endpoint_policy, options_.secrets, registry_, clock_);
+      options_.endpoint_policy, options_.secrets, options_.debug_for, registry_, clock_);
   tokens_ = std::make_unique<PodTokens>(
       review_client_, *pods_, [this](const std::string& proxy) { return selector_of(proxy); },
       [this](const PodFacts& pod, const std::string& reason) { pod_refused(pod, reason); }, clock_);
@@ -173,7 +173,10 @@ std::string Operator::serve(const pki::Authority& authority) {
       client_, elector, [this](bool leads) { leading(leads); }, clock_);
   server_->lead(false, [this] { return leader_elsewhere(); });
   status_ = std::make_unique<StatusWriter>(
-      client_, *source_, *events_, [this] { return server_->sidecars(); }, authority.certificate_pem, clock_);
+      client_, *source_, *events_, [this] { return server_->sidecars(); },
+      StatusOptions{authority.certificate_pem, options_.unused_after,
+                    [this](const std::string& identity) { pod_unused(identity); }},
+      clock_);
   serving_ = true;
   pods_->start();
   source_->start();
@@ -233,6 +236,20 @@ void Operator::pod_changed(const kubernetes::Change& change) {
                  "Inject",
                  "the pod has the label dbproxy.io/inject and no sidecar: it was made while the webhook was away, or "
                  "labelled later. Delete it, so that it is made anew"});
+}
+
+void Operator::pod_unused(const std::string& identity) {
+  const kubernetes::ObjectPtr object = pods_->store().get(identity);
+  if (!object) return;
+  const PodFacts pod = facts_of(*object);
+  if (pod.terminating || pod.ended) return;
+  events_->post({{"v1", "Pod", pod.name_space, pod.name, pod.uid},
+                 true,
+                 "SidecarUnused",
+                 "Connect",
+                 "no client has used the pod's sidecar for " + std::to_string(options_.unused_after.count()) +
+                     " s: does the application still dial the database itself? It has to connect to 127.0.0.1 or to "
+                     "the socket"});
 }
 
 void Operator::pod_refused(const PodFacts& pod, const std::string& reason) {

@@ -36,6 +36,8 @@ struct Options {
   source::ArnSecretsOptions secrets;
   // Which addresses targets may have. The cluster's ranges of Services are added to what is refused.
   config::EndpointPolicy endpoint_policy{true, {}, {}};
+  std::chrono::seconds debug_for{24 * 3600};       // how long debugLogging lasts
+  std::chrono::seconds unused_after{10 * 60};      // a sidecar without clients is told of; zero: it is not
   std::optional<webhook::ServiceOptions> webhook;  // none: pods get their sidecars otherwise
 };
 
@@ -56,6 +58,7 @@ class Operator {
   void leading(bool leads);
   std::string leader_elsewhere() const;
   void pod_changed(const kubernetes::Change& change);
+  void pod_unused(const std::string& identity);
   void pod_refused(const PodFacts& pod, const std::string& reason);
   bool authorized(std::string_view token) const;
   operator_admin::OperatorView view() const;

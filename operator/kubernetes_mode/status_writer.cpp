@@ -17,8 +17,19 @@ constexpr std::chrono::seconds kLook{1};
 constexpr std::chrono::milliseconds kTogether{100};  // what changes within it is written once
 constexpr std::chrono::seconds kFiguresEvery{5};
 constexpr std::chrono::minutes kBundleEvery{5};  // written again, in case someone took it away
-constexpr const char* kManager = "dbproxy-operator";
 constexpr const char* kApiVersion = "dbproxy.io/v1alpha1";
+
+struct Use {
+  std::uint32_t in_use = 0, waiting = 0;  // connections; clients
+};
+
+std::uint32_t writer_limit(const Facts& facts) {
+  if (!facts.snapshot) return 0;
+  for (const config::Target& target : facts.snapshot->targets) {
+    if (target.role == config::TargetRole::kReadWrite) return config::connection_limit(target, facts.snapshot->pool);
+  }
+  return 0;
+}
 
 // The status without what moves all the time.
 std::string without_figures(json::object status) {
@@ -41,9 +52,12 @@ std::map<std::string, Facts> gather(const KubernetesSource& source,
     Facts& facts = out[key];
     facts.generation = state->generation;
     facts.diagnostics = state->diagnostics;
+    if (state->debug_until) facts.debug_until = kubernetes::second_time(*state->debug_until);
+    facts.debug_ended = state->debug_ended;
     if (const auto found = snapshots.find(key); found != snapshots.end()) facts.snapshot = found->second;
   }
   std::map<std::string, std::set<std::string>> served;
+  std::map<std::string, Use> use;
   for (const operator_control::SidecarRow& row : sidecars) {
     served[row.identity].insert(row.proxy);
     const auto found = out.find(row.proxy);
@@ -51,6 +65,8 @@ std::map<std::string, Facts> gather(const KubernetesSource& source,
     operator_status::Sidecars& counts = found->second.sidecars;
     ++counts.connected;
     counts.connections += row.servers;
+    use[row.proxy].in_use += row.servers_in_use;
+    use[row.proxy].waiting += row.clients_waiting;
     if (row.state == SidecarState::kUpdated) ++counts.updated;
     if (row.software_version != metrics::build_version()) ++counts.outdated;
     if (row.state != SidecarState::kRejected) continue;
@@ -60,20 +76,27 @@ std::map<std::string, Facts> gather(const KubernetesSource& source,
       counts.error = row.error;
     }
   }
+  for (const auto& [key, figures] : use) {
+    Facts& facts = out[key];
+    const std::uint32_t limit = writer_limit(facts);
+    facts.exhausted = figures.waiting > 0 && limit > 0 && figures.in_use >= limit;
+  }
   operator_status::compare(out, served);
   return out;
 }
 
 StatusWriter::StatusWriter(kubernetes::Client& client, const KubernetesSource& source,
                            kubernetes::EventRecorder& events,
-                           std::function<std::vector<operator_control::SidecarRow>()> sidecars, std::string bundle,
+                           std::function<std::vector<operator_control::SidecarRow>()> sidecars, StatusOptions options,
                            const Clock& clock)
     : client_(client),
       source_(source),
       events_(events),
       sidecars_(std::move(sidecars)),
-      bundle_(std::move(bundle)),
-      clock_(clock) {
+      options_(std::move(options)),
+      clock_(clock),
+      endpoints_(client, source, clock),
+      unused_(options_.unused_after) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -117,19 +140,35 @@ void StatusWriter::run() {
       pass();
     } else if (!leading) {
       known_.clear();  // another writes now: what is there is read again when it is our turn
+      endpoints_.forget();
     }
     lock.lock();
   }
 }
 
 void StatusWriter::pass() {
-  const std::map<std::string, Facts> all = gather(source_, sidecars_());
+  const std::vector<operator_control::SidecarRow> sidecars = sidecars_();
+  const std::map<std::string, Facts> all = gather(source_, sidecars);
   for (const auto& [key, facts] : all) {
     if (canceller_.cancelled()) return;
     write(key, facts);
   }
   std::erase_if(known_, [&](const auto& each) { return !all.contains(each.first); });
+  const EndpointStatuses::Counts counts = endpoints_.pass(all, canceller_);
+  written_ += counts.written;
+  failed_ += counts.failed;
+  tell_unused(sidecars);
   publish_bundles(all);
+}
+
+void StatusWriter::tell_unused(const std::vector<operator_control::SidecarRow>& sidecars) {
+  std::map<std::string, bool> in_use;
+  for (const operator_control::SidecarRow& row : sidecars) {
+    in_use[row.identity] |= row.clients > 0 || row.servers > 0;
+  }
+  for (const std::string& identity : unused_.look(in_use, clock_.now())) {
+    if (options_.unused) options_.unused(identity);
+  }
 }
 
 void StatusWriter::write(const std::string& key, const Facts& facts) {
@@ -171,14 +210,10 @@ void StatusWriter::write(const std::string& key, const Facts& facts) {
     known.settled = true;
     return;
   }
-  // With the uid, so that one that was made anew under the name does not get the status of the one before.
-  const json::object body{{"apiVersion", kApiVersion},
-                          {"kind", "DBProxy"},
-                          {"metadata", json::object{{"namespace", name_space}, {"name", name}, {"uid", uid}}},
-                          {"status", std::move(status)}};
-  const kubernetes::ObjectRef ref{{"dbproxy.io", "v1alpha1", "dbproxies"}, name_space, name};
-  const auto applied = kubernetes::apply(client_, ref, body, kManager, "status", &canceller_);
-  if (applied.has_value()) {
+  const kubernetes::Failure failure =
+      apply_status(client_, "DBProxy", {{"dbproxy.io", "v1alpha1", "dbproxies"}, name_space, name}, uid,
+                   std::move(status), canceller_);
+  if (failure.ok()) {
     ++written_;
     known.settled = true;
     known.text = text;
@@ -186,9 +221,9 @@ void StatusWriter::write(const std::string& key, const Facts& facts) {
     known.at = clock_.now();
     return;
   }
-  if (applied.error().cancelled() || applied.error().not_found() || applied.error().conflict()) return;
+  if (failure.cancelled() || failure.not_found() || failure.conflict()) return;
   ++failed_;
-  log::warn("kubernetes", "a status was not taken", {{"proxy", key}, {"error", applied.error().text()}});
+  log::warn("kubernetes", "a status was not taken", {{"proxy", key}, {"error", failure.text()}});
 }
 
 void StatusWriter::publish_bundles(const std::map<std::string, Facts>& all) {
@@ -197,7 +232,7 @@ void StatusWriter::publish_bundles(const std::map<std::string, Facts>& all) {
   for (const std::string& name_space : name_spaces) {
     const auto known = bundles_.find(name_space);
     if (known != bundles_.end() && clock_.now() - known->second < kBundleEvery) continue;
-    const kubernetes::Failure failure = publish_bundle(client_, name_space, bundle_, canceller_);
+    const kubernetes::Failure failure = publish_bundle(client_, name_space, options_.bundle, canceller_);
     if (failure.cancelled()) return;
     if (!failure.ok()) {
       log::warn("kubernetes", "the CA's ConfigMap was not taken",

@@ -1,5 +1,5 @@
-// StatusWriter: what is known of each DBProxy into its status, and Events of what has changed, while this replica
-// leads.
+// StatusWriter: what is known of each DBProxy and DBProxyEndpoint into its status, and Events of what has changed,
+// while this replica leads.
 //
 // Looks once a second and writes what differs: conditions and targets at once, mere counts of connections at most every
 // five seconds per object. Owns one thread.
@@ -16,8 +16,10 @@
 
 #include "operator/control/rows.hpp"
 #include "operator/kubernetes/event_recorder.hpp"
+#include "operator/kubernetes_mode/endpoint_statuses.hpp"
 #include "operator/kubernetes_mode/kubernetes_source.hpp"
 #include "operator/status/status.hpp"
+#include "operator/status/unused.hpp"
 
 namespace dbproxy::kubernetes_mode {
 
@@ -25,11 +27,17 @@ namespace dbproxy::kubernetes_mode {
 std::map<std::string, operator_status::Facts> gather(const KubernetesSource& source,
                                                      const std::vector<operator_control::SidecarRow>& sidecars);
 
+struct StatusOptions {
+  std::string bundle;  // the CA that namespaces with DBProxies are given in a ConfigMap
+  // A sidecar that nobody has used for that long is told to `unused`, by its identity; zero: none.
+  Duration unused_after = std::chrono::minutes(10);
+  std::function<void(const std::string& identity)> unused;
+};
+
 class StatusWriter {
  public:
-  // `bundle`: the CA that namespaces with DBProxies are given in a ConfigMap.
   StatusWriter(kubernetes::Client& client, const KubernetesSource& source, kubernetes::EventRecorder& events,
-               std::function<std::vector<operator_control::SidecarRow>()> sidecars, std::string bundle,
+               std::function<std::vector<operator_control::SidecarRow>()> sidecars, StatusOptions options,
                const Clock& clock);
   ~StatusWriter();  // stops
 
@@ -52,16 +60,19 @@ class StatusWriter {
   void pass();
   void write(const std::string& key, const operator_status::Facts& facts);
   void publish_bundles(const std::map<std::string, operator_status::Facts>& all);
+  void tell_unused(const std::vector<operator_control::SidecarRow>& sidecars);
 
   kubernetes::Client& client_;
   const KubernetesSource& source_;
   kubernetes::EventRecorder& events_;
   const std::function<std::vector<operator_control::SidecarRow>()> sidecars_;
-  const std::string bundle_;
+  const StatusOptions options_;
   const Clock& clock_;
   std::atomic<std::uint64_t> written_{0}, failed_{0};
   std::map<std::string, Written> known_;  // of the thread
   std::map<std::string, TimePoint> bundles_;
+  EndpointStatuses endpoints_;
+  operator_status::UnusedSidecars unused_;
   kubernetes::Canceller canceller_;
   std::mutex mutex_;
   std::condition_variable wake_;

@@ -105,10 +105,11 @@ std::vector<Condition> conditions(const Facts& facts) {
   return out;
 }
 
-json::object make_status(const Facts& facts, const json::object* before, WallTime now) {
+json::array to_json(const std::vector<Condition>& conditions, std::int64_t generation, const json::object* before,
+                    WallTime now) {
   using kubernetes::text_at;
   json::array list;
-  for (const Condition& each : conditions(facts)) {
+  for (const Condition& each : conditions) {
     std::string since = kubernetes::second_time(now);
     const json::array* old = before == nullptr ? nullptr : kubernetes::array_at(*before, {"conditions"});
     for (const json::value& was : old == nullptr ? json::array() : *old) {
@@ -118,11 +119,15 @@ json::object make_status(const Facts& facts, const json::object* before, WallTim
     }
     list.push_back(json::object{{"type", each.type},
                                 {"status", each.status},
-                                {"observedGeneration", facts.generation},
+                                {"observedGeneration", generation},
                                 {"lastTransitionTime", since},
                                 {"reason", each.reason},
                                 {"message", each.message}});
   }
+  return list;
+}
+
+json::object make_status(const Facts& facts, const json::object* before, WallTime now) {
   const Targets targets = count(facts);
   json::array endpoints;
   json::array rows;
@@ -144,16 +149,18 @@ json::object make_status(const Facts& facts, const json::object* before, WallTim
     }
   }
   const Sidecars& sidecars = facts.sidecars;
-  return {{"observedGeneration", facts.generation},
-          {"conditions", std::move(list)},
-          {"endpoints", std::move(endpoints)},
-          {"targets", std::move(rows)},
-          {"availableTargets", std::to_string(targets.available) + "/" + std::to_string(targets.all)},
-          {"connections", json::object{{"limit", targets.limit}, {"granted", sidecars.connections}}},
-          {"sidecars", json::object{{"connected", sidecars.connected},
-                                    {"updated", sidecars.updated},
-                                    {"rejected", sidecars.rejected},
-                                    {"outdated", sidecars.outdated}}}};
+  json::object out{{"observedGeneration", facts.generation},
+                   {"conditions", to_json(conditions(facts), facts.generation, before, now)},
+                   {"endpoints", std::move(endpoints)},
+                   {"targets", std::move(rows)},
+                   {"availableTargets", std::to_string(targets.available) + "/" + std::to_string(targets.all)},
+                   {"connections", json::object{{"limit", targets.limit}, {"granted", sidecars.connections}}},
+                   {"sidecars", json::object{{"connected", sidecars.connected},
+                                             {"updated", sidecars.updated},
+                                             {"rejected", sidecars.rejected},
+                                             {"outdated", sidecars.outdated}}}};
+  if (!facts.debug_until.empty()) out["debugLoggingUntil"] = facts.debug_until;
+  return out;
 }
 
 std::vector<Note> notes(const Facts& before, const Facts& after) {
@@ -169,6 +176,15 @@ std::vector<Note> notes(const Facts& before, const Facts& after) {
   }
   if (!after.degraded.reason.empty() && after.degraded != before.degraded) {
     out.push_back({true, after.degraded.reason, "Compare", after.degraded.message});
+  }
+  if (after.debug_ended && !before.debug_ended) {
+    out.push_back({false, "DebugLoggingEnded", "Limit",
+                   "debugLogging has turned itself off; set it to false, and to true again if it is still needed"});
+  }
+  if (after.exhausted && !before.exhausted) {
+    out.push_back({true, "ConnectionsExhausted", "Borrow",
+                   "clients wait, and every connection that maxConnectionsPercent leaves is in use: shorten "
+                   "transactions, see dbproxyctl pins, or raise it"});
   }
   if (!before.snapshot || !after.snapshot) return out;
   const auto find = [](const config::Snapshot& in, const std::string& id) {

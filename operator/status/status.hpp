@@ -33,14 +33,21 @@ struct Facts {
   config::SnapshotPtr snapshot;                   // in force; none: nothing good was seen yet
   Sidecars sidecars;
   Condition degraded = {};                        // without a reason: it is not; see across.hpp
+  std::string debug_until = {};                   // when debugLogging turns itself off, as text; "": it is not set
+  bool debug_ended = false;                       // that time is over
+  bool exhausted = false;                         // clients wait, and every connection is in use
   bool operator==(const Facts&) const = default;  // the same snapshot, not one of the same content
 };
 
 // Accepted, ResolvedRefs, Programmed, TargetsAvailable, Ready; Degraded only when it is true.
 std::vector<Condition> conditions(const Facts& facts);
 
-// The whole status. A condition whose status is that of `before` (the status as it stands; may be none) keeps its
-// lastTransitionTime.
+// Of one generation, as the API has them. A condition whose status is that of `before` (the status as it stands; may
+// be none) keeps its lastTransitionTime.
+kubernetes::json::array to_json(const std::vector<Condition>& conditions, std::int64_t generation,
+                                const kubernetes::json::object* before, WallTime now);
+
+// The whole status; `before` and `now` as there.
 kubernetes::json::object make_status(const Facts& facts, const kubernetes::json::object* before, WallTime now);
 
 struct Note {

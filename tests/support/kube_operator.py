@@ -13,7 +13,8 @@ PROXIES = "/apis/dbproxy.io/v1alpha1/namespaces/{}/dbproxies"
 # What the operator may do, and no more: the same as helm/dbproxy gives it.
 _RULES = [
     {"apiGroups": ["dbproxy.io"], "resources": ["dbproxies", "dbproxyendpoints"], "verbs": ["get", "list", "watch"]},
-    {"apiGroups": ["dbproxy.io"], "resources": ["dbproxies/status"], "verbs": ["patch"]},
+    {"apiGroups": ["dbproxy.io"], "resources": ["dbproxies/status", "dbproxyendpoints/status"],
+     "verbs": ["patch"]},
     {"apiGroups": [""], "resources": ["secrets", "pods"], "verbs": ["get", "list", "watch"]},
     {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch", "create", "patch"]},
     {"apiGroups": ["authentication.k8s.io"], "resources": ["tokenreviews"], "verbs": ["create"]},

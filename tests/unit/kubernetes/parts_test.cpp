@@ -100,6 +100,11 @@ TEST(Store, TellsWhatChanged) {
 TEST(Times, AreAsTheApiWritesThem) {
   const auto when = std::chrono::system_clock::time_point(std::chrono::microseconds(1'767'225'600'000'042));
   EXPECT_EQ(micro_time(when), "2026-01-01T00:00:00.000042Z");
+  EXPECT_EQ(parse_time("2026-01-01T00:00:00.000042Z"), when);
+  EXPECT_EQ(second_time(*parse_time("2026-01-01T00:00:00Z")), "2026-01-01T00:00:00Z");
+  for (const char* bad : {"", "2026-01-01", "2026-01-01T00:00:00", "2026-01-01T00:00:00+01:00", "now"}) {
+    EXPECT_FALSE(parse_time(bad)) << bad;
+  }
   EXPECT_EQ(second_time(when), "2026-01-01T00:00:00Z");
 }
 

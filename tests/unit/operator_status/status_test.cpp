@@ -146,5 +146,19 @@ TEST(Notes, TellWhatHappened) {
   EXPECT_EQ(reasons(broken, broken), Reasons{});
 }
 
+TEST(Notes, DebugLoggingThatEndedAndConnectionsThatRanOut) {
+  Facts before;
+  Facts after;
+  after.debug_until = "2026-01-01T00:00:00Z";
+  after.debug_ended = true;
+  after.exhausted = true;
+  const auto told = notes(before, after);
+  ASSERT_EQ(told.size(), 2u);
+  EXPECT_EQ(told[0].reason, "DebugLoggingEnded");
+  EXPECT_EQ(told[1].reason, "ConnectionsExhausted");
+  EXPECT_TRUE(notes(after, after).empty());
+  EXPECT_EQ(text_at(make_status(after, nullptr, WallTime{}), {"debugLoggingUntil"}), "2026-01-01T00:00:00Z");
+}
+
 }  // namespace
 }  // namespace dbproxy::operator_status
