@@ -50,7 +50,8 @@ def test_renders_the_same_twice():
                                      "webhook.failurePolicy=Ignore", "operator.replicas=0", "operator.replicas=two",
                                      "image.pullPolicy=Sometimes", "sidecar.native=maybe", "podMonitor.interval=fast",
                                      "crds.enable=true", "operator.logLevel=loud", "allowedEndpoints={https://x}",
-                                     "allowedEndpoints={10.0.0.0/800}", "serviceRanges={10.96.0.0}"])
+                                     "allowedEndpoints={10.0.0.0/800}", "serviceRanges={10.96.0.0}",
+                                     "aws.grant.shop={arn:aws:iam::1:role/x}", "aws.grants.shop={secret:x}"])
 def test_schema_refuses(setting):
     error = refused("--set", setting)
     assert "values don't meet the specifications of the schema" in error
@@ -72,6 +73,18 @@ def test_where_proxies_may_point():
     assert [each for each in arguments if each.startswith(("--allowed", "--service"))] == [
         "--allowed-endpoint=rds.amazonaws.com", "--allowed-endpoint=10.20.0.0/16", "--allowed-endpoint=fd00:1::/32",
         "--service-range=10.96.0.0/16", "--service-range=fd12::/108"]
+
+
+def test_what_of_aws_a_namespace_may_use():
+    values = json.dumps({"shop": ["arn:aws:secretsmanager:us-east-2:123456789012:secret:shop-*",
+                                  "arn:aws:iam::123456789012:role/shop"], "pay": ["arn:aws:iam::1:role/pay"]})
+    objects = render("--set-json", f"aws.grants={values}", "--set", "operator.serverNames={a}")
+    arguments = objects[OPERATOR]["spec"]["template"]["spec"]["containers"][0]["args"]
+    assert [each for each in arguments if each.startswith("--aws-grant")] == [
+        "--aws-grant=pay=arn:aws:iam::1:role/pay",
+        "--aws-grant=shop=arn:aws:secretsmanager:us-east-2:123456789012:secret:shop-*",
+        "--aws-grant=shop=arn:aws:iam::123456789012:role/shop"]
+    assert not any("--aws-grant" in each for each in render()[OPERATOR]["spec"]["template"]["spec"]["containers"][0]["args"])
 
 
 def test_operator_is_available_and_contained():
