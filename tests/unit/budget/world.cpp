@@ -84,8 +84,9 @@ void World::kill(Pod& pod) {
   for (auto& [member, count] : pod.open) pod.lingering[member] += std::exchange(count, 0);
 }
 
-void World::greet(Pod& pod) {
-  if (!operators_.empty()) pod.talks_to = operators_.back().uid;
+// Perhaps one that does not know that another leads.
+void World::greet(Pod& pod, bool outdated) {
+  if (!operators_.empty()) pod.talks_to = outdated ? operators_.front().uid : operators_.back().uid;
   bag_.emplace_back(ToOperator{pod.talks_to, pod.ledger->hello()});
 }
 
@@ -232,7 +233,7 @@ void World::step(std::uint32_t number) {
     if (pod.ledger) pod.ledger->tick(now_), say(pod);
   } else if (what < 84) {
     last_ = pod.name + (pod.ledger ? " greets" : " starts");
-    pod.ledger ? greet(pod) : start_process(pod);
+    pod.ledger ? greet(pod, luck < 300) : start_process(pod);
   } else if (what < 86) {
     last_ = pod.name + (luck < 250 ? " is killed and loses its volume" : " is killed");
     if (pod.ledger) kill(pod);

@@ -79,7 +79,7 @@ class World {
   void work(Pod& pod, const std::string& member);
   void use(Pod& pod, const std::string& member);
   void say(Pod& pod);
-  void greet(Pod& pod);
+  void greet(Pod& pod, bool outdated = false);
   void land(Write& write);
   bool answer(Write& write);
   void set_limit(const std::string& member, Slots limit);
