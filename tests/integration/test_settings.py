@@ -185,6 +185,17 @@ def test_a_statement_is_read_as_its_own_client_reads_it(bed):
             assert client.execute(sql, [0], prepare=True).fetchone()[0] == expected[zone], zone
 
 
+def test_settings_named_by_parameters_need_no_pin(bed):
+    sidecar = bed.sidecar(limit=1)
+    first, second = bed.connect(), bed.connect()
+    for number in range(3):
+        for client, value in ((first, f"first {number}"), (second, f"second {number}")):
+            client.execute("SELECT set_config(%s, %s, false)", ["app.tenant", value])
+        assert one(first, "SHOW app.tenant") == f"first {number}"
+        assert one(second, "SHOW app.tenant") == f"second {number}"
+    assert sidecar.metrics().sum("dbproxy_pins_total") == 0
+
+
 def test_what_sql_prepares_is_its_clients_until_it_is_deallocated(bed):
     sidecar = bed.sidecar(limit=1)
     first, second = bed.connect(), bed.connect()

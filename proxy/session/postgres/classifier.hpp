@@ -67,6 +67,7 @@ class Classifier {
   void reset();
   std::string_view whole_name(const Token& first);
   void note_setting(std::string_view text);
+  void note_parameter(std::string_view number);
   void set_config(Tokenizer ahead);
   void execute();
   void count_name();

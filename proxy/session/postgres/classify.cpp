@@ -243,6 +243,8 @@ void Classifier::unnamed_hazards() {
 Verdict Classifier::run() {
   while (!text_ended_) statement();
   if (verdict_.statement_count != 1) verdict_.begin_only = false;
+  if (verdict_.pinned_by(PinReason::kSetVariable)) verdict_.setting_parameter = 0;
+  if (verdict_.setting_parameter != 0) pin(PinReason::kSetVariable);
   // `SET search_path = 'pg_temp'` makes every CREATE TABLE a temporary one.
   // No probe tells what such a path will lead to.
   if (search_path_ && contains_folded(sql_, "pg_temp")) {

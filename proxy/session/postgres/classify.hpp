@@ -70,8 +70,10 @@ struct Verdict {
   bool role_too : 1 = false;          // SET, RESET SESSION AUTHORIZATION: role changes with it
   bool characteristics : 1 = false;   // SET SESSION CHARACTERISTICS: the three default_transaction_…
   // What is set or reset and not reported: tracked_name() of each is not empty. More than fit pin.
-  static constexpr std::size_t kMaxSettings = 6;
+  static constexpr std::size_t kMaxSettings = 16;
   std::uint8_t setting_count = 0;
+  // The number of the parameter that names what set_config sets, where that is all that pins by kSetVariable.
+  std::uint16_t setting_parameter = 0;
   std::array<std::string_view, kMaxSettings> settings{};
   std::string_view prepared_name;  // token of PREPARE's or DEALLOCATE's name: see identifier_name
   std::string_view executed_name;  // token of EXECUTE's name

@@ -1,3 +1,5 @@
+#include <charconv>
+
 #include "proxy/session/postgres/classifier.hpp"
 #include "proxy/session/postgres/settings.hpp"
 
@@ -137,6 +139,8 @@ void Classifier::set_config(Tokenizer ahead) {
         if (depth-- == 0) {
           const bool word_alone = argument == 3 && tokens_in_third == 1 && third.kind == TokenKind::kWord;
           if (word_alone && equals_folded(third.text, "true")) return;
+          if (tokens_in_first == 1 && setting.kind == TokenKind::kParameter)
+            return note_parameter(setting.text.substr(1));
           if (tokens_in_first != 1 || !setting.is_string() || setting.text.size() < 3 || setting.text.front() != '\'' ||
               (setting.traits & Token::kBackslash))
             break;
@@ -161,6 +165,16 @@ void Classifier::set_config(Tokenizer ahead) {
     }
   }
   pin(PinReason::kSetVariable);
+}
+
+// What Bind brings for it will tell.
+void Classifier::note_parameter(std::string_view number) {
+  std::uint16_t parameter = 0;
+  std::from_chars(number.data(), number.data() + number.size(), parameter);
+  if (parameter == 0 || (verdict_.setting_parameter != 0 && verdict_.setting_parameter != parameter))
+    return pin(PinReason::kSetVariable);
+  verdict_.settings_go_back = true;
+  verdict_.setting_parameter = parameter;
 }
 
 // GUC_REPORT in PostgreSQL's guc_tables.c, without those that cannot be set. Their names have no regard to case.

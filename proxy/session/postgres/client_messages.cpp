@@ -8,6 +8,24 @@ namespace dbproxy::session::postgres {
 
 namespace wire = dbproxy::wire::postgres;
 
+namespace {
+
+// The value of parameter `number`, from 1, of a Bind whose names have been read. None: NULL, or not there.
+std::optional<std::string_view> bound_value(wire::Reader& reader, std::uint16_t number) {
+  reader.bytes(std::size_t{reader.u16()} * 2);
+  const auto count = reader.u16();
+  if (number > count) return std::nullopt;
+  std::optional<std::string_view> value;
+  for (std::uint16_t i = 0; i < number; ++i) {
+    const auto size = reader.u32();
+    value.reset();
+    if (size != ~std::uint32_t{0}) value = reader.bytes(size);
+  }
+  return reader.ok() ? value : std::nullopt;
+}
+
+}  // namespace
+
 ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   auto text = whole.substr(wire::kHeaderSize);
   if (text.empty() || text.back() != '\0') return refuse("08P01", "invalid string in message");
@@ -133,14 +151,24 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
   }
   auto& server = *step.server;
   if (server.copy_in_) return refuse("08P01", "unexpected message during COPY from the client");
+  const auto it = name.empty() ? names_.end() : names_.find(name);
+  std::optional<std::string_view> setting;
+  {
+    const auto& bound = name.empty() ? unnamed_.current : it != names_.end() ? it->second.current : StatementPtr();
+    if (bound && bound->verdict.setting_parameter != 0) {
+      setting = bound_value(reader, bound->verdict.setting_parameter);
+      if (!reader.ok() && available.size() < std::min(whole_size, kMaxNames)) {
+        used = 0;
+        needed_ = std::min(whole_size, kMaxNames);
+        return ClientVerdict::kMore;
+      }
+      if (!reader.ok()) setting.reset();
+    }
+  }
   if (server.replaying()) {
-    auto named = names_.find(name);
-    const auto& bound = name.empty()            ? unnamed_.current
-                        : named != names_.end() ? named->second.current
-                                                : StatementPtr();
+    const auto& bound = name.empty() ? unnamed_.current : it != names_.end() ? it->second.current : StatementPtr();
     if (hold(step, bound ? bound->text() : "end")) return ClientVerdict::kWait;
   }
-  const auto it = name.empty() ? names_.end() : names_.find(name);
   if (it != names_.end() && it->second.current) {
     show_channels(step, it->second.current->verdict);
     show_names(step, it->second.current->verdict);
@@ -167,7 +195,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     target->refresh(step.options.classify);
     if (server.catalog_changed()) {
       note(target->strict_verdict(), target->text(), step);
-    } else {
+    } else if (!note_bound_setting(step, *target, setting)) {
       note(target->verdict, target->text(), step);
     }
     note_unlistened(step, target->verdict, target->text(), false);

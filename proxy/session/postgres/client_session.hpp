@@ -215,6 +215,7 @@ class ClientSession {
     if (all) may_have_ended_ = false;
     if (status == 'I') settled_since_attached_ = true;
   }
+  bool note_bound_setting(Step& step, const Statement& statement, std::optional<std::string_view> setting);
   void note_end(std::string_view text, std::uint32_t statement_count);
   bool survives(const ServerSession& server) const;
   bool ends_lost(Step& step, std::string_view available, std::size_t whole_size);

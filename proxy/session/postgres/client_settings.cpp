@@ -1,9 +1,12 @@
 // The part of ClientSession that keeps its settings: what is put on a server connection, how texts are read under them.
+#include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <utility>
 
 #include "proxy/session/postgres/client_session.hpp"
 #include "proxy/session/postgres/replay_guard.hpp"
+#include "proxy/session/postgres/tokenizer.hpp"
 #include "proxy/wire/postgres/messages.hpp"
 
 namespace dbproxy::session::postgres {
@@ -67,6 +70,35 @@ void ClientSession::attached(ServerSession& server, Output& to_server, Output& t
   if (!notifications_first_) server.spoke_for_ = process_id_;
   if (server.settings_ != settings_ || !server.settings_known()) replay_settings(server, to_server, to_client);
   send_begin(server, to_server);
+}
+
+// set_config($1, …): Bind tells the name. A text has the same bytes in either format. False: it does not tell.
+bool ClientSession::note_bound_setting(Step& step, const Statement& statement,
+                                       std::optional<std::string_view> setting) {
+  if (!setting || statement.verdict.setting_parameter == 0) return false;
+  const auto may_stand = [](char c) {
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '_' || c == '.';
+  };
+  if (setting->empty() || !std::all_of(setting->begin(), setting->end(), may_stand)) return false;
+  const auto& reported = step.server->settings()->values();
+  const bool told = std::any_of(reported.begin(), reported.end(), [&](const auto& item) {
+    return item.first.size() == setting->size() &&
+           std::equal(setting->begin(), setting->end(), item.first.begin(), [](char a, char b) {
+             return std::tolower(static_cast<unsigned char>(a)) == std::tolower(static_cast<unsigned char>(b));
+           });
+  });
+  auto name = tracked_name(*setting);
+  if ((name.empty() && !told) || equals_folded(*setting, "session_authorization")) return false;
+  auto verdict = statement.verdict;
+  verdict.pins &= ~bit(PinReason::kSetVariable);
+  note(verdict, statement.text(), step);
+  // With this search path every CREATE TABLE may make a temporary one.
+  if (equals_folded(*setting, "search_path")) pin(bit(PinReason::kSetVariable));
+  if (!told) {
+    step.server->touch(std::move(name));
+    step.server->maybe_back_ = true;
+  }
+  return true;
 }
 
 void ClientSession::replay_settings(ServerSession& server, Output& to_server, Output& to_client) {

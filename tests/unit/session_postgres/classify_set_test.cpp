@@ -124,8 +124,16 @@ TEST(Classify, SettingsThatCannotBeReadBack) {
       {"SELECT set_config('a''b', 'x', false)", "set_variable"},
   });
   EXPECT_EQ(pins_of(classify("SET a=1;SET b=1;SET c=1;SET d=1;SET e=1;SET f=1")), "=a =b =c =d =e =f");
-  EXPECT_EQ(pins_of(classify("SET a=1;SET b=1;SET c=1;SET d=1;SET e=1;SET f=1;SET g=1")),
-            "set_variable =a =b =c =d =e =f");
+  std::string many, names;
+  for (char name = 'a'; name <= 'p'; ++name) {
+    many += std::string("SET ") + name + "=1;";
+    names += std::string(name == 'a' ? "=" : " =") + name;
+  }
+  EXPECT_EQ(pins_of(classify(many)), names);
+  EXPECT_EQ(pins_of(classify(many + "SET q=1")), "set_variable " + names);
+  EXPECT_EQ(classify("SELECT set_config($2, 'x', false)").setting_parameter, 2);
+  EXPECT_EQ(classify("SELECT set_config($2, 'x', false), set_config($1, 'x', false)").setting_parameter, 0);
+  EXPECT_EQ(classify("SELECT set_config($2, 'x', false), set_config(a, 'x', false)").setting_parameter, 0);
   EXPECT_EQ(tracked_name("Work_Mem"), "work_mem");
   EXPECT_EQ(tracked_name("\"App\" . Tenant"), "app.tenant");
   EXPECT_EQ(tracked_name("sort_mem"), "work_mem");

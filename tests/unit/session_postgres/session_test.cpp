@@ -230,6 +230,38 @@ TEST_F(Script, OtherStatePins) {
   }
 }
 
+TEST_F(Script, BindTellsWhatSetConfigSets) {
+  const auto bound = [](std::string_view setting, bool null = false) {
+    std::string out;
+    {
+      wire::MessageWriter writer(out, 'B');
+      writer.cstring("").cstring("a").u16(0).u16(2);
+      writer.u32(null ? ~std::uint32_t{0} : static_cast<std::uint32_t>(setting.size())).bytes(setting);
+      writer.u32(1).bytes("x").u16(0);
+    }
+    return out;
+  };
+  const auto use = [&](const std::string& message) {
+    ClientSession one(cache, settings);
+    sent(one, p("a", "SELECT set_config($1, $2, false)") + s());
+    got(one, m('1') + z());
+    // In two pieces: nothing happens before the value is there.
+    EXPECT_EQ(sent(one, message.substr(0, 14)), "");
+    sent(one, message + e() + s());
+    got(one, m('2') + tag("SELECT 1") + z());
+    const auto pins = one.pins();
+    EXPECT_FALSE(one.can_release(server));
+    EXPECT_EQ(one.wants_settings(server), pins == 0);
+    return pins;
+  };
+  EXPECT_EQ(use(bound("app.tenant")), 0u);
+  for (const auto& message : {bound("", true), bound("search_path"), bound("session_authorization"), bound("a b")}) {
+    ServerSession fresh{interner, settings};
+    server = std::move(fresh);
+    EXPECT_EQ(use(message), bit(PinReason::kSetVariable));
+  }
+}
+
 TEST_F(Script, DiscardAllUnpinsAndForgetsStatements) {
   sent(client, p("a", "SELECT 1") + s());
   got(client, m('1') + z());
