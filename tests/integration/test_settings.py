@@ -148,7 +148,7 @@ def test_the_same_settings_send_no_sql(bed):
 def test_an_unknown_name_pins(bed):
     sidecar = bed.sidecar(limit=2)
     client, other = bed.connect(), bed.connect()
-    client.execute("SELECT set_config(%s, %s, false)", ["app.tenant", "a"])
+    client.execute("SELECT set_config(lower(%s), %s, false)", ["app.tenant", "a"])
     assert one(other, "SELECT current_setting('app.tenant', true)") != "a"
     assert one(client, "SELECT current_setting('app.tenant', true)") == "a"
     assert [pin["reasons"] for pin in sidecar.json("pins")] == [["set_variable"]]
