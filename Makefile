@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/build/testbed/go/bin:$(PATH)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help setup build demo test lint bench bench-operator suites fuzz clean test-build cluster cluster-stop images e2e
+.PHONY: help setup build demo test lint bench bench-operator bench-failover suites fuzz clean test-build cluster cluster-stop images e2e
 
 help: ## Lists these targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -71,6 +71,10 @@ bench-operator: build ## The operator with 5,000 simulated sidecars, and with 2,
 	@cmake/setup.sh kube
 	@$(PYTHON) -B bench/operator/run.py
 	@$(PYTHON) -B bench/operator/crowd.py
+
+bench-failover: build ## What a failover costs a client: direct, through PgBouncer, through dbproxy
+	@cmake/setup.sh bench
+	@$(PYTHON) -B bench/failover/run.py --docs docs
 
 suites: ## Other people's suites, against PostgreSQL and through a sidecar: docs/differences.md
 	@cmake/setup.sh test
