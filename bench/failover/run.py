@@ -181,7 +181,8 @@ def write_docs(docs: Path, results, versions: str, note: str):
     text = __doc__.split("\n\n", 2)[2].strip().replace("\n", " ")
     (docs / "failover.md").write_text("\n".join([
         "# Failover, measured", "",
-        f"`bench/failover/run.py`, {datetime.date.today()}, {os.cpu_count()} shared cores; {versions}. {note}".strip(), "", text, "",
+        f"`bench/failover/run.py`, {datetime.date.today()}, {os.cpu_count()} shared cores; {versions}. {note}".strip(), "",
+        text, "",
         f"{CLIENTS} clients, {AWAY:g} s between the writer's death and the promotion.", "",
         "![Until all clients write again](failover.svg)", "", *table(results), ""]))
 
