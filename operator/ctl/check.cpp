@@ -116,14 +116,14 @@ class ClusterCheck {
     const auto ends = pem ? pki::expires_at(*pem) : Result<WallTime>(pki::Error::kBadCertificate);
     if (ends.has_error()) {
       findings_.fail("CA", "the Secret " + std::string(kCaName) + " holds no certificate",
-                     "delete it: the operator makes another, and no pod has to be restarted");
+                     "delete it and restart all replicas of the operator at once: they make another");
       return;
     }
     ca_ = *pem;
     const auto days = std::chrono::duration_cast<std::chrono::hours>(ends.value() - clock_.wall()).count() / 24;
     if (days < kDaysLeft) {
       findings_.fail("CA", "ends in " + std::to_string(days) + " days",
-                     "delete the Secret: the operator makes another");
+                     "delete the Secret and restart all replicas of the operator at once: they make another");
     } else {
       findings_.ok("CA", "good for " + std::to_string(days) + " days");
     }

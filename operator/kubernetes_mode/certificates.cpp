@@ -3,6 +3,7 @@
 #include <openssl/evp.h>
 
 #include "operator/kubernetes/objects.hpp"
+#include "proxy/base/log.hpp"
 
 namespace dbproxy::kubernetes_mode {
 namespace {
@@ -44,18 +45,20 @@ pki::Authority authority_of(const json::object& secret) {
 Failure unusable(const std::string& name_space, const std::string& words) {
   return {Failure::Kind::kConfig, 0, "",
           "Secret " + name_space + "/" + kAuthorityName + " " + words +
-              "; delete it and restart the operator to have a new CA made",
+              "; delete it and restart all replicas of the operator at once to have a new CA made",
           std::nullopt};
 }
 
 }  // namespace
 
 kubernetes::Outcome<pki::Authority> shared_authority(kubernetes::Client& client, const std::string& name_space,
-                                                     const Clock& clock, kubernetes::Canceller& canceller) {
+                                                     const Clock& clock, kubernetes::Canceller& canceller,
+                                                     const pki::Authority* known) {
   const ObjectRef ref{{"", "v1", "secrets"}, name_space, kAuthorityName};
   kubernetes::Outcome<json::object> found = kubernetes::get(client, ref, &canceller);
   if (found.has_error() && found.error().not_found()) {
-    const Result<pki::Authority> made = pki::make_authority("dbproxy-operator", kYears, clock);
+    const Result<pki::Authority> made =
+        known != nullptr ? Result<pki::Authority>(*known) : pki::make_authority("dbproxy-operator", kYears, clock);
     if (made.has_error()) return Failure{Failure::Kind::kConfig, 0, "", made.error().message(), std::nullopt};
     const json::object secret{
         {"apiVersion", "v1"},
@@ -67,6 +70,10 @@ kubernetes::Outcome<pki::Authority> shared_authority(kubernetes::Client& client,
         {"data",
          json::object{{"tls.crt", encoded(made->certificate_pem)}, {"tls.key", encoded(made->key_pem.reveal())}}}};
     found = kubernetes::create(client, ref, secret, &canceller);
+    if (found.has_value()) {
+      log::info("kubernetes", known != nullptr ? "the CA's Secret was gone, and is there again" : "a CA was made",
+                {{"secret", name_space + "/" + kAuthorityName}});
+    }
     // Another replica was faster: its CA is the one.
     if (found.has_error() && found.error().conflict()) found = kubernetes::get(client, ref, &canceller);
   }

@@ -16,6 +16,7 @@ constexpr const char* kName = "dbproxy-operator";  // of the Lease, of the Servi
 constexpr std::chrono::seconds kCount{1};
 constexpr unsigned kCountPodsEvery = 5;
 constexpr unsigned kServiceRangesEvery = 60;
+constexpr unsigned kAuthorityEvery = 10;
 constexpr std::size_t kMostRanges = 128;
 constexpr int kLeafDays = 365;
 
@@ -106,11 +107,13 @@ std::string Operator::start() {
 
 void Operator::boot() {
   kubernetes::Backoff backoff;
+  pki::Authority known;
   for (;;) {
     const auto authority = shared_authority(client_, options_.name_space, clock_, canceller_);
     std::string error = authority.has_error() ? authority.error().text() : learn_service_ranges();
     if (error.empty()) error = serve(*authority);
     if (canceller_.cancelled()) return;
+    if (error.empty()) known = *authority;
     if (error.empty()) break;
     log::error("operator", "cannot serve yet", {{"error", error}});
     if (canceller_.sleep(backoff.next(std::chrono::steady_clock::now(), 0.5))) return;
@@ -118,10 +121,27 @@ void Operator::boot() {
   for (unsigned i = 0; !canceller_.sleep(kCount); ++i) {
     publish_counts();
     if (i % kCountPodsEvery == 0) count_pods();
+    if (i % kAuthorityEvery == kAuthorityEvery - 1) keep_authority(known);
     if (i % kServiceRangesEvery != 0 || i == 0) continue;
     const std::string error = learn_service_ranges();
     if (!error.empty()) log::warn("operator", "the ranges of Services are not known now", {{"error", error}});
   }
+}
+
+// Pods trust the CA that this replica has: somebody who deletes its Secret takes it from nobody.
+void Operator::keep_authority(const pki::Authority& known) {
+  const auto found = shared_authority(client_, options_.name_space, clock_, canceller_, &known);
+  std::string trouble;
+  if (found.has_error()) {
+    if (found.error().cancelled()) return;
+    trouble = found.error().text();
+  } else if (found->certificate_pem != known.certificate_pem) {
+    trouble = "it holds another CA than the one in use; restart all replicas of the operator at once to use that";
+  }
+  if (!trouble.empty() && trouble != authority_trouble_) {
+    log::warn("operator", "the Secret of the CA is not as it should be", {{"error", trouble}});
+  }
+  authority_trouble_ = trouble;
 }
 
 std::string Operator::learn_service_ranges() {

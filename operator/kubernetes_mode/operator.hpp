@@ -53,6 +53,7 @@ class Operator {
  private:
   void boot();  // in its thread
   std::string serve(const pki::Authority& authority);
+  void keep_authority(const pki::Authority& known);  // likewise
   // "" or why they cannot be had; where the API server has no such resource, or does not show it, nothing is added.
   std::string learn_service_ranges();
   void leading(bool leads);
@@ -87,6 +88,7 @@ class Operator {
   std::unique_ptr<kubernetes::LeaderElector> elector_;
   std::unique_ptr<webhook::Service> webhook_;
   std::unique_ptr<operator_admin::Admin> admin_;
+  std::string authority_trouble_;  // of the thread
   std::thread thread_;
 };
 

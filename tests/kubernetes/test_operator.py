@@ -11,7 +11,7 @@ import pytest
 
 from shop import PATH
 from support.kube_apiserver import Refused
-from support.kube_operator import PodSidecar, delete_pod, make_pod
+from support.kube_operator import NAMESPACE, PodSidecar, delete_pod, make_pod
 from support.manifests import secret
 from support.pages import request
 from support.postgres import PASSWORDS
@@ -197,6 +197,21 @@ def test_a_restart_takes_nothing_away_that_it_cannot_judge(shop):
     shop.api.apply(secret("orders-app", "app", PASSWORDS["app"]))
     shop.wait_condition("Ready", "True")
     assert sidecar.process.alive()
+
+
+def test_the_secret_of_the_ca_comes_back(shop):
+    """Whoever deletes it takes nothing from pods that trust this CA: the operator puts the same one back."""
+    operator = shop.operator()
+    shop.apply()
+    shop.sidecar(operator)
+    path = f"/api/v1/namespaces/{NAMESPACE}/secrets/dbproxy-operator-ca"
+    before = shop.api.get(path)["data"]
+    shop.api.delete(path)
+    back = wait_for(lambda: exists(shop.api, path), 40, "it is there again")
+    assert back["data"] == before
+    shop.sidecar(operator, name="web-2", wait=False)  # the port is the first one's here
+    wait_for(lambda: shop.status()["sidecars"]["connected"] == 2, 20, "a new sidecar trusts it")
+    assert operator.log().count("sidecar connected identity=shop/web-1") == 1
 
 
 def test_two_replicas(shop):
