@@ -162,6 +162,19 @@ int run(const Flags& flags) {
   if (!flags.operator_address.empty()) {
     pages.connected = [&] { return configuration.client && configuration.client->connected(); };
   }
+  pages.maintenance.pause = [&](const std::string& proxy, std::chrono::seconds at_most) {
+    return configuration.manifests && configuration.manifests->pause(proxy, at_most);
+  };
+  pages.maintenance.resume = [&](const std::string& proxy) {
+    return configuration.manifests && configuration.manifests->resume(proxy);
+  };
+  pages.maintenance.reconnect = [&](const std::string& proxy) {
+    return configuration.manifests && configuration.manifests->reconnect(proxy);
+  };
+  pages.maintenance.refusal = [&]() -> std::string {
+    if (flags.operator_address.empty()) return {};
+    return "this sidecar does what its operator says: ask that, with --operator HOST:PORT";
+  };
   admin::Admin admin(admin_options, std::move(pages), registry);
 
   bool begun = false;  // apply is called by one thread at a time

@@ -6,7 +6,8 @@
 A writer and a reader of real PostgreSQL; clients that are connected all along write every 5 ms; the writer is
 killed, after a while the reader is promoted. A client that loses its connection or gets an error tries again
 every 10 ms. `direct` is libpq with both hosts and target_session_attrs=read-write. PgBouncer knows no writers: at
-the end of the promotion, without a delay, its file is written anew with the other host and it gets a RELOAD. Candidates take turns. With --docs the table and the picture there are written.
+the end of the promotion, without a delay, its file is written anew with the other host and it gets a RELOAD.
+Candidates take turns. With --docs the table and the picture there are written.
 """
 
 import argparse

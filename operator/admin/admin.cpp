@@ -18,15 +18,15 @@ http::Response answer(unsigned status, std::string body) {
 
 struct Admin::Impl {
   Impl(AdminOptions options, std::function<OperatorView()> from, const metrics::Registry& printed)
-      : view(std::move(from)), registry(printed), server(std::move(options.http)) {
-    routes(std::move(options.authorize));
+      : view(std::move(from)), registry(printed), server(options.http) {
+    routes(std::move(options));
   }
 
   std::function<OperatorView()> view;
   const metrics::Registry& registry;
   http::Server server;  // last: its thread uses the rest
 
-  void routes(std::function<bool(std::string_view)> authorize) {
+  void routes(AdminOptions options) {
     using http::Request;
     server.route("GET", "/metrics", [this](const Request& request) {
       std::vector<prometheus::MetricFamily> extra = metrics::process_families();
@@ -42,8 +42,8 @@ struct Admin::Impl {
       return view().ready ? answer(200, "ok\n") : answer(503, "manifests are not read yet, or nothing listens\n");
     });
     http::RouteOptions guard;
-    guard.access = authorize ? http::Access::kPublic : http::Access::kPrivate;
-    guard.authorize = std::move(authorize);
+    guard.access = options.authorize ? http::Access::kPublic : http::Access::kPrivate;
+    guard.authorize = std::move(options.authorize);
     using Print = std::string (*)(const OperatorView&);
     static constexpr std::pair<const char*, Print> kPages[]{{"dbproxies", proxies_json},
                                                             {"targets", targets_json},
@@ -67,6 +67,8 @@ struct Admin::Impl {
     server.route(
         "GET", "/", [](const Request&) { return live::page(); }, guard);
     server.route("GET", "/events", news, guard);
+    if (options.authorize_change) guard.authorize = std::move(options.authorize_change);
+    if (options.maintenance.pause) http::add_maintenance_routes(server, "operator", options.maintenance, guard);
   }
 };
 

@@ -2,6 +2,7 @@
 //
 //   GET /metrics /healthz /readyz                              whoever can connect
 //   GET /api/v1/{dbproxies,targets,sidecars,diagnostics}       Unix socket, loopback, or a token; JSON for dbproxyctl
+//   POST /api/v1/{pause,resume,reconnect}?proxy=NAMESPACE/NAME the same, with a token that may change DBProxies
 //
 // `view` is called on the HTTP thread for every page that needs it and should answer within milliseconds.
 #pragma once
@@ -13,6 +14,7 @@
 #include <string_view>
 
 #include "operator/admin/view.hpp"
+#include "proxy/http/maintenance_routes.hpp"
 #include "proxy/http/server.hpp"
 #include "proxy/metrics/registry.hpp"
 
@@ -30,6 +32,9 @@ struct AdminOptions {
   http::ServerOptions http = default_http();
   // Decides about the bearer token of the JSON pages. Unset: none is asked for, and they stay on loopback.
   std::function<bool(std::string_view token)> authorize;
+  // The same for what changes something; unset: as for the pages.
+  std::function<bool(std::string_view token)> authorize_change;
+  http::MaintenanceActions maintenance;
 };
 
 class Admin {

@@ -30,6 +30,7 @@ json::object proxy(const ProxyRow& row) {
   out["name"] = json_text(row.name);
   out["engine"] = json_text(row.engine);
   out["ready"] = row.ready;
+  out["paused"] = row.paused;
   out["version"] = row.version;
   out["targets"] = http::json_targets_summary(row.targets_available, row.targets, row.writer);
   json::object sidecars;

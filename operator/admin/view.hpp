@@ -68,6 +68,7 @@ struct ProxyRow {
   std::string name_space, name;
   std::string engine;  // POSTGRESQL | MYSQL
   bool ready = false;
+  bool paused = false;
   std::uint64_t version = 0;  // of the newest snapshot; 0: none yet
   std::vector<ConditionRow> conditions;
   std::vector<EndpointRow> endpoints;

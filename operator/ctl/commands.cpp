@@ -124,6 +124,46 @@ int describe_one(const Options& options, Session& session, std::ostream& out, st
   return kOk;
 }
 
+// Under a table: what it would not explain.
+void print_paused(const Items& items, bool are_proxies, std::ostream& err) {
+  std::string last;
+  for (const json::value& item : items) {
+    const std::string name = printable(proxy_of(item, are_proxies));
+    if (text_at(item, "/paused") != "true" || name == last) continue;
+    last = name;
+    err << "\n" << name << " is paused: new transactions wait. dbproxyctl resume " << name << " ends that.\n";
+  }
+}
+
+int order(const Options& options, Session& session, std::ostream& out, std::ostream& err) {
+  auto page = session.list("dbproxies");
+  if (!page) return session.exit_code();
+  const Items found = selected(array_at(*page, "/items"), options, true);
+  if (found.empty()) return not_found(options, array_at(*page, "/items"), err);
+  if (found.size() > 1) {
+    err << "error: there are several DBProxies of that name: say which, as namespace/name\n";
+    return kRefused;
+  }
+  const std::string name = full_name(found[0]);
+  std::string what = options.command + "?proxy=" + name;
+  if (options.command == "pause") what += "&seconds=" + std::to_string(options.pause_seconds);
+  if (!session.order(what)) return session.exit_code();
+  const std::string shown = printable(name);
+  if (options.command == "pause") {
+    out << shown << " is paused for at most " << options.pause_seconds
+        << " s: new transactions wait, and running ones end. dbproxyctl resume " << shown << " ends that.\n";
+  } else if (options.command == "resume") {
+    out << shown << " goes on.\n";
+  } else {
+    out << "Server connections of " << shown << " are replaced as their transactions end.\n";
+  }
+  return kOk;
+}
+
+bool is_order(const std::string& command) {
+  return command == "pause" || command == "resume" || command == "reconnect";
+}
+
 }  // namespace
 
 std::string choose_servers(const Where& where, const std::string& command, std::vector<Server>& servers) {
@@ -150,6 +190,7 @@ std::string choose_servers(const Where& where, const std::string& command, std::
 int run(const Options& options, const Transport& transport, std::ostream& out, std::ostream& err) {
   Session session(options, transport, err);
   if (options.command == "describe") return describe_one(options, session, out, err);
+  if (is_order(options.command)) return order(options, session, out, err);
 
   const bool are_proxies = options.command == "get";
   auto page = session.list(are_proxies ? "dbproxies" : options.command);
@@ -182,6 +223,7 @@ int run(const Options& options, const Transport& transport, std::ostream& out, s
     out.flush();
   }
   if (are_proxies) print_problems(items, diagnostics, err);
+  if (are_proxies || options.command == "pools") print_paused(items, are_proxies, err);
   if (options.command == "sidecars") print_rejections(items, err);
   return kOk;
 }

@@ -25,11 +25,12 @@ struct Server {
 using Transport = std::function<http::ClientResponse(const Server&, const http::ClientRequest&)>;
 
 struct Options {
-  std::string command;     // get | describe | targets | sidecars | pools | pins
+  std::string command;     // get | describe | targets | sidecars | pools | pins | pause | resume | reconnect
   std::string name;        // of a DBProxy: name or namespace/name; empty: all
   std::string name_space;  // only those; empty: all
   Output output = Output::kTable;
   bool headers = true;
+  int pause_seconds = 300;
   std::vector<Server> servers;  // asked in this order until one answers; see choose_servers
   std::string bearer_token;
 };

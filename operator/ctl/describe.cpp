@@ -68,6 +68,7 @@ std::string describe(const Described& what) {
   fact(out, "Engine", text_at(proxy, "/engine"));
   fact(out, "Ready", text_at(proxy, "/ready") == "true" ? "True" : "False");
   fact(out, "Version", text_at(proxy, "/version"));
+  if (text_at(proxy, "/paused") == "true") fact(out, "Paused", "True: new transactions wait");
   if (what.from_sidecar) {
     fact(out, "Draining", text_at(proxy, "/draining") == "true" ? "True" : "False");
     fact(out, "Clients",

@@ -62,6 +62,12 @@ void add_command(CLI::App& app, Flags& flags, const std::string& name, const std
   CLI::Option* which =
       command->add_option("NAME", flags.options.name, "DBProxy: name or namespace/name")->type_name("");
   if (name_required) which->required();
+  if (name == "pause") {
+    command->add_option("--seconds", flags.options.pause_seconds, "It ends by itself after that")
+        ->type_name("N")
+        ->check(CLI::Range(1, 3600))
+        ->capture_default_str();
+  }
   command->callback([&flags, name] { flags.options.command = name; });
 }
 
@@ -327,6 +333,9 @@ int main(int argc, char** argv) {
   add_command(app, flags, "targets", "List databases: role, health, connections", false);
   add_command(app, flags, "sidecars", "List sidecars: version in force, clients, rejections", false);
   add_command(app, flags, "pools", "List the pools of a sidecar", false);
+  add_command(app, flags, "pause", "Let new transactions wait while running ones end", true);
+  add_command(app, flags, "resume", "End a pause", true);
+  add_command(app, flags, "reconnect", "Replace server connections between transactions", true);
   add_command(app, flags, "pins", "List the pinned sessions of a sidecar, and why they are", false);
   const Tools tools = add_tools(app, flags);
   CLI::App* version = app.add_subcommand("version", "Print the version of dbproxyctl");

@@ -20,8 +20,9 @@ constexpr const char* kUnreachableHelp =
 
 }  // namespace
 
-http::ClientResponse Session::ask(const Server& server, const std::string& list) const {
+http::ClientResponse Session::ask(const Server& server, const std::string& list, const std::string& method) const {
   http::ClientRequest what;
+  what.method = method;
   what.path = "/api/v1/" + list;
   what.bearer_token = options_.bearer_token;
   return transport_(server, what);
@@ -76,6 +77,23 @@ std::optional<boost::json::value> Session::understand(const Server& server, cons
   }
   from_sidecar_ = text_at(page, "/source") == "sidecar";
   return page;
+}
+
+bool Session::order(const std::string& what) {
+  const http::ClientResponse answer = ask(*chosen_, what, "POST");
+  if (!answer.error.empty()) {
+    fail(kUnreachable, place(*chosen_) + ": " + answer.error);
+    return false;
+  }
+  if (answer.response.status == 202) return true;
+  if (answer.response.status == 403) {
+    fail(kRefused, place(*chosen_) + " refuses: the token is good for no change of DBProxies");
+    return false;
+  }
+  std::string said = answer.response.body.substr(0, 300);
+  while (!said.empty() && said.back() == '\n') said.pop_back();
+  fail(kRefused, place(*chosen_) + " answered " + std::to_string(answer.response.status) + ": " + printable(said));
+  return false;
 }
 
 boost::json::array Session::list_or_none(const std::string& list) {

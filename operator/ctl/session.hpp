@@ -20,11 +20,14 @@ class Session {
   // The same, silent, and an empty list for all that fails: for what is nice to have beside the rest.
   boost::json::array list_or_none(const std::string& list);
 
+  // Orders something of whoever answered before: POST /api/v1/<what>. On failure the reason is printed.
+  bool order(const std::string& what);
+
   bool from_sidecar() const { return from_sidecar_; }
   int exit_code() const { return exit_code_; }
 
  private:
-  http::ClientResponse ask(const Server& server, const std::string& list) const;
+  http::ClientResponse ask(const Server& server, const std::string& list, const std::string& method = "GET") const;
   std::optional<boost::json::value> fail(int code, const std::string& sentence);
   std::optional<boost::json::value> understand(const Server& server, const std::string& list,
                                                const http::Response& response);

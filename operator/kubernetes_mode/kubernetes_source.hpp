@@ -58,6 +58,9 @@ class KubernetesSource {
 
   // `refused`: a password, so that secrets of AWS are read again too.
   void poke(const std::string& proxy, bool refused = false);
+  bool pause(const std::string& proxy, std::chrono::seconds at_most) { return assembler_->pause(proxy, at_most); }
+  bool resume(const std::string& proxy) { return assembler_->resume(proxy); }
+  bool reconnect(const std::string& proxy) { return assembler_->reconnect(proxy); }
   bool ready() const { return started_; }  // all that exists has been read once
   source::Snapshots snapshots() const { return assembler_->snapshots(); }
   ProxyStatePtr state(const std::string& proxy) const;

@@ -71,7 +71,17 @@ Operator::~Operator() {
 std::string Operator::start() {
   operator_admin::AdminOptions admin_options;
   admin_options.http.listen = options_.http;
-  admin_options.authorize = [this](std::string_view token) { return authorized(token); };
+  admin_options.authorize = [this](std::string_view token) { return authorized(token, "get"); };
+  admin_options.authorize_change = [this](std::string_view token) { return authorized(token, "update"); };
+  auto& orders = admin_options.maintenance;  // there is a source once it leads
+  orders.pause = [this](const std::string& proxy, std::chrono::seconds most) { return source_->pause(proxy, most); };
+  orders.resume = [this](const std::string& proxy) { return source_->resume(proxy); };
+  orders.reconnect = [this](const std::string& proxy) { return source_->reconnect(proxy); };
+  orders.refusal = [this]() -> std::string {
+    if (leads_) return {};
+    return "this replica of the operator does not lead" +
+           (serving_ ? ": ask the one at " + elector_->leader_address() : std::string());
+  };
   events_ = std::make_unique<kubernetes::EventRecorder>(client_, "dbproxy.io/operator", options_.identity, clock_);
   pods_ = std::make_unique<kubernetes::Reflector>(client_, labelled_pods(),
                                                   [this](const kubernetes::Change& change) { pod_changed(change); });
@@ -277,12 +287,12 @@ void Operator::pod_refused(const PodFacts& pod, const std::string& reason) {
   events_->post({{"v1", "Pod", pod.name_space, pod.name, pod.uid}, true, "SidecarRefused", "Connect", reason});
 }
 
-// Who may get dbproxies may see the pages.
-bool Operator::authorized(std::string_view token) const {
+// Who may get dbproxies may see the pages, who may update them may pause them.
+bool Operator::authorized(std::string_view token, const char* verb) const {
   const auto identity = people_.review(Secret(std::string(token)));
   if (identity.has_error() || !identity->authenticated) return false;
   const auto allowed =
-      kubernetes::may(client_, {identity->username, identity->groups, "get", "dbproxy.io", "dbproxies", "", ""});
+      kubernetes::may(client_, {identity->username, identity->groups, verb, "dbproxy.io", "dbproxies", "", ""});
   return allowed.has_value() && *allowed;
 }
 

@@ -61,7 +61,7 @@ class Operator {
   void pod_changed(const kubernetes::Change& change);
   void pod_unused(const std::string& identity);
   void pod_refused(const PodFacts& pod, const std::string& reason);
-  bool authorized(std::string_view token) const;
+  bool authorized(std::string_view token, const char* verb) const;
   operator_admin::OperatorView view() const;
   void publish_counts();  // into the registry
   void count_pods();      // likewise

@@ -106,6 +106,7 @@ std::string Operator::start() {
 
   operator_admin::AdminOptions admin_options;
   admin_options.http.listen = options_.http;
+  admin_options.maintenance = http::maintenance_of(*source_);
   admin_ = std::make_unique<operator_admin::Admin>(
       admin_options, [this] { return view(); }, registry_);
   if (std::string error = admin_->start(); !error.empty()) return error;

@@ -116,6 +116,7 @@ operator_admin::OperatorView make_view(const source::Snapshots& snapshots,
     row.name = snapshot->name;
     row.engine = config::to_string(snapshot->engine);
     row.version = snapshot->version;
+    row.paused = snapshot->maintenance.pause != 0;
     for (const config::Endpoint& endpoint : snapshot->endpoints) {
       row.endpoints.push_back(
           {endpoint.name, "127.0.0.1", endpoint.port, std::string(config::to_string(endpoint.role))});

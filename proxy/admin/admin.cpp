@@ -120,6 +120,7 @@ struct Admin::Impl {
     const http::RouteOptions inside{http::Access::kPrivate, {}};
     server.route(
         "POST", "/drain", [this](const Request& request) { return drain(request); }, inside);
+    if (source.maintenance.pause) http::add_maintenance_routes(server, "sidecar", source.maintenance, inside);
     const auto page = [&](const char* path, std::function<std::string()> body) {
       server.route(
           "GET", path, [body = std::move(body)](const Request&) { return json_answer(body()); }, inside);

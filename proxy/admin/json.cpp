@@ -44,6 +44,7 @@ json::object proxy(const worker::ProxyRow& row, const std::vector<worker::Target
   out["engine"] = snapshot == snapshots.end() ? json::string() : json::string(to_string(snapshot->second->engine));
   out["ready"] = state.configured && !row.draining;
   out["draining"] = row.draining;
+  out["paused"] = row.paused;
   out["version"] = row.version;
   std::uint64_t limit = 0;
   out["targets"] = targets_summary(row.proxy, targets, limit);
@@ -97,6 +98,7 @@ std::string pools_json(const std::vector<worker::PoolRow>& rows) {
     out["serversPinned"] = row.servers_pinned;
     out["serversConnecting"] = row.servers_connecting;
     out["longestWaitSeconds"] = row.longest_wait_seconds;
+    out["paused"] = row.paused;
     return out;
   });
 }

@@ -7,6 +7,7 @@
 #include <functional>
 #include <vector>
 
+#include "proxy/http/maintenance_routes.hpp"
 #include "proxy/worker/service.hpp"
 
 namespace dbproxy::admin {
@@ -21,7 +22,8 @@ struct Source {
   std::function<bool()> draining;
   std::function<bool()> drained;
   std::function<void(std::chrono::milliseconds timeout)> drain;
-  std::function<bool()> connected;  // to the operator; may be empty: there is none
+  std::function<bool()> connected;       // to the operator; may be empty: there is none
+  http::MaintenanceActions maintenance;  // may be empty: there are no such routes
 };
 
 // `service` must outlive what is made of it. Inline, so that tests of the pages need no data plane.

@@ -115,6 +115,14 @@ struct EndpointPolicy {
   bool operator==(const EndpointPolicy&) const = default;
 };
 
+// What people ask for by dbproxyctl; no manifest says it. Each order has a number that is larger than those before.
+struct Maintenance {
+  std::uint64_t pause = 0;            // 0: not paused
+  std::chrono::seconds pause_for{0};  // after which it ends by itself, whether or not the operator is there
+  std::uint64_t reconnect = 0;        // server connections from before the newest one are replaced between transactions
+  bool operator==(const Maintenance&) const = default;
+};
+
 struct Snapshot {
   std::string name_space;
   std::string name;
@@ -136,6 +144,7 @@ struct Snapshot {
   EndpointPolicy endpoint_policy;
   ConnectionPool pool;
   std::map<std::string, std::string> tags;
+  Maintenance maintenance;
 
   const User* find_user(std::string_view user) const;
   // Equal but for the version: what decides whether there is anything to push.

@@ -33,6 +33,8 @@ struct Assembler::Impl {
   void mark(const std::string& proxy);
   void watch();
   config::Snapshot snapshot_of(const plan::DesiredProxy& proxy) const;
+  bool order(const std::string& proxy, const std::function<void(config::Maintenance&, std::uint64_t number)>& change);
+  SteadyClock::time_point end_pauses();
 
   const AssemblerOptions options;
   const topology::Prober prober;
@@ -48,6 +50,8 @@ struct Assembler::Impl {
   std::map<std::string, plan::DesiredProxy> desired;
   plan::Observations observations;
   Snapshots published;
+  std::map<std::string, config::Maintenance> maintenance;
+  std::map<std::string, SteadyClock::time_point> paused_until;
   Versions versions;
 
   std::unique_ptr<topology::Monitor> monitor;
@@ -75,7 +79,43 @@ void Assembler::Impl::observed(const std::string& proxy, const std::vector<topol
 config::Snapshot Assembler::Impl::snapshot_of(const plan::DesiredProxy& proxy) const {
   static const std::vector<topology::Observation> kNothing;
   const auto seen = observations.find(proxy.key);
-  return plan::make_snapshot(proxy, seen == observations.end() ? kNothing : seen->second);
+  config::Snapshot snapshot = plan::make_snapshot(proxy, seen == observations.end() ? kNothing : seen->second);
+  if (const auto ordered = maintenance.find(proxy.key); ordered != maintenance.end())
+    snapshot.maintenance = ordered->second;
+  return snapshot;
+}
+
+// The time is the number: it is larger than those of the program that ran before.
+bool Assembler::Impl::order(const std::string& proxy,
+                            const std::function<void(config::Maintenance&, std::uint64_t number)>& change) {
+  const std::lock_guard lock(mutex);
+  if (!desired.contains(proxy)) return false;
+  config::Maintenance& orders = maintenance[proxy];
+  const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(clock.wall().time_since_epoch()).count();
+  change(orders, std::max({static_cast<std::uint64_t>(now), orders.pause + 1, orders.reconnect + 1}));
+  if (orders.pause == 0) {
+    paused_until.erase(proxy);
+  } else {
+    paused_until[proxy] = SteadyClock::now() + orders.pause_for;
+  }
+  mark(proxy);
+  return true;
+}
+
+// With the lock. Those whose time is over end; when the next one will.
+SteadyClock::time_point Assembler::Impl::end_pauses() {
+  auto next = SteadyClock::time_point::max();
+  for (auto it = paused_until.begin(); it != paused_until.end();) {
+    if (it->second > SteadyClock::now()) {
+      next = std::min(next, it->second);
+      ++it;
+      continue;
+    }
+    maintenance[it->first].pause = 0;
+    mark(it->first);
+    it = paused_until.erase(it);
+  }
+  return next;
 }
 
 // Every target that is wanted has been asked once, with whatever answer.
@@ -96,6 +136,8 @@ Snapshots Assembler::Impl::collect() {
     const auto before = published.find(key);
     if (wanted == desired.end()) {
       observations.erase(key);
+      maintenance.erase(key);
+      paused_until.erase(key);
       if (before == published.end()) continue;
       published.erase(before);
       changed[key] = nullptr;
@@ -133,7 +175,13 @@ void Assembler::Impl::run() {
     if (first) {
       wake.wait_until(lock, first_until, [this] { return stopping || clusters_changed || settled(); });
     } else {
-      wake.wait(lock, [this] { return stopping || dirty_since; });
+      const auto next = end_pauses();
+      const auto awaited = [this] { return stopping || dirty_since; };
+      if (next == SteadyClock::time_point::max()) {
+        wake.wait(lock, awaited);
+      } else if (!wake.wait_until(lock, next, awaited)) {
+        continue;
+      }
     }
     if (stopping) return;
     if (clusters_changed) {
@@ -214,6 +262,21 @@ void Assembler::stop() {
 
 void Assembler::poke(const std::string& proxy) {
   if (impl_->monitor) impl_->monitor->poke(proxy);
+}
+
+bool Assembler::pause(const std::string& proxy, std::chrono::seconds at_most) {
+  return impl_->order(proxy, [&](config::Maintenance& orders, std::uint64_t number) {
+    orders.pause = number;
+    orders.pause_for = at_most;
+  });
+}
+
+bool Assembler::resume(const std::string& proxy) {
+  return impl_->order(proxy, [](config::Maintenance& orders, std::uint64_t) { orders.pause = 0; });
+}
+
+bool Assembler::reconnect(const std::string& proxy) {
+  return impl_->order(proxy, [](config::Maintenance& orders, std::uint64_t number) { orders.reconnect = number; });
 }
 
 Snapshots Assembler::snapshots() const {

@@ -55,6 +55,10 @@ class Assembler {
 
   // Someone saw that a target is not what it was: ask now.
   void poke(const std::string& proxy);
+  // False: there is no such DBProxy. Nothing of it survives a restart of the program.
+  bool pause(const std::string& proxy, std::chrono::seconds at_most);
+  bool resume(const std::string& proxy);
+  bool reconnect(const std::string& proxy);
   // As called back last.
   Snapshots snapshots() const;
 

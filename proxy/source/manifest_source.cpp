@@ -151,6 +151,18 @@ void ManifestSource::poke(const std::string& proxy, bool refused) {
   impl_->assembler.poke(proxy);
 }
 
+bool ManifestSource::pause(const std::string& proxy, std::chrono::seconds at_most) {
+  return impl_->assembler.pause(proxy, at_most);
+}
+
+bool ManifestSource::resume(const std::string& proxy) {
+  return impl_->assembler.resume(proxy);
+}
+
+bool ManifestSource::reconnect(const std::string& proxy) {
+  return impl_->assembler.reconnect(proxy);
+}
+
 std::vector<manifest::Diagnostic> ManifestSource::diagnostics() const {
   const std::lock_guard lock(impl_->mutex);
   std::vector<manifest::Diagnostic> out = impl_->diagnostics;

@@ -55,6 +55,11 @@ class ManifestSource {
   // Someone saw that a target is not what it was: ask now. `refused`: a password, so that secrets are read again too.
   void poke(const std::string& proxy, bool refused = false);
 
+  // As source::Assembler.
+  bool pause(const std::string& proxy, std::chrono::seconds at_most);
+  bool resume(const std::string& proxy);
+  bool reconnect(const std::string& proxy);
+
   // What is wrong with the files as they are now, warnings included; a secret that cannot be read is one of those.
   std::vector<manifest::Diagnostic> diagnostics() const;
   // As called back last.

@@ -44,6 +44,8 @@ class ProxyRuntime final : public Runtime {
   metrics::Registry& registry() { return registry_; }
   bool debug_logging() const { return debug_logging_; }
   bool has_time_limits() const { return has_time_limits_; }
+  // By people's order: new transactions wait, and their borrow time-out stands still.
+  bool paused() const { return paused_until_ != TimePoint{}; }
   Context& context() { return context_; }
   // What all runtimes of this engine share, and what only this engine keeps for a DBProxy.
   typename P::Shared& shared() { return shared_; }
@@ -99,6 +101,8 @@ class ProxyRuntime final : public Runtime {
   std::vector<ClientConnection<P>*> client_list() const;
   void retire_clients(std::string_view message);
   void apply_debug_logging();
+  void apply_maintenance();
+  void end_pause(std::string_view why);
   void apply_tls();
   void tell_waiting(Target<P>& target);
   void update_gauges();
@@ -120,6 +124,8 @@ class ProxyRuntime final : public Runtime {
   bool debug_logging_ = false;
   bool has_time_limits_ = false;
   bool ending_ = false;  // no new clients
+  TimePoint paused_until_{};
+  std::uint64_t pause_seen_ = 0, reconnect_seen_ = 0;
   TimePoint refusals_since_{};
   int refusals_logged_ = 0;
   TimePoint debug_until_{};

@@ -27,6 +27,7 @@ std::string ProxyRuntime<P>::apply(Prepared prepared) {
   has_time_limits_ = limits.statement_timeout.count() > 0 || limits.transaction_timeout.count() > 0 ||
                      limits.idle_in_transaction_session_timeout.count() > 0;
   apply_tls();
+  apply_maintenance();
   apply_users(*before.snapshot);
   apply_targets();
   apply_debug_logging();
@@ -183,6 +184,38 @@ void ProxyRuntime<P>::apply_tls() {
   for (auto client : client_list()) {
     if (client->tls())
       client->retire(Trouble::kGoingAway, "terminating connection: the way on to the database is not encrypted now");
+  }
+}
+
+// Before the targets, whose limits follow from it.
+template <class P>
+void ProxyRuntime<P>::apply_maintenance() {
+  const auto& orders = snapshot().maintenance;
+  if (orders.pause != pause_seen_) {
+    pause_seen_ = orders.pause;
+    if (orders.pause == 0) {
+      end_pause("by order");
+    } else {
+      paused_until_ = context_.loop.now() + orders.pause_for;
+      log::info("config", "paused: new transactions wait",
+                {{"proxy", name()}, {"at_most_seconds", orders.pause_for.count()}});
+    }
+  }
+  if (orders.reconnect != reconnect_seen_) {
+    reconnect_seen_ = orders.reconnect;
+    for (const auto& user : snapshot().users) ++generations_[user.name];
+    log::info("config", "server connections are replaced as their transactions end", {{"proxy", name()}});
+  }
+}
+
+template <class P>
+void ProxyRuntime<P>::end_pause(std::string_view why) {
+  if (!paused()) return;
+  paused_until_ = {};
+  log::info("config", "resumed", {{"proxy", name()}, {"why", why}});
+  // Who has waited only for this has not waited for a connection yet.
+  for (const auto& [id, target] : targets_) {
+    for (auto& waiter : target->pool().waiters()) waiter.since = context_.loop.now();
   }
 }
 

@@ -124,10 +124,14 @@ void ProxyRuntime<P>::tick() {
       if (client->session() != nullptr) client->session()->keep_text = false;
     }
   }
+  if (paused() && now >= paused_until_) {
+    end_pause("its time is over");
+    for (const auto& [id, target] : targets_) target->update(config::Target(target->description()));
+  }
   // With a time-out of 0, who still waits waits for a connection that is being opened.
   auto timeout = std::max<Duration>(snapshot().pool.borrow_timeout, std::chrono::seconds(1));
   for (const auto& [id, target] : targets_) {
-    while (auto waiter = target->pool().first_waiter()) {
+    while (auto waiter = paused() ? nullptr : target->pool().first_waiter()) {
       if (now - waiter->since < timeout) break;
       static_cast<ClientConnection<P>*>(waiter)->borrow_timed_out(borrow_timeout_error(*target));
     }
@@ -149,9 +153,10 @@ void ProxyRuntime<P>::tell_waiting(Target<P>& target) {
     if (now - waiter.since < context_.options.wait_notice) break;
     if (notice.empty()) {
       bool full = target.usable() && target.reachable();
-      notice =
-          P::notice("the query waits for a database connection",
-                    full ? "All that this user and database may have are in use." : "The database cannot be reached.");
+      notice = P::notice("the query waits for a database connection",
+                         paused() ? "The DBProxy is paused."
+                         : full   ? "All that this user and database may have are in use."
+                                  : "The database cannot be reached.");
       if (notice.empty()) return;  // the engine has none
     }
     static_cast<ClientConnection<P>&>(waiter).tell_waiting(notice);
@@ -230,6 +235,7 @@ ProxyRow ProxyRuntime<P>::row() const {
   row.proxy = name();
   row.version = snapshot().version;
   row.draining = ending_;
+  row.paused = paused();
   row.endpoints = snapshot().endpoints;
   row.clients = static_cast<std::uint32_t>(clients_.size());
   for (const auto& [client, owner] : clients_) {

@@ -47,6 +47,7 @@ void ProxyRuntime<P>::add_rows(std::vector<PoolRow>& rows) const {
       row.role = config::to_string(target->description().role);
       row.user = target->key_of(*key)->user;
       row.database = target->key_of(*key)->database;
+      row.paused = paused();
       row.clients_active = key->active_count;
       row.clients_waiting = key->waiting_count;
       row.servers_idle = key->idle_count;

@@ -42,6 +42,7 @@ struct PoolRow {
   std::uint32_t clients_active = 0, clients_waiting = 0;
   std::uint32_t servers_idle = 0, servers_active = 0, servers_pinned = 0, servers_connecting = 0;
   double longest_wait_seconds = 0;
+  bool paused = false;
 };
 
 struct PinRow {
@@ -61,7 +62,7 @@ struct TargetRow {
 struct ProxyRow {
   std::string proxy;
   std::uint64_t version = 0;
-  bool draining = false;
+  bool draining = false, paused = false;
   std::vector<config::Endpoint> endpoints;
   std::uint32_t clients = 0, clients_active = 0, clients_waiting = 0, servers = 0, servers_in_use = 0, pinned = 0;
 };

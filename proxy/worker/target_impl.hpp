@@ -33,6 +33,7 @@ Target<P>::~Target() = default;
 // Nobody may write to a writer of before, nor read there.
 template <class P>
 std::uint32_t Target<P>::limit() const {
+  if (proxy_.paused()) return 0;
   if (!usable() && description_.reason == config::HealthReason::kInvalidReplicationState) return 0;
   return config::connection_limit(description_, proxy_.snapshot().pool);
 }

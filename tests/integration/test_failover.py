@@ -5,13 +5,16 @@ Replication is synchronous here, so that a commit that was acknowledged has to b
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from support import paths
 from support.ledger import TABLE, Ledger
 from support.postgres import Cluster
+from support.process import run
 from support.waiting import wait_for
 
 
@@ -142,3 +145,74 @@ def test_a_refused_write_is_looked_into_once(bed, sidecar):
             client.execute("SET TRANSACTION READ ONLY")
             client.execute("INSERT INTO ledger VALUES (0, 0)")
     assert sidecar.metrics().sum("dbproxy_target_suspicions_total") == 0
+
+
+def ctl(sidecar, *words):
+    run([paths.binary("dbproxyctl"), *words, "--sidecar", sidecar.admin])
+
+
+def open_connections(sidecar) -> int:
+    return sum(row["servers"] for row in sidecar.json("targets"))
+
+
+def test_a_planned_switchover_is_a_pause_that_nobody_notices(bed, pair, sidecar):
+    old, new = pair.writer, pair.replicas[0]
+    with Ledger(bed.dsn()) as ledger:
+        ledger.goes_on()
+        ctl(sidecar, "pause", "orders")
+        wait_for(lambda: open_connections(sidecar) == 0, 20, "running transactions have ended")
+        assert sidecar.json("dbproxies")[0]["paused"] is True
+        pair.wait_caught_up()
+        old.stop()
+        new.promote()
+        wait_for(lambda: roles(sidecar)["replica-1"] == ("READ_WRITE", "AVAILABLE"), 20, "the other is the writer")
+        assert open_connections(sidecar) == 0
+        ctl(sidecar, "resume", "orders")
+        ledger.goes_on()
+        assert (ledger.failed, ledger.unknown) == (0, []), "no client has seen an error"
+    ledger.check(new)
+
+
+def test_a_pause_ends_by_itself_and_no_client_times_out_in_it(bed, pair, sidecar):
+    bed.manifests.set_pool(connectionBorrowTimeoutSeconds=1)
+    client = bed.connect()
+    client.execute("SELECT 1")
+    in_transaction = bed.connect(autocommit=False)
+    in_transaction.execute("INSERT INTO ledger VALUES (1, 1)")
+    ctl(sidecar, "pause", "shop/orders", "--seconds", "4")
+    wait_for(lambda: open_connections(sidecar) == 1, 20, "only what runs is left")
+    in_transaction.execute("INSERT INTO ledger VALUES (1, 2)")
+    in_transaction.commit()
+    wait_for(lambda: open_connections(sidecar) == 0, 20, "it has ended")
+    begun = time.monotonic()
+    assert client.execute("SELECT count(*) FROM ledger").fetchone() == (2,)
+    assert time.monotonic() - begun > 1.5, "it waited for longer than the borrow time-out"
+
+
+def test_reconnect_replaces_connections_between_transactions(bed, pair, sidecar):
+    client = bed.connect(autocommit=False)
+    first = client.execute("SELECT pg_backend_pid()").fetchone()
+    ctl(sidecar, "reconnect", "orders")
+    wait_for(lambda: "replaced as their transactions end" in sidecar.log(), 10, "the order is in force")
+    assert client.execute("SELECT pg_backend_pid()").fetchone() == first
+    client.commit()
+    assert client.execute("SELECT pg_backend_pid()").fetchone() != first
+
+
+def test_an_operator_pauses_its_sidecars(bed, pair):
+    bed.manifests.for_cluster(pair, bed.port)
+    operator = bed.operator()
+    sidecar = bed.sidecar_of(operator)
+    client = bed.connect()
+    client.execute("SELECT 1")
+    asked = run([paths.binary("dbproxyctl"), "pause", "orders", "--sidecar", sidecar.admin], check=False)
+    assert asked.returncode == 1 and "what its operator says" in asked.stderr
+    run([paths.binary("dbproxyctl"), "pause", "orders", "--operator", operator.http])
+    wait_for(lambda: sidecar.json("dbproxies")[0]["paused"], 10, "the sidecar has been told")
+    for server, command in ((operator.http, "get"), (sidecar.admin, "pools")):
+        where = "--operator" if server == operator.http else "--sidecar"
+        assert "shop/orders is paused" in run([paths.binary("dbproxyctl"), command, where, server]).stderr
+    assert "Paused:" in run([paths.binary("dbproxyctl"), "describe", "orders", "--operator", operator.http]).stdout
+    run([paths.binary("dbproxyctl"), "resume", "orders", "--operator", operator.http])
+    assert client.execute("SELECT 1").fetchone() == (1,)
+    assert not operator.json("dbproxies")[0]["paused"]

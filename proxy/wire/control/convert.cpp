@@ -71,6 +71,12 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
   out.set_max_clients(in.max_clients);
   out.set_sequence_pinning(in.sequence_pinning);
   out.set_deferred_begin_off(!in.deferred_begin);
+  if (in.maintenance != config::Maintenance()) {
+    v1::Maintenance* const maintenance = out.mutable_maintenance();
+    maintenance->set_pause(in.maintenance.pause);
+    maintenance->set_pause_seconds(seconds(in.maintenance.pause_for));
+    maintenance->set_reconnect(in.maintenance.reconnect);
+  }
   set_limits(in.limits, out);
   for (const config::Endpoint& endpoint : in.endpoints) {
     v1::Endpoint* to = out.add_endpoints();

@@ -200,6 +200,9 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   out.max_clients = in.max_clients();
   out.sequence_pinning = in.sequence_pinning();
   out.deferred_begin = !in.deferred_begin_off();
+  out.maintenance.pause = in.maintenance().pause();
+  out.maintenance.pause_for = std::chrono::seconds(in.maintenance().pause_seconds());
+  out.maintenance.reconnect = in.maintenance().reconnect();
   out.server_tls.ca_pem = in.server_ca_pem();
   out.server_tls.direct = in.server_tls_direct();
   out.server_tls.client_certificate_pem = in.server_client_certificate_pem();

@@ -80,7 +80,7 @@ TEST_F(OperatorAdmin, ShowsTheViewAsJson) {
   EXPECT_EQ(page.at("source").as_string(), "operator");
   const auto& row = page.at("items").at(0);
   EXPECT_EQ(boost::json::serialize(row),
-            R"({"namespace":"shop","name":"orders","engine":"POSTGRESQL","ready":false,"version":3,)"
+            R"({"namespace":"shop","name":"orders","engine":"POSTGRESQL","ready":false,"paused":false,"version":3,)"
             R"("targets":{"available":1,"total":2,"writer":"orders-1"},)"
             R"("sidecars":{"connected":4,"updated":3,"rejected":1},"connections":{"open":12,"limit":90},)"
             R"("conditions":[{"type":"Accepted","status":"False","reason":"Invalid","message":"fix it"}],)"

@@ -117,6 +117,35 @@ TEST_F(ManifestSourceTest, FirstCallHasTopologyAndLaterOnesOnlyChanges) {
   EXPECT_GT(call(4).at("shop/orders")->version, 3u);
 }
 
+TEST_F(ManifestSourceTest, OrdersAreForWhatThereIsAndAPauseEnds) {
+  write(manifest_text(90));
+  make();
+  EXPECT_TRUE(source_->load().empty());
+  source_->start();
+  ASSERT_TRUE(wait_calls(1));
+  EXPECT_EQ(call(0).at("shop/orders")->maintenance, config::Maintenance());
+  EXPECT_FALSE(source_->pause("shop/other", 1s));
+  EXPECT_FALSE(source_->reconnect("shop/other"));
+
+  EXPECT_TRUE(source_->pause("shop/orders", 1s));
+  ASSERT_TRUE(wait_calls(2));
+  const config::Maintenance paused = call(1).at("shop/orders")->maintenance;
+  EXPECT_GT(paused.pause, 0u);
+  EXPECT_EQ(paused.pause_for, 1s);
+  ASSERT_TRUE(wait_calls(3)) << "its time is over";
+  EXPECT_EQ(call(2).at("shop/orders")->maintenance.pause, 0u);
+
+  EXPECT_TRUE(source_->pause("shop/orders", 600s));
+  ASSERT_TRUE(wait_calls(4));
+  EXPECT_GT(call(3).at("shop/orders")->maintenance.pause, paused.pause);
+  EXPECT_TRUE(source_->resume("shop/orders"));
+  ASSERT_TRUE(wait_calls(5));
+  EXPECT_EQ(call(4).at("shop/orders")->maintenance.pause, 0u);
+  EXPECT_TRUE(source_->reconnect("shop/orders"));
+  ASSERT_TRUE(wait_calls(6));
+  EXPECT_GT(call(5).at("shop/orders")->maintenance.reconnect, 0u);
+}
+
 TEST_F(ManifestSourceTest, BrokenEditChangesNothing) {
   write(manifest_text(90));
   make();

@@ -16,6 +16,7 @@ config::Snapshot example() {
   s.debug_logging = true;
   s.sequence_pinning = true;
   s.deferred_begin = false;
+  s.maintenance = {1'764'000'000'123, std::chrono::seconds(300), 1'764'000'000'999};
   s.idle_client_timeout = std::chrono::seconds(60);
   s.max_client_age = std::chrono::seconds(0);
   s.max_clients = 500;
