@@ -82,6 +82,7 @@ class Classifier {
       return rest();
     }
     verdict_.only_sets = false;
+    ddl_ = token_.is_word("create") || token_.is_word("alter") || token_.is_word("drop") || token_.is_word("rename");
     if (take("create")) return create();
     if (take("prepare")) {
       pin(PinReason::kSqlPrepare);
@@ -130,6 +131,7 @@ class Classifier {
     }
     // Its body runs later; where nothing can follow it, it says nothing about this session.
     if (is_program() && !options_.multi_statements) {
+      verdict_.changes_programs = true;
       while (token_.kind != TokenKind::kEnd) advance();
       return;
     }
@@ -283,7 +285,7 @@ class Classifier {
       hazard();
       advance();
     }
-    handler_ = flush_ = sets_variables_ = into_ = false;
+    handler_ = flush_ = sets_variables_ = into_ = ddl_ = false;
   }
 
   // What one token may do wherever it stands.
@@ -320,6 +322,10 @@ class Classifier {
   void word() {
     const std::string_view text = token_.text;
     into_ = false;
+    // A table takes its triggers with it.
+    if (ddl_ && (is_program() || token_.is_word("view") || token_.is_word("database") || token_.is_word("schema") ||
+                 token_.is_word("rename") || before_.is_word("rename")))
+      verdict_.changes_programs = true;
     switch (text[0] | 0x20) {
       case 'c':
         if (equals_folded(text, "connection_id") && peek().is('(')) verdict_.connection_id = true;
@@ -370,7 +376,7 @@ class Classifier {
   ClassifyOptions options_;
   Token token_, before_, first_;
   Verdict verdict_;
-  bool handler_ = false, flush_ = false, sets_variables_ = false, into_ = false;
+  bool ddl_ = false, handler_ = false, flush_ = false, sets_variables_ = false, into_ = false;
 };
 
 }  // namespace

@@ -36,6 +36,7 @@ struct Verdict {
   bool row_count : 1 = false;
   bool found_rows : 1 = false;
   bool connection_id : 1 = false;
+  bool changes_programs : 1 = false;  // what `hazards` are about: functions, triggers and views
   bool diagnostics : 1 = false;
   bool calc_found_rows : 1 = false;
   bool unlocks : 1 = false;   // UNLOCK TABLES

@@ -165,10 +165,16 @@ bool ClientSession::rejected(Step& step) {
 }
 
 // One hidden request at a time, until the connection is as this client left it.
-ClientVerdict ClientSession::steps(Step& step, bool asks_insert_id, bool changes_schema) {
+ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes_schema) {
   if (step.server == nullptr) return ClientVerdict::kNeedServer;
   ServerSession& server = *step.server;
-  if (std::exchange(in_step_, false) && std::exchange(step_error_is_answer_, false) && server.hidden_failed_) {
+  const bool asks_insert_id = asks.last_insert_id;
+  const bool step_failed =
+      std::exchange(in_step_, false) && std::exchange(step_error_is_answer_, false) && server.hidden_failed_;
+  const bool schema_gone = step_failed && changes_schema;  // whoever leaves it need not be in it
+  if (schema_gone) {
+    server.clear_hidden_failure();
+  } else if (step_failed) {
     // The schema is gone, or a statement can no longer be prepared: that is what the client's request comes to.
     wire::packet(step.to_client.own(), 1, server.hidden_error_);
     server.clear_hidden_failure();
@@ -184,6 +190,7 @@ ClientVerdict ClientSession::steps(Step& step, bool asks_insert_id, bool changes
     server.start(step.to_server);
     return wait(false);
   }
+  if (new_settings_) take_new_settings(server);
   const bool insert_id_missing =
       asks_insert_id && (server.insert_id_owner_ != serial_ || server.insert_id_ != last_insert_id_);
   if (server.multi_statements() != multi_statements_) {
@@ -200,7 +207,8 @@ ClientVerdict ClientSession::steps(Step& step, bool asks_insert_id, bool changes
       server.replaying_ = interner_->intern(server.schema(), settings_->variables());
       return wait(false);
     }
-    if (server.schema() != settings_->schema() && !changes_schema) {
+    // Before a change of it, too: that may fail, and then it is as it was.
+    if (server.schema() != settings_->schema() && !schema_gone) {
       // There is no way back to no schema at all: one that is everywhere has to do.
       const std::string_view schema =
           settings_->schema().empty() ? "information_schema" : std::string_view(settings_->schema());
@@ -219,6 +227,12 @@ ClientVerdict ClientSession::steps(Step& step, bool asks_insert_id, bool changes
     server.ask(ServerSession::Purpose::kHidden, Answer::kResults);
     server.insert_id_owner_ = serial_;
     server.insert_id_ = last_insert_id_;
+    return wait(false);
+  }
+  // Warnings and errors of somebody else's are nothing for this client's eyes.
+  if (asks.diagnostics && !server.diagnostics_clear_ && !was_last_on(server)) {
+    server.query("DO 0", step.to_server);
+    server.diagnostics_clear_ = true;
     return wait(false);
   }
   return ClientVerdict::kMore;
@@ -264,7 +278,8 @@ void ClientSession::note(const Verdict& verdict, std::string_view text, const Le
 
 ClientVerdict ClientSession::simple(Step& step, std::span<char> packet, Answer answer, bool changes_schema) {
   if (rejected(step)) return ClientVerdict::kMore;
-  const ClientVerdict ready = steps(step, false, changes_schema);
+  static const Verdict kNothing{};
+  const ClientVerdict ready = steps(step, kNothing, changes_schema);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;  // answered
   if (ready != ClientVerdict::kMore) return ready;
   static const Verdict kSets = [] {
@@ -304,11 +319,12 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   }
   // Before the steps: they make the connection forget what was asked last.
   const bool other = !was_last_on(*step.server);
-  const ClientVerdict ready = steps(step, verdict.last_insert_id);
+  const bool other_rows = step.server->found_client_ != serial_ || step.server->found_query_ != found_query_;
+  const ClientVerdict ready = steps(step, verdict);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
   ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, nullptr);
-  const bool rows = other && (verdict.row_count || verdict.found_rows);
+  const bool rows = (other && verdict.row_count) || (other_rows && verdict.found_rows);
   if (rows || verdict.connection_id) {
     own_text_ = substituted(text, lexical, rows, verdict.connection_id ? step.options.connection_id : 0);
     // Attributes stay where they are.

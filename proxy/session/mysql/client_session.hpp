@@ -65,6 +65,7 @@ class ClientSession {
   // Before it is released: the client's settings are what the connection's are now.
   void detaching(ServerSession& server) {
     if (in_step_) return;
+    if (new_settings_) return take_new_settings(server);
     settings_ = server.settings();
   }
   // Whether the server connection may go to another client now.
@@ -132,7 +133,7 @@ class ClientSession {
   bool local_file(Step& step, std::span<char> packet);
 
   // What the server lacks. kMore: nothing.
-  ClientVerdict steps(Step& step, bool asks_insert_id, bool changes_schema = false);
+  ClientVerdict steps(Step& step, const Verdict& asks, bool changes_schema = false);
   ClientVerdict prepare_here(Step& step, const ClientStatement& statement);
   ServerSession& ask(Step& step, ServerSession::Purpose purpose, wire::mysql::Answer answer, const Verdict* verdict);
   void send(Step& step, std::span<char> packet);
@@ -154,6 +155,7 @@ class ClientSession {
   void prepared(std::uint32_t number, const StatementPtr& statement, std::uint16_t parameters);
   void request_done(ServerSession& server);
   void was_reset(ServerSession& server);
+  void take_new_settings(const ServerSession& server);
 
   StatementCache* cache_;
   SettingsInterner* interner_;
@@ -175,6 +177,8 @@ class ClientSession {
   std::uint64_t last_insert_id_ = 0;
   std::int64_t row_count_ = -1;
   std::uint64_t found_rows_ = 0;
+  std::uint64_t found_query_ = 0;  // which of its requests left that
+  bool new_settings_ = false;      // it has reset its session: what the server makes of a new one is its own
   std::uint16_t status_ = wire::mysql::status::kAutocommit;
   bool calc_found_rows_ = false;
   bool rows_asked_ = false;  // by a prepared statement: ROW_COUNT() or FOUND_ROWS() of the statement before it

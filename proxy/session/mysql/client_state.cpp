@@ -18,10 +18,14 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
   std::string out;
   std::size_t copied = 0;
   Tokenizer tokens(sql, lex);
-  int count = 0;
+  int depth = 0;
+  bool in_list = false;  // of what is selected, outside of parentheses
   std::string name;
-  for (Token token = tokens.next(), before; token.kind != TokenKind::kEnd;
-       before = token, token = tokens.next(), ++count) {
+  for (Token token = tokens.next(), before; token.kind != TokenKind::kEnd; before = token, token = tokens.next()) {
+    if (token.is('(')) ++depth;
+    if (token.is(')')) --depth;
+    if (token.is(';') || (depth == 0 && token.is_word("from"))) in_list = false;
+    if (depth == 0 && token.is_word("select")) in_list = true;
     std::string known;
     if (rows && token.is_word("row_count")) {
       known = std::to_string(row_count_);
@@ -44,11 +48,12 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
     name = sql.substr(begin, end - begin);
     copied = end;
     tokens = ahead;
-    // SELECT ROW_COUNT() and no more: the column keeps its name.
-    Tokenizer last = tokens;
-    if (count == 1 && before.is_word("select") && last.next().kind == TokenKind::kEnd &&
-        name.find('`') == std::string::npos)
-      out += " AS `" + name + "`";
+    // Alone in the list of what is selected: the column keeps its name.
+    Tokenizer copy = tokens;
+    const Token after = copy.next();
+    const bool whole = (before.is_word("select") || before.is(',')) &&
+                       (after.kind == TokenKind::kEnd || after.is(',') || after.is(';') || after.is_word("from"));
+    if (in_list && depth == 0 && whole && name.find('`') == std::string::npos) out += " AS `" + name + "`";
     token = close;
   }
   out += sql.substr(copied);
@@ -57,14 +62,7 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
 
 ClientVerdict ClientSession::reset(Step& step, std::span<char> packet) {
   if (rejected(step)) return ClientVerdict::kMore;
-  if (step.server == nullptr) {
-    settings_ = interner_->intern(settings_->schema(), first_settings_->variables());
-    statements_.clear();
-    rows_asked_ = false;
-    last_insert_id_ = 0;
-    local_ok(step);
-    return ClientVerdict::kMore;
-  }
+  if (step.server == nullptr) return ClientVerdict::kNeedServer;
   if (std::exchange(in_step_, false) && step.server->hidden_failed_) step.server->clear_hidden_failure();
   ask(step, ServerSession::Purpose::kClientReset, Answer::kOk, nullptr);
   send(step, packet);
@@ -80,9 +78,16 @@ void ClientSession::was_reset(ServerSession& server) {
   row_count_ = 0;
   hold_ = false;
   multi_statements_ = capabilities_ & flags::kMultiStatements;
-  // The server has gone back to what log-in made of it, which need not be what this client's log-in said.
-  settings_ = interner_->intern(server.schema(), first_settings_->variables());
+  found_rows_ = 0;
+  found_query_ = 0;
+  new_settings_ = true;  // which start() learns
   status_ = server.status();
+}
+
+// The schema stays, which need not have been put there.
+void ClientSession::take_new_settings(const ServerSession& server) {
+  new_settings_ = false;
+  settings_ = interner_->intern(settings_->schema(), server.settings()->variables());
 }
 
 ClientVerdict ClientSession::set_option(Step& step, std::string_view payload) {
@@ -102,15 +107,16 @@ ClientVerdict ClientSession::set_option(Step& step, std::string_view payload) {
 }
 
 void ClientSession::on_result(bool without_rows, const wire::Ok& ok, std::uint64_t rows) {
-  status_ = static_cast<std::uint16_t>(ok.status &
-                                       (wire::status::kInTransaction | wire::status::kAutocommit |
-                                        wire::status::kNoBackslashEscapes | wire::status::kInReadOnlyTransaction));
+  status_ = static_cast<std::uint16_t>(ok.status & (wire::status::kInTransaction | wire::status::kAutocommit |
+                                                    wire::status::kNoBackslashEscapes |
+                                                    wire::status::kInReadOnlyTransaction | wire::status::kAnsiQuotes));
   if (without_rows) {
     row_count_ = static_cast<std::int64_t>(ok.affected_rows);
     if (ok.last_insert_id != 0) last_insert_id_ = ok.last_insert_id;
   } else {
     row_count_ = -1;
     found_rows_ = rows;
+    found_query_ = queries_;
   }
   hold_ = hold_ || ok.warnings > 0 || calc_found_rows_ || rows_asked_;
 }
@@ -126,6 +132,12 @@ void ClientSession::request_done(ServerSession& server) {
   if (verdict != nullptr && !server.failed_) {
     if (verdict->unlocks && !server.tables_locked_) pins_ &= ~bit(PinReason::kLockTables);
     if (verdict->releases && !verdict->pinned_by(PinReason::kLock)) pins_ &= ~bit(PinReason::kLock);
+    for (std::size_t i = 0; i < verdict->setting_count; ++i) {
+      if (!equals_folded(verdict->settings[i], "last_insert_id") && !equals_folded(verdict->settings[i], "identity"))
+        continue;
+      server.insert_id_owner_ = serial_;  // whatever it is, this connection has it
+      server.insert_id_ = last_insert_id_;
+    }
     if (verdict->only_sets) {
       // Each must have been reported, and be one that can be put elsewhere.
       bool explained = !verdict->too_many_settings;
@@ -160,7 +172,7 @@ void ClientSession::request_done(ServerSession& server) {
       if (statement.cursor) pins_ |= bit(PinReason::kCursor);
     }
   }
-  settings_ = server.settings_;
+  if (!new_settings_) settings_ = server.settings_;
 }
 
 }  // namespace dbproxy::session::mysql

@@ -19,17 +19,20 @@ ClientVerdict ClientSession::prepare(Step& step, std::span<char> packet, std::st
     local_error(step, 1461, "42000", "Can't create more than 16382 prepared statements for a client of this proxy");
     return ClientVerdict::kMore;
   }
-  const ClientVerdict ready = steps(step, false);
-  if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
-  if (ready != ClientVerdict::kMore) return ready;
+  if (step.server == nullptr) return ClientVerdict::kNeedServer;
   const LexOptions lexical = lex(step);
   const ClassifyOptions how{lexical, false, step.options.hazards};
-  StatementPtr statement = cache_->intern(text, settings_->reading(), how);
+  std::string reading = settings_->reading();
+  if (how.hazards != nullptr) (reading += '\0') += std::to_string(how.hazards->version);
+  StatementPtr statement = cache_->intern(text, reading, how);
   const bool own = statement->verdict.connection_id && step.options.connection_id != 0;
   if (own) {
     own_text_ = substituted(text, lexical, false, step.options.connection_id);
-    statement = cache_->intern(own_text_, settings_->reading(), how);
+    statement = cache_->intern(own_text_, reading, how);
   }
+  const ClientVerdict ready = steps(step, statement->verdict);
+  if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
+  if (ready != ClientVerdict::kMore) return ready;
   rows_asked_ = rows_asked_ || statement->verdict.row_count || statement->verdict.found_rows;
   ServerSession& server = ask(step, ServerSession::Purpose::kClientPrepare, Answer::kPrepare, nullptr);
   server.statement_ = std::move(statement);
@@ -82,7 +85,7 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
     return ClientVerdict::kMore;
   }
   const Verdict& verdict = statement.statement->verdict;
-  ClientVerdict ready = steps(step, verdict.last_insert_id);
+  ClientVerdict ready = steps(step, verdict);
   if (ready == ClientVerdict::kMore) ready = prepare_here(step, statement);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
@@ -130,7 +133,8 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
     local_ok(step);  // there is nothing anywhere that it would reset
     return ClientVerdict::kMore;
   }
-  ClientVerdict ready = steps(step, false);
+  static const Verdict kNothing{};
+  ClientVerdict ready = steps(step, kNothing);
   if (ready == ClientVerdict::kMore) ready = prepare_here(step, statement);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
@@ -141,7 +145,6 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
     send(step, packet);
     return ClientVerdict::kMore;
   }
-  static const Verdict kNothing{};
   ask(step, ServerSession::Purpose::kClient, command == Command::kStmtReset ? Answer::kOk : Answer::kRows, &kNothing);
   executing_ = number;
   if (command == Command::kStmtReset) statement.long_data = statement.cursor = false;

@@ -6,6 +6,7 @@
 // without their schema, for a text need not say it. Immutable and thread-safe once settled.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -30,6 +31,9 @@ class HazardNames {
   // `name`: a word or a quoted identifier without its quotes.
   bool contains(std::string_view name) const;
   bool empty() const { return names_.empty(); }
+  bool same_as(const HazardNames& other) const { return names_ == other.names_; }
+  // What a prepared statement was judged by: differs where the names do.
+  std::uint64_t version = 0;
 
  private:
   std::unordered_set<std::string> names_;                        // lower case

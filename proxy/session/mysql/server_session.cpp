@@ -4,6 +4,7 @@
 
 #include "proxy/session/mysql/client_session.hpp"
 #include "proxy/wire/mysql/commands.hpp"
+#include "proxy/wire/mysql/reader.hpp"
 
 namespace dbproxy::session::mysql {
 namespace {
@@ -25,10 +26,11 @@ void ServerSession::ask(Purpose purpose, wire::Answer answer) {
   verdict_ = nullptr;
   reported_ = 0;
   rows_ = 0;
+  collecting_ = diagnostics_clear_ = false;
   if (hidden()) {
     hidden_failed_ = false;
     hidden_error_.clear();
-    last_client_ = 0;
+    last_client_ = found_client_ = 0;
   }
 }
 
@@ -37,13 +39,33 @@ void ServerSession::query(std::string_view sql, Output& to_server) {
   ask(Purpose::kHidden, wire::Answer::kResults);
 }
 
+void ServerSession::query_rows(std::string_view sql, Output& to_server) {
+  query(sql, to_server);
+  collecting_ = true;
+  collected_.clear();
+  collected_bytes_ = 0;
+}
+
+void ServerSession::collect(std::string_view row) {
+  collected_bytes_ += row.size();
+  if (collected_bytes_ > kMaxCollected) return;
+  auto& made = collected_.emplace_back();
+  wire::Reader reader(row);
+  while (!reader.rest().empty() && reader.ok()) {
+    const auto value = reader.nullable_bytes();
+    made.push_back(value ? std::optional<std::string>(*value) : std::nullopt);
+  }
+}
+
 void ServerSession::start(Output& to_server) {
   // What is set to itself is reported: so the modes in which texts are read are known from the beginning, and the
   // switches of which MySQL's DEFAULT is the opposite of what a new session has (foreign_key_checks and its like).
+  // After a reset the character sets are the server's, not those of the log-in.
   std::string sql = tracking_sql(mariadb_);
-  for (const std::string_view name : {"sql_mode", "autocommit", "time_zone", "foreign_key_checks", "unique_checks",
-                                      "sql_auto_is_null", "sql_safe_updates", "sql_notes", "sql_warnings",
-                                      "sql_big_selects", "sql_buffer_result", "sql_quote_show_create"})
+  for (const std::string_view name :
+       {"sql_mode", "autocommit", "time_zone", "foreign_key_checks", "unique_checks", "sql_auto_is_null",
+        "sql_safe_updates", "sql_notes", "sql_warnings", "sql_big_selects", "sql_buffer_result",
+        "sql_quote_show_create", "character_set_client", "character_set_results", "collation_connection"})
     sql.append(", SESSION ").append(name).append(" = @@SESSION.").append(name);
   wire::query(to_server.own(), capabilities_, sql);
   ask(Purpose::kStart, wire::Answer::kResults);
@@ -97,7 +119,7 @@ ServerVerdict ServerSession::feed(std::span<char> bytes, std::size_t& consumed, 
       }
       const PacketKind kind = scanner_.peek(frame, view(there));
       if (kind == PacketKind::kBroken) return ServerVerdict::kProtocolError;
-      if (wire::ResultScanner::needs_whole(kind)) {
+      if (wire::ResultScanner::needs_whole(kind) || (collecting_ && kind == PacketKind::kRow)) {
         if (frame.length > kMaxServerMessage) return ServerVerdict::kProtocolError;
         if (there.size() < frame.length) break;
         consumed += frame.size();
@@ -188,6 +210,9 @@ ServerVerdict ServerSession::whole(PacketKind kind, const wire::Frame& frame, st
       }
       break;
     }
+    case PacketKind::kRow:
+      collect(payload);
+      break;
     case PacketKind::kColumnsEnd:
       status_ = scanner_.status();
       break;
@@ -239,6 +264,10 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
 
   const auto sequence = [&] { return static_cast<std::uint8_t>(frame.sequence + delta_); };
   client->on_result(kind == PacketKind::kOk, ok, rows_);
+  if (kind != PacketKind::kOk) {
+    found_client_ = client->serial();
+    found_query_ = client->found_query_;
+  }
   rows_ = 0;
   if (ok.last_insert_id != 0) {
     insert_id_owner_ = client->serial();
@@ -263,8 +292,8 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
                 static_cast<std::uint16_t>(ok.status & ~wire::status::kStateChanged));
     return true;
   }
-  // The rest is the same for both ends unless there is a state, or a text whose length only one of them writes.
-  const bool same = eof_form || (ok.state.empty() && (ok.info.empty() || (theirs & client_flag::kSessionTrack)));
+  // The rest is the same for both ends unless there is a state.
+  const bool same = eof_form || ok.state.empty();
   if (same && !(ok.status & wire::status::kStateChanged)) {
     pass(packet, out);
     return true;

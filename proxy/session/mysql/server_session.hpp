@@ -8,11 +8,13 @@
 
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
+#include <vector>
 
 #include "proxy/session/mysql/settings.hpp"
 #include "proxy/session/mysql/statement.hpp"
@@ -26,6 +28,7 @@ class ClientSession;
 
 // Largest packet of the kinds that must be seen whole; rows have no such bound.
 inline constexpr std::size_t kMaxServerMessage = 4u << 20;
+inline constexpr std::size_t kMaxCollected = 32u << 20;
 // Statements kept prepared on one server connection; the least recently used goes. max_prepared_stmt_count is 16,382
 // for all of a server.
 inline constexpr std::size_t kMaxPreparedPerServer = 200;
@@ -46,8 +49,9 @@ struct ServerEvents {
   std::uint16_t fatal_code = 0;
   std::string fatal_sqlstate;
   std::string fatal_message;
-  std::string fatal_error;    // the whole packet, where it was not passed on
-  std::uint32_t replays = 0;  // of settings, for clients
+  std::string fatal_error;        // the whole packet, where it was not passed on
+  std::uint32_t replays = 0;      // of settings, for clients
+  bool programs_changed = false;  // a client has made, changed or dropped what HazardNames are about
 };
 
 class ServerSession {
@@ -69,6 +73,10 @@ class ServerSession {
   bool needs_start() const { return needs_start_; }
   // A statement of the proxy's own; the answer is hidden. Only when quiet().
   void query(std::string_view sql, Output& to_server);
+  // The same, and its rows are kept for take_rows(): at most 32 MB of them, else it has failed.
+  using Rows = std::vector<std::vector<std::optional<std::string>>>;
+  void query_rows(std::string_view sql, Output& to_server);
+  Rows take_rows() { return std::exchange(collected_, {}); }
   // COM_RESET_CONNECTION, hidden: everything that clients left is gone, but for the schema. start() has to follow.
   void reset(Output& to_server);
   bool hidden_query_failed() const { return hidden_failed_; }
@@ -136,6 +144,7 @@ class ServerSession {
   void fatal(const wire::mysql::Error& error);
   bool result_done(wire::mysql::PacketKind kind, const wire::mysql::Frame& frame, std::span<char> packet,
                    ClientSession* client, Output& out);
+  void collect(std::string_view row);
   void on_error(const wire::mysql::Frame& frame, std::span<char> packet, Output& out);
   void apply(std::string_view state);
   void reported(std::string_view name, std::string_view value);
@@ -190,10 +199,15 @@ class ServerSession {
   std::string characteristics_;        // of the next transaction, or of this
   std::uint64_t insert_id_owner_ = 0;  // whose LAST_INSERT_ID() this connection has
   std::uint64_t insert_id_ = 0;
-  std::uint64_t last_query_ = 0;   // how many requests that client had made by then
-  std::uint64_t last_client_ = 0;  // whose statement was the last
+  bool diagnostics_clear_ = false;                    // the last statement was the proxy's own, and left none
+  std::uint64_t last_query_ = 0;                      // how many requests that client had made by then
+  std::uint64_t last_client_ = 0;                     // whose statement was the last
+  std::uint64_t found_query_ = 0, found_client_ = 0;  // likewise of the last that gave rows, for FOUND_ROWS()
   bool hidden_failed_ = false;
   std::string hidden_error_;
+  bool collecting_ = false;
+  Rows collected_;
+  std::size_t collected_bytes_ = 0;
   std::string scratch_;
   std::unordered_map<const Statement*, std::pair<StatementPtr, Prepared>> prepared_;
   std::list<const Statement*> used_;  // the least recently used first

@@ -84,6 +84,7 @@ ServerVerdict ServerSession::finish(ClientSession* client) {
   if (!hidden()) {
     ++events_.queries_done;
     if (!in_transaction()) ++events_.transactions_done;
+    events_.programs_changed |= verdict_ != nullptr && verdict_->changes_programs && !failed_;
   }
   switch (purpose_) {
     case Purpose::kStart:
@@ -118,6 +119,10 @@ ServerVerdict ServerSession::finish(ClientSession* client) {
       break;
     default:
       break;
+  }
+  if (collecting_ && collected_bytes_ > kMaxCollected) {
+    hidden_failed_ = true;
+    collected_.clear();
   }
   if (hidden()) after_error_ = false;  // asked outside of transactions only
   if (theirs) {

@@ -62,6 +62,7 @@ inline constexpr std::uint16_t kMetadataChanged = 0x0400;
 inline constexpr std::uint16_t kOutParameters = 0x1000;
 inline constexpr std::uint16_t kInReadOnlyTransaction = 0x2000;
 inline constexpr std::uint16_t kStateChanged = 0x4000;
+inline constexpr std::uint16_t kAnsiQuotes = 0x8000;  // of MariaDB
 }  // namespace status
 
 enum class Command : std::uint8_t {

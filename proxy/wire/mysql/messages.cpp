@@ -123,9 +123,7 @@ std::uint8_t ok(std::string& out, std::uint8_t sequence, std::uint32_t capabilit
       static_cast<std::uint16_t>((ok.status & ~status::kStateChanged) | (state ? status::kStateChanged : 0));
   PacketWriter writer(out, sequence);
   writer.u8(header).lenenc(ok.affected_rows).lenenc(ok.last_insert_id).u16(status).u16(ok.warnings);
-  if (!tracks) {
-    writer.bytes(ok.info);
-  } else if (state || !ok.info.empty()) {
+  if (state || !ok.info.empty()) {
     writer.lenenc_bytes(ok.info);
     if (state) writer.lenenc_bytes(ok.state);
   }
@@ -151,13 +149,10 @@ bool read_ok(std::string_view payload, std::uint32_t capabilities, Ok& ok) {
   ok.last_insert_id = reader.lenenc();
   ok.status = reader.u16();
   ok.warnings = reader.u16();
-  if (capabilities & client::kSessionTrack) {
-    // MySQL leaves an empty text out where nothing follows it.
-    if (!reader.rest().empty()) ok.info = reader.lenenc_bytes();
-    if (ok.status & status::kStateChanged) ok.state = reader.lenenc_bytes();
-  } else {
-    ok.info = reader.all();
-  }
+  // Servers write its length whatever the manual says of clients without kSessionTrack, and leave an empty text out
+  // where nothing follows it.
+  if (!reader.rest().empty()) ok.info = reader.lenenc_bytes();
+  if ((capabilities & client::kSessionTrack) && (ok.status & status::kStateChanged)) ok.state = reader.lenenc_bytes();
   return reader.ok() && (header == kOkHeader || header == kEofHeader);
 }
 

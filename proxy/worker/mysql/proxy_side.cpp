@@ -14,6 +14,10 @@ std::string greeting_key(const ClientSide& client, const Key& key) {
 
 }  // namespace
 
+ProxySide::ProxySide(Context& context, const std::string& /*name*/) : context_(context) {}
+
+ProxySide::~ProxySide() = default;
+
 std::unique_ptr<session::mysql::ClientLogin> ProxySide::new_login(Proxy&, bool) {
   return std::make_unique<session::mysql::ClientLogin>(session::mysql::LoginPolicy{});
 }
@@ -55,6 +59,17 @@ std::optional<Greeting> ProxySide::greeting(const ClientSide& client, const Key&
   return Greeting{};
 }
 
+const std::shared_ptr<Catalog>& ProxySide::catalog(const std::string& user) {
+  auto& slot = catalogs_[user];
+  if (!slot) slot = std::make_shared<Catalog>(context_.options.catalog_age);
+  return slot;
+}
+
+void ProxySide::new_target() {
+  known_.clear();
+  for (const auto& [user, catalog] : catalogs_) catalog->expire();
+}
+
 void ProxySide::wait_for_greeting(Client& client) {
   ungreeted_.push_back(&client);
 }
@@ -64,6 +79,7 @@ void ProxySide::stop_waiting(Client& client) {
 }
 
 void ProxySide::tick() {
+  std::erase_if(catalogs_, [](const auto& item) { return item.second.use_count() == 1; });
   const auto waiting = ungreeted_;
   for (auto client : waiting) {
     if (client->side().try_to_greet(*client)) stop_waiting(*client);

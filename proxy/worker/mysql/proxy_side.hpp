@@ -4,19 +4,24 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <unordered_set>
 #include <vector>
 
 #include "proxy/config/snapshot.hpp"
 #include "proxy/session/mysql/client_login.hpp"
 #include "proxy/wire/mysql/handshake.hpp"
+#include "proxy/worker/mysql/catalog.hpp"
 #include "proxy/worker/mysql/client_side.hpp"
 
 namespace dbproxy::worker::mysql {
 
 class ProxySide {
  public:
-  ProxySide(Context& context, std::string) : context_(context) {}
+  ProxySide(Context& context, const std::string& name);
+  ~ProxySide();
+  ProxySide(const ProxySide&) = delete;
+  ProxySide& operator=(const ProxySide&) = delete;
 
   // One that waits for a greeting: ClientSide::try_to_greet() makes the real one.
   std::unique_ptr<session::mysql::ClientLogin> new_login(Proxy& proxy, bool unix_socket);
@@ -30,9 +35,11 @@ class ProxySide {
   std::optional<Greeting> greeting(const ClientSide& client, const Key& key, config::TargetRole role) const;
   void learn_greeting(const ClientSide& client, const Key& key);
   void forget_greetings() { known_.clear(); }
+  // As this user sees it.
+  const std::shared_ptr<Catalog>& catalog(const std::string& user);
 
   void forget_user(const std::string&) { known_.clear(); }
-  void new_target() { known_.clear(); }
+  void new_target();
   // Clients that came before any server had been seen are greeted when one has.
   void wait_for_greeting(Client& client);
   void stop_waiting(Client& client);
@@ -41,6 +48,7 @@ class ProxySide {
  private:
   Context& context_;
   std::optional<wire::mysql::Greeting> seen_;
+  std::unordered_map<std::string, std::shared_ptr<Catalog>> catalogs_;
   std::unordered_set<std::string> known_;
   std::vector<Client*> ungreeted_;
 };

@@ -1,5 +1,6 @@
 #include "proxy/worker/mysql/server_side.hpp"
 
+#include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/mysql/kill_connection.hpp"
 #include "proxy/worker/mysql/protocol.hpp"
@@ -12,6 +13,8 @@ namespace {
 constexpr std::uint8_t kDefaultCollation = 45;  // of backend::mysql::LoginOptions
 
 }  // namespace
+
+ServerSide::ServerSide(Proxy& proxy, const Key& key) : catalog_(proxy.side().catalog(key.user)) {}
 
 std::unique_ptr<ServerSide::Login> ServerSide::new_login(Server& server, const config::User& user, bool unix_socket) {
   backend::mysql::LoginOptions options;
@@ -45,7 +48,7 @@ Step ServerSide::initialise(Server& server) {
   auto& out = server.context().to_server;
   const auto& init = server.proxy().snapshot().pool.init_query;
   if (session.hidden_query_failed()) {
-    const bool by_init = phase_ == Phase::kDone && !init.empty();
+    const bool by_init = phase_ == Phase::kCatalog && !init.empty();
     server.fail(config::HealthReason::kConnectionFailed,
                 by_init ? "initQuery failed" : "the server does not track session state",
                 Protocol::error(Trouble::kInitQuery,
@@ -56,18 +59,35 @@ Step ServerSide::initialise(Server& server) {
   }
   switch (phase_) {
     case Phase::kTrackers:
-      phase_ = init.empty() ? Phase::kDone : Phase::kInitQuery;
+      phase_ = init.empty() ? Phase::kCatalog : Phase::kInitQuery;
       session.start(out);
       return Step::kSent;
     case Phase::kInitQuery:
-      phase_ = Phase::kDone;
+      phase_ = Phase::kCatalog;
       session.query(init, out);
+      return Step::kSent;
+    case Phase::kCatalog:
+      phase_ = Phase::kDone;
+      session.set_base();
+      // Known to others by now, or being asked for: nobody gets this connection before it is known.
+      if (catalog_->known() && !wants_catalog(server)) break;
+      read_catalog(server);
       return Step::kSent;
     case Phase::kDone:
       break;
   }
-  session.set_base();
   return Step::kDone;
+}
+
+bool ServerSide::wants_catalog(Server& server) const {
+  auto& context = server.context();
+  return context.options.read_catalog && catalog_->due(context.loop.now());
+}
+
+void ServerSide::read_catalog(Server& server) {
+  auto& context = server.context();
+  server.session().query_rows(catalog_->begin(context.loop.now()), context.to_server);
+  reading_ = true;
 }
 
 // A client has reset its session: trackers are due at once, initQuery before the next client.
@@ -81,6 +101,23 @@ void ServerSide::kept(Server& server) {
 
 void ServerSide::answered(Server& server, const session::mysql::ServerEvents& events) {
   if (events.replays > 0) server.proxy().stats().settings_replayed->add(events.replays);
+  auto& session = server.session();
+  if (reading_ && session.quiet()) {
+    reading_ = false;
+    if (session.hidden_query_failed()) {
+      log::warn("pool", "functions, triggers and views cannot be read: what they leave in a session is not noticed",
+                {{"proxy", server.proxy().name()}, {"user", server.pool_key()->user}});
+      session.clear_hidden_failure();
+    }
+    catalog_->finish(session.take_rows(), server.context().loop.now());
+  }
+  if (!events.programs_changed) return;
+  catalog_->expire();
+  // Before its client asks for anything else, unless the question would begin a transaction.
+  if (!server.ready() || !session.quiet() || server.client() == nullptr || session.in_transaction()) return;
+  if (!(session.status() & wire::mysql::status::kAutocommit) || !wants_catalog(server)) return;
+  read_catalog(server);
+  server.send_hidden();
 }
 
 void ServerSide::fatal(Server& server, const session::mysql::ServerEvents&) {
@@ -89,7 +126,7 @@ void ServerSide::fatal(Server& server, const session::mysql::ServerEvents&) {
 
 bool ServerSide::has_work(Server& server) {
   if (!server.pool_key()->has_schema && !server.session().schema().empty()) server.spend();
-  return phase_ != Phase::kDone;
+  return phase_ != Phase::kDone || wants_catalog(server);
 }
 
 // A transaction is rolled back. What pinned is never left for the next client: such a connection is closed, which costs
@@ -105,6 +142,10 @@ Step ServerSide::clean(Server& server) {
     return Step::kSent;
   }
   if (phase_ != Phase::kDone) return initialise(server);
+  if (wants_catalog(server)) {
+    read_catalog(server);
+    return Step::kSent;
+  }
   if (!session.idle()) server.spend();  // locked tables, and what the next transaction was to be
   has_work(server);
   return Step::kDone;

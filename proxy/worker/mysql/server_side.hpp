@@ -1,5 +1,5 @@
-// ServerSide: what a connection to MySQL does besides carrying a client: session trackers, initQuery, and what makes it
-// clean for the next client.
+// ServerSide: what a connection to MySQL does besides carrying a client: session trackers, initQuery, the catalogue,
+// and what makes it clean for the next client.
 //
 // A member of its ServerConnection, which calls it at the points that the functions are named after. One thread.
 #pragma once
@@ -12,6 +12,7 @@
 #include "proxy/config/snapshot.hpp"
 #include "proxy/session/mysql/client_session.hpp"
 #include "proxy/session/mysql/server_session.hpp"
+#include "proxy/worker/mysql/catalog.hpp"
 #include "proxy/worker/mysql/client_side.hpp"
 #include "proxy/worker/mysql/shared.hpp"
 
@@ -21,7 +22,7 @@ class ServerSide {
  public:
   using Login = backend::mysql::Login;
 
-  ServerSide(Proxy&, const Key&) {}
+  ServerSide(Proxy& proxy, const Key& key);
 
   // Until it is ready.
   std::unique_ptr<Login> new_login(Server& server, const config::User& user, bool unix_socket);
@@ -44,15 +45,20 @@ class ServerSide {
   Step clean(Server& server);
   void cancel(Server& server, CancelDone done);
 
-  void describe(session::mysql::ClientOptions&) const {}
+  // What a statement is judged by.
+  void describe(session::mysql::ClientOptions& options) const { options.hazards = catalog_->names(); }
   Greeting greeting() const { return {}; }
   std::uint32_t id() const { return connection_id_; }
 
  private:
   // What initialise() does next; clean() goes through it again after a reset.
-  enum class Phase { kTrackers, kInitQuery, kDone };
+  enum class Phase { kTrackers, kInitQuery, kCatalog, kDone };
+  bool wants_catalog(Server& server) const;
+  void read_catalog(Server& server);
 
+  std::shared_ptr<Catalog> catalog_;
   std::uint32_t connection_id_ = 0;
+  bool reading_ = false;  // the catalogue
   Phase phase_ = Phase::kTrackers;
   bool pinned_ = false;  // by a client that left it as it was
 };

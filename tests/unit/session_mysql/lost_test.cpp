@@ -103,7 +103,7 @@ TEST(MysqlSession, ClientsFindTheirOwnNumber) {
   EXPECT_EQ(world.to_server, query("SELECT a, 77 + 1 FROM t"));
   world.serve(client, Says().ok());
   world.say(client, request(Command::kStmtPrepare, "SELECT CONNECTION_ID(), ?"));
-  EXPECT_EQ(world.to_server, request(Command::kStmtPrepare, "SELECT 77, ?"));
+  EXPECT_EQ(world.to_server, request(Command::kStmtPrepare, "SELECT 77 AS `CONNECTION_ID()`, ?"));
 }
 
 TEST(MysqlSession, KillNeedsNoServer) {
@@ -115,6 +115,34 @@ TEST(MysqlSession, KillNeedsNoServer) {
   EXPECT_EQ(kill->id, 5u);
   EXPECT_TRUE(kill->query_only);
   EXPECT_EQ(world.say(client, query("KILL (SELECT 5)"), false), ClientVerdict::kNeedServer);
+}
+
+TEST(MysqlSession, NobodySeesTheWarningsOfAnother) {
+  World world;
+  Client one(world, 1), other(world, 2);
+  world.run(one, "SELECT secret FROM t", Says().error(1054));
+  world.say(one, query("ROLLBACK"));
+  world.serve(one, Says().ok());
+  world.seen();
+  EXPECT_EQ(world.say(other, query("SHOW WARNINGS")), ClientVerdict::kWait);
+  EXPECT_EQ(world.to_server, query("DO 0"));
+  EXPECT_EQ(world.serve(other, Says().ok()), ServerVerdict::kReady);
+  EXPECT_EQ(world.say(other, query("SHOW WARNINGS")), ClientVerdict::kMore);
+  EXPECT_EQ(world.to_server, query("SHOW WARNINGS"));
+}
+
+TEST(MysqlSession, FoundRowsAreThoseOfTheLastStatementWithRows) {
+  World world;
+  Client one(world, 1), other(world, 2);
+  world.run(one, "SELECT a FROM t", Says().raw("\x01").raw("def").raw("\x01x").raw("\x01y").end());
+  world.run(one, "DO 1", Says().ok());
+  world.say(one, query("SELECT FOUND_ROWS()"));
+  EXPECT_EQ(world.to_server, query("SELECT FOUND_ROWS()"));
+  world.serve(one, Says().raw("\x01").raw("def").raw("\x01x").end());
+  world.run(other, "SELECT a FROM t", Says().raw("\x01").raw("def").end());
+  world.run(one, "DO 1", Says().ok());
+  world.say(one, query("SELECT FOUND_ROWS(), ROW_COUNT() FROM t"));
+  EXPECT_EQ(world.to_server, query("SELECT 1 AS `FOUND_ROWS()`, 0 AS `ROW_COUNT()` FROM t"));
 }
 
 // MySQL's DEFAULT of these is not what a new session has: SET … = DEFAULT would leave them to the next client.

@@ -44,7 +44,7 @@ TEST(Ok, IsReadBackWithItsState) {
 TEST(Ok, WithoutTrackingHasNoStateAndDoesNotClaimOne) {
   std::string out;
   ok(out, 1, client::kProtocol41, {0, 0, status::kAutocommit | status::kStateChanged, 0, "text", "\x02\x02\x01\x31"sv});
-  EXPECT_EQ(out, "\x0b\0\0\x01\0\0\0\x02\0\0\0text"sv);
+  EXPECT_EQ(out, "\x0c\0\0\x01\0\0\0\x02\0\0\0\x04text"sv);
   Ok read;
   ASSERT_TRUE(read_ok(payload(out), client::kProtocol41, read));
   EXPECT_EQ(read.info, "text");
