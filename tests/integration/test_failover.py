@@ -5,6 +5,7 @@ Replication is synchronous here, so that a commit that was acknowledged has to b
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -209,10 +210,16 @@ def test_an_operator_pauses_its_sidecars(bed, pair):
     assert asked.returncode == 1 and "what its operator says" in asked.stderr
     run([paths.binary("dbproxyctl"), "pause", "orders", "--operator", operator.http])
     wait_for(lambda: sidecar.json("dbproxies")[0]["paused"], 10, "the sidecar has been told")
+    answers = []
+    waiting = threading.Thread(target=lambda: answers.append(client.execute("SELECT 2").fetchone()))
+    waiting.start()
+    # A pool that has neither connections nor clients who wait is not shown.
+    wait_for(lambda: sum(row["clientsWaiting"] for row in sidecar.json("pools")) == 1, 10, "the client waits")
     for server, command in ((operator.http, "get"), (sidecar.admin, "pools")):
         where = "--operator" if server == operator.http else "--sidecar"
         assert "shop/orders is paused" in run([paths.binary("dbproxyctl"), command, where, server]).stderr
     assert "Paused:" in run([paths.binary("dbproxyctl"), "describe", "orders", "--operator", operator.http]).stdout
     run([paths.binary("dbproxyctl"), "resume", "orders", "--operator", operator.http])
-    assert client.execute("SELECT 1").fetchone() == (1,)
+    waiting.join(20)
+    assert answers == [(2,)]
     assert not operator.json("dbproxies")[0]["paused"]
