@@ -24,7 +24,8 @@ VARIABLES = {
 }
 ONLY_MYSQL = {"transaction_isolation"}
 LOOKS = [
-    "SELECT " + ", ".join(f"CAST({name} AS CHAR(9))" for name in ("@v", "@w", "@z", "@p", "@fv", "@traced", "@'quoted'")), "SELECT DATABASE() = 'billing'", "SELECT 7/3", "SELECT 'a\\\\b', \"x\"",
+    "SELECT " + ", ".join(f"CAST({name} AS CHAR(9))" for name in ("@v", "@w", "@z", "@p", "@fv", "@traced", "@'quoted'")),
+    "SELECT DATABASE() = 'billing'", "SELECT 7/3", "SELECT 'a\\\\b', \"x\"",
     "SELECT a FROM here ORDER BY a", "SELECT COUNT(*) FROM tmp", "EXECUTE s", "SELECT IS_FREE_LOCK(CONCAT('l', tag)) FROM here",
     "SELECT DATE_FORMAT('2024-01-02', '%W'), FROM_UNIXTIME(0)", "SELECT GROUP_CONCAT(n) FROM numbers", "SELECT 'x' || 'y'",
     "SELECT CHARSET('a'), COLLATION('a')", "SELECT n FROM numbers", "SELECT * FROM numbers WHERE n > 3 ORDER BY n",
@@ -91,7 +92,8 @@ class Generator:
             first, then = choose.choice([("INSERT INTO made (b) VALUES ('x'), ('y')", "SELECT ROW_COUNT()"),
                                          ("SELECT n FROM numbers LIMIT 3", "SELECT FOUND_ROWS(), ROW_COUNT()"),
                                          ("INSERT INTO small VALUES (1000)", "SHOW WARNINGS"), ("SELECT nothing", "SHOW ERRORS"),
-                                         ("SELECT CAST('x' AS SIGNED)", "SELECT @@warning_count"), ("SELECT n FROM numbers", "SHOW WARNINGS"),
+                                         ("SELECT CAST('x' AS SIGNED)", "SELECT @@warning_count"),
+                                         ("SELECT n FROM numbers", "SHOW WARNINGS"),
                                          ("SELECT SQL_CALC_FOUND_ROWS n FROM numbers LIMIT 2", "SELECT FOUND_ROWS()")])
             between = [Step(choose.choice(CLIENTS[:2]), ":", "SELECT a FROM here")]
             between = between if between[0].client != client else []
@@ -106,7 +108,8 @@ class Generator:
         if kind < 0.93:
             return [self._prepared(client)]
         if kind < 0.98:
-            return [Step(client, "~", choose.choice(["reset", "db own", "db billing", "db nowhere", "ping", "option 1", "option 0"]))]
+            return [Step(client, "~", choose.choice(["reset", "db own", "db billing", "db nowhere", "ping", "option 1",
+                                                     "option 0"]))]
         return [Step(client, choose.choice("$!"))]
 
     def _prepared(self, client: str) -> Step:
