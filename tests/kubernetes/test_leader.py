@@ -65,11 +65,11 @@ def test_leader_killed_and_leader_stopped(testbed, crds, pods):
             with Fleet(testbed.directory, second.address, bundle, pods) as fleet:
                 killed = served_again(fleet, first, signal.SIGKILL, KILLED + 30)
             first.kill()
-            assert second.leads()
+            wait_for(second.leads, 5, "the second says that it leads")
             with replica(testbed, crds, "operator-c") as third:
                 with Fleet(testbed.directory, third.address, bundle, pods) as fleet:
                     stopped = served_again(fleet, second, signal.SIGTERM, STOPPED + 30)
-                assert third.leads()
+                wait_for(third.leads, 5, "the third says that it leads")
     print(f"killed: {killed:.1f} s, stopped: {stopped:.2f} s")
     assert killed < KILLED
     assert stopped < STOPPED * BUSY
