@@ -221,9 +221,13 @@ suites_regress() {
   rm -rf "$target"
   mkdir -p "$target"
   apt=$(mktemp -d)
-  mkdir -p "$apt"/{sources,lists/partial}
-  sed 's/^Types: deb$/Types: deb-src/' /etc/apt/sources.list.d/*.sources >"$apt/sources/all.sources"
-  local options=(-qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$apt/sources" -o "Dir::State::Lists=$apt/lists")
+  mkdir -p "$apt"/{sources,lists/partial,cache/archives/partial}
+  # Packages' sources from where the packages come, in either form that apt knows.
+  awk 'FNR == 1 { print "" } { sub(/^Types:.*/, "Types: deb-src") } 1' /etc/apt/sources.list.d/*.sources 2>/dev/null >"$apt/sources/all.sources" || true
+  cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null | sed -n 's/^deb /deb-src /p' \
+    >"$apt/sources/all.list" || true
+  local options=(-qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$apt/sources"
+    -o "Dir::State::Lists=$apt/lists" -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=)
   (
     cd "$apt"
     apt-get "${options[@]}" update
