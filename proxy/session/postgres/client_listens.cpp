@@ -7,6 +7,7 @@
 
 #include "proxy/session/postgres/client_session.hpp"
 #include "proxy/session/postgres/listens.hpp"
+#include "proxy/session/postgres/one_column.hpp"
 #include "proxy/wire/postgres/messages.hpp"
 #include "proxy/wire/postgres/reader.hpp"
 
@@ -48,7 +49,7 @@ bool ClientSession::channels_read(ServerSession& server) {
   const auto rows = server.take_rows();
   listen_due_ = false;
   auto gone = std::exchange(unlistened_, {});
-  const auto names = rows.failed || rows.too_long ? std::nullopt : read_channel_names(rows.messages);
+  const auto names = rows.failed || rows.too_long ? std::nullopt : read_one_column(rows.messages);
   if (!names || names->size() + channels_.size() > kMaxChannels) {
     pins_ |= bit(PinReason::kListen);
     return false;
@@ -66,7 +67,7 @@ bool ClientSession::channels_read(ServerSession& server) {
     }
   }
   for (const auto& name : *names) {
-    if (!name.starts_with(cache_->prefix())) channels_.insert(name);
+    if (!name.starts_with(cache_->prefix())) channels_.emplace(name);
   }
   pins_ &= ~bit(PinReason::kListen);
   channels_new_ = true;

@@ -17,20 +17,14 @@ void ClientSession::note(const Verdict& verdict, std::string_view text, const St
     auto& server = *step.server;
     server.touch(verdict, server.transaction_status_ != 'I' || !server.requests_.empty());
   }
-  if (share_listen_ && (reasons & bit(PinReason::kListen))) {
-    reasons &= ~bit(PinReason::kListen);
-    listen_due_ = true;
-  }
-  if (reasons & bit(PinReason::kSqlPrepare)) {
-    reasons &= ~bit(PinReason::kSqlPrepare);
-    names_due_ = true;
-  }
+  reasons = without_read_back(reasons);
   if (reasons == 0) return;
   if (pins_ == 0) pin_statement_ = digest(text);
   pin(reasons, verdict.leaves);
 }
 
-void ClientSession::pin(std::uint32_t reasons, std::uint32_t leaves) {
+// What is read back from the server when its transaction is over, and so is no pin. Returns the rest.
+std::uint32_t ClientSession::without_read_back(std::uint32_t reasons) {
   if (share_listen_ && (reasons & bit(PinReason::kListen))) {
     reasons &= ~bit(PinReason::kListen);
     listen_due_ = true;
@@ -39,6 +33,11 @@ void ClientSession::pin(std::uint32_t reasons, std::uint32_t leaves) {
     reasons &= ~bit(PinReason::kSqlPrepare);
     names_due_ = true;
   }
+  return reasons;
+}
+
+void ClientSession::pin(std::uint32_t reasons, std::uint32_t leaves) {
+  reasons = without_read_back(reasons);
   if (reasons == 0) return;
   pins_ |= reasons;
   pins_since_ |= reasons;

@@ -219,6 +219,7 @@ class ClientSession {
   void note_end(std::string_view text, std::uint32_t statement_count);
   bool survives(const ServerSession& server) const;
   bool ends_lost(Step& step, std::string_view available, std::size_t whole_size);
+  std::uint32_t without_read_back(std::uint32_t reasons);
   void note(const Verdict& verdict, std::string_view text, const Step& step);
   void command_done(std::string_view tag);
   void command_failed();

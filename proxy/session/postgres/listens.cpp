@@ -2,12 +2,8 @@
 
 #include "proxy/session/postgres/prepare_text.hpp"
 #include "proxy/session/postgres/tokenizer.hpp"
-#include "proxy/wire/postgres/frame.hpp"
-#include "proxy/wire/postgres/reader.hpp"
 
 namespace dbproxy::session::postgres {
-
-namespace wire = dbproxy::wire::postgres;
 
 std::vector<std::string> unlistened(std::string_view sql, bool standard_conforming_strings) {
   std::vector<std::string> channels;
@@ -35,21 +31,6 @@ std::string listen_sql(const std::set<std::string, std::less<>>& channels) {
     sql += "LISTEN " + quoted_name(channel);
   }
   return sql;
-}
-
-std::optional<std::vector<std::string>> read_channel_names(std::string_view messages) {
-  std::vector<std::string> names;
-  while (!messages.empty()) {
-    const auto frame = wire::scan_frame(messages);
-    if (frame.scan != wire::Scan::kMessage || frame.type != 'D' || frame.size > messages.size()) return std::nullopt;
-    wire::Reader reader(messages.substr(wire::kHeaderSize, frame.size - wire::kHeaderSize));
-    const auto columns = reader.u16();
-    const auto size = reader.u32();
-    names.emplace_back(reader.bytes(size));
-    if (!reader.ok() || columns != 1 || !reader.rest().empty()) return std::nullopt;
-    messages.remove_prefix(frame.size);
-  }
-  return names;
 }
 
 }  // namespace dbproxy::session::postgres

@@ -1,7 +1,6 @@
 // Texts and answers about channels: LISTEN, UNLISTEN, pg_listening_channels(). Pure.
 #pragma once
 
-#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -17,8 +16,5 @@ std::vector<std::string> unlistened(std::string_view sql, bool standard_conformi
 
 // "LISTEN "a"; LISTEN "b"".
 std::string listen_sql(const std::set<std::string, std::less<>>& channels);
-
-// Names in DataRow messages of one column. Nothing: these are not such rows.
-std::optional<std::vector<std::string>> read_channel_names(std::string_view messages);
 
 }  // namespace dbproxy::session::postgres

@@ -1,11 +1,9 @@
 #include "proxy/session/postgres/probe.hpp"
 
-#include "proxy/wire/postgres/reader.hpp"
+#include "proxy/session/postgres/one_column.hpp"
 
 namespace dbproxy::session::postgres {
 namespace {
-
-namespace wire = dbproxy::wire::postgres;
 
 constexpr std::string_view kProbed = "probed";
 
@@ -67,16 +65,11 @@ std::string probe_sql(std::uint32_t reasons, std::string_view prefix) {
 }
 
 std::optional<std::uint32_t> read_probe(std::string_view messages) {
+  const auto names = read_one_column(messages);
+  if (!names) return std::nullopt;
   std::uint32_t left = 0;
   bool probed = false;
-  while (!messages.empty()) {
-    const auto frame = wire::scan_frame(messages);
-    if (frame.scan != wire::Scan::kMessage || frame.type != 'D' || frame.size > messages.size()) return std::nullopt;
-    wire::Reader reader(messages.substr(wire::kHeaderSize, frame.size - wire::kHeaderSize));
-    const auto columns = reader.u16();
-    const auto size = reader.u32();
-    const auto name = reader.bytes(size);
-    if (!reader.ok() || columns != 1 || !reader.rest().empty()) return std::nullopt;
+  for (const auto name : *names) {
     bool known = name == kProbed;
     probed = probed || known;
     for (const auto& question : kQuestions) {
@@ -85,7 +78,6 @@ std::optional<std::uint32_t> read_probe(std::string_view messages) {
       known = true;
     }
     if (!known) return std::nullopt;
-    messages.remove_prefix(frame.size);
   }
   return probed ? std::optional(left) : std::nullopt;
 }
