@@ -129,13 +129,6 @@ void tune_client(int fd) {
   set(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
 }
 
-bool silent_for(int fd, std::chrono::milliseconds time) {
-  tcp_info info{};
-  socklen_t size = sizeof info;
-  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
-  return info.tcpi_unacked > 0 && info.tcpi_last_ack_recv > time.count();
-}
-
 std::string to_string(const Address& address) {
   char text[INET6_ADDRSTRLEN] = {};
   if (address.storage.ss_family == AF_INET) {

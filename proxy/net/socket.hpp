@@ -1,7 +1,6 @@
 // Sockets as the data path wants them: non-blocking, close-on-exec, no Nagle, keepalive. Names to addresses.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <netinet/in.h>
 #include <optional>
@@ -31,10 +30,6 @@ int listen_on(const Address& address, const std::string& shown, std::string& err
 int begin_connect(const Address& address);
 // 0 when connected, else an errno.
 int connect_result(int fd);
-
-// Whether something that was sent has not even been acknowledged by the peer's kernel for that long: it has vanished.
-// Unlike TCP_USER_TIMEOUT this spares a peer that is there but does not read (tcp(7)). False for Unix sockets.
-bool silent_for(int fd, std::chrono::milliseconds time);
 
 // After accept: no delay, keepalive.
 void tune_client(int fd);

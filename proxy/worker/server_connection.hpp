@@ -10,6 +10,7 @@
 #include <string>
 
 #include "proxy/net/loop.hpp"
+#include "proxy/net/silence.hpp"
 #include "proxy/net/socket.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/worker/channel.hpp"
@@ -139,6 +140,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   pool::KeyPool& key_pool_;
   State state_ = State::kResolving;
   Channel channel_;
+  net::Silence silence_;
   std::string in_;
   std::unique_ptr<Login> login_;
   std::optional<Session> session_;

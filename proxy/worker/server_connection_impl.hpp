@@ -165,8 +165,9 @@ bool ServerConnection<P>::send(session::Output& output) {
 
 template <class P>
 void ServerConnection<P>::check_peer() {
-  if (channel_.stream().open() && net::silent_for(channel_.stream().fd(), target_.silence()))
-    lose("the server does not answer", true);
+  if (!channel_.stream().open()) return;
+  auto look = net::Silence::look(channel_.stream().fd());
+  if (look && silence_.exceeds(target_.silence(), context_.loop.now(), *look)) lose("the server does not answer", true);
 }
 
 template <class P>

@@ -65,7 +65,7 @@ TEST_F(Apply, ALoginUnderTheOldPasswordSpoilsNothing) {
   });
   Client c;
   c.wire = Wire::connect(port_);
-  auto as = std::thread([&] { log_in(c); });
+  auto as = std::jthread([&] { log_in(c); });
   ASSERT_TRUE(eventually([&] { return target().servers == 1; }));
   snapshot_.users[0].password = Secret("new");
   ASSERT_EQ(apply(), "");
@@ -323,7 +323,7 @@ TEST_F(Apply, ANewIdleTimeoutIsForThoseWhoAreThere) {
 
 TEST_F(Apply, EverythingIsAskedFromManyThreadsAtOnce) {
   std::atomic<bool> stop{false};
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   service_->on_observation([](const TargetObservation&) {});
   for (int i = 0; i < 2; ++i) {
     threads.emplace_back([&] {

@@ -2,6 +2,7 @@
 
 #include <csignal>
 #include <netinet/in.h>
+#include <random>
 #include <sys/socket.h>
 #include <thread>
 #include <unistd.h>
@@ -15,15 +16,17 @@ namespace dbproxy::worker::testing {
 namespace pg = dbproxy::wire::postgres;
 
 std::uint16_t free_port() {
-  int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in at{};
-  at.sin_family = AF_INET;
-  at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof at;
-  ::bind(fd, reinterpret_cast<sockaddr*>(&at), size);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&at), &size);
-  ::close(fd);
-  return ntohs(at.sin_port);
+  static std::mt19937 random{std::random_device{}()};
+  while (true) {
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    at.sin_port = htons(static_cast<std::uint16_t>(std::uniform_int_distribution(10240, 32000)(random)));
+    int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    bool free = ::bind(fd, reinterpret_cast<sockaddr*>(&at), sizeof at) == 0;
+    ::close(fd);
+    if (free) return ntohs(at.sin_port);
+  }
 }
 
 std::string first_error(const Messages& messages) {

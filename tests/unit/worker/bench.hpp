@@ -11,6 +11,8 @@
 
 namespace dbproxy::worker::testing {
 
+// Of 127.0.0.1, outside the range from which the kernel gives ports to outgoing connections: it stays free until it is
+// used, unless another process asks for this very one. One thread.
 std::uint16_t free_port();
 
 // A client that has logged in, or was refused.

@@ -8,21 +8,14 @@
 
 #include "proxy/net/socket.hpp"
 #include "proxy/worker/postgres/engine.hpp"
+#include "tests/unit/worker/bench.hpp"
 
 namespace dbproxy::worker {
 namespace {
 
 using std::chrono::seconds;
 
-std::uint16_t free_port() {
-  std::string error;
-  const int fd = net::listen_on(*net::numeric_address("127.0.0.1", 0), "", error);
-  sockaddr_in address{};
-  socklen_t size = sizeof(address);
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  ::close(fd);
-  return ntohs(address.sin_port);
-}
+using testing::free_port;
 
 int connect_to(std::uint16_t port) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -47,8 +40,8 @@ TEST(EarlyPorts, HoldsClientsAndThenTellsThem) {
   ASSERT_GT(size, 0);
   const std::string text(answer, static_cast<std::size_t>(size));
   EXPECT_EQ(text[0], 'E');
-  EXPECT_THAT(text, testing::HasSubstr("57P03"));
-  EXPECT_THAT(text, testing::HasSubstr("no configuration yet"));
+  EXPECT_THAT(text, ::testing::HasSubstr("57P03"));
+  EXPECT_THAT(text, ::testing::HasSubstr("no configuration yet"));
   EXPECT_EQ(::recv(client, answer, sizeof(answer), 0), 0) << "an end, and no reset";
   ::close(client);
 }
@@ -70,7 +63,7 @@ TEST(EarlyPorts, OpensAllOrNothing) {
   const std::uint16_t taken = free_port();
   const int owner = net::listen_on(*net::numeric_address("127.0.0.1", taken), "", error);
   EarlyPorts ports;
-  EXPECT_THAT(ports.open("127.0.0.1", "", {good, taken}, {}), testing::HasSubstr("cannot listen on 127.0.0.1:"));
+  EXPECT_THAT(ports.open("127.0.0.1", "", {good, taken}, {}), ::testing::HasSubstr("cannot listen on 127.0.0.1:"));
   EXPECT_EQ(connect_to(good), -1);
   ::close(owner);
 }

@@ -70,7 +70,7 @@ TEST_F(Flow, AServerThatDoesNotReadStopsItsClientAndNobodyElse) {
     return std::exchange(seen, slow.wire.sent) == slow.wire.sent;
   }));
   EXPECT_LT(slow.wire.sent, 25u << 20);
-  std::thread reader([&] {
+  std::jthread reader([&] {
     std::uint64_t bytes = 0;
     while (auto got = server->read()) {
       if (got->type == 'c') break;
@@ -118,7 +118,7 @@ TEST_F(Flow, AServerMayReadNothingForLong) {
   server->send(message('G', std::string(3, '\0')));
   ASSERT_EQ(c.wire.read()->type, 'G');
   std::string much = message('d', std::string(32 << 20, 'x'));
-  std::thread sender([&] { c.wire.send(much + message('c')); });
+  std::jthread sender([&] { c.wire.send(much + message('c')); });
   EXPECT_TRUE(c.wire.quiet_for(std::chrono::seconds(3)));  // longer than a vanished server is given
   auto data = server->read();
   ASSERT_TRUE(data && data->type == 'd');
@@ -150,7 +150,7 @@ TEST_F(Flow, ASlowClientsLastWordsArrive) {
   ASSERT_TRUE(server->read());
   // More than the client's socket takes, then the end.
   std::string row = message('D', std::string(3 << 20, 'x'));
-  std::thread sender([&] {
+  std::jthread sender([&] {
     server->send(row + error("FATAL", "25P03"));
     server->close();
   });
@@ -180,7 +180,7 @@ TEST_F(Flow, TenThousandSmallMessagesInOneGo) {
   auto c = client();
   std::string all = parse("s", "SELECT 1");
   for (int i = 0; i < 2500; ++i) all += bind("", "s") + execute() + message('S') + query("SELECT 1");
-  std::thread sender([&] { c.wire.send(all); });
+  std::jthread sender([&] { c.wire.send(all); });
   std::map<char, int> count;
   while (count['Z'] < 5000) {
     auto got = c.wire.read();
@@ -208,7 +208,7 @@ TEST_F(Flow, QueriesAreSentDuringLogin) {
 TEST_F(Flow, EveryByteByItself) {
   pool_of(1);
   server_.script();
-  std::thread script([&] {
+  std::jthread script([&] {
     auto server = server_.next();
     ASSERT_TRUE(server);
     server->drip = true;
@@ -249,7 +249,7 @@ TEST_F(Flow, WordsAtOddTimes) {
   ASSERT_TRUE(server);
   // While nobody has it.
   server->send(notice + notify + parameter("TimeZone", "Europe/Paris"));
-  std::thread script([&] {
+  std::jthread script([&] {
     auto got = server->read();  // the client's own setting is put back first
     ASSERT_TRUE(got && got->body.find("set_config") != std::string::npos);
     server->send(notice + parameter("TimeZone", "UTC") + complete("SELECT 1") + ready());

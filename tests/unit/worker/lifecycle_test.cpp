@@ -72,7 +72,7 @@ TEST_F(Lifecycle, AnIdleServersFatalIsNobodysBusiness) {
 TEST_F(Lifecycle, AFatalInATransactionIsOneErrorToItsClientWhichGoesOn) {
   one_connection();
   server_.script();
-  auto script = std::thread([&] {
+  auto script = std::jthread([&] {
     auto server = server_.next();
     ASSERT_TRUE(server);
     EXPECT_EQ(server->read()->type, 'Q');
@@ -106,7 +106,7 @@ TEST_F(Lifecycle, ServerDiesInInitQuery) {
   snapshot_.pool.init_query = "SET app.x = 1";
   ASSERT_EQ(apply(), "");
   server_.script();
-  auto script = std::thread([&] {
+  auto script = std::jthread([&] {
     auto server = server_.next();
     ASSERT_TRUE(server);
     EXPECT_EQ(server->read()->type, 'Q');

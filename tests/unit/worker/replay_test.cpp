@@ -102,7 +102,7 @@ TEST_F(Replay, IsNotCancelledInThePlaceOfTheRequest) {
   server_.go_on_with_settings();
   auto reply = c.wire.read_until('Z');
   EXPECT_EQ(first_error(reply), "57014");
-  EXPECT_EQ(server_.cancels(), 1);
+  EXPECT_GE(server_.cancels(), 1);  // again when the first came before the request had begun
   EXPECT_EQ(types(c.ask("SELECT 1")), "TDCZ");
 }
 

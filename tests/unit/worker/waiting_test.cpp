@@ -111,7 +111,9 @@ TEST_F(Waiting, ACancelThatTheServerNeverClosesCostsItsConnection) {
   next.wire.send(query("SELECT 'next'"));
   ASSERT_TRUE(eventually([&] { return row().clients_waiting == 1; }));
   ASSERT_TRUE(eventually([&] { return server_.logins() == logins + 1; }));  // after 5 s
-  EXPECT_EQ(types(next.wire.read_until('Z')), "TDCZ");
+  auto got = types(next.wire.read_until('Z'));
+  std::erase(got, 'N');  // it has waited for about as long as is worth a word
+  EXPECT_EQ(got, "TDCZ");
   EXPECT_EQ(types(c.ask("SELECT 'again'")), "TDCZ");
   server_.keep_cancels_open(false);
 }
@@ -136,7 +138,7 @@ TEST_F(Waiting, TwoHundredComeAtOnceAsTheFirstOfTheirKey) {
     server_.wait_until([&] { return open.load(); });
     return FakeServer::welcome(wire, id);
   });
-  std::vector<std::thread> threads;
+  std::vector<std::jthread> threads;
   std::atomic<int> good{0};
   for (int i = 0; i < 200; ++i) {
     threads.emplace_back([&] {
