@@ -159,7 +159,8 @@ int preflight(const PreflightOptions& options, kubernetes::Client* client, std::
   if (!manifests.ok()) return kUsage;
   bool found = false;
   bool good = true;
-  for (const topology::Cluster& cluster : plan::clusters(plan::make_desired(manifests))) {
+  for (const plan::DesiredProxy& proxy : plan::make_desired(manifests).proxies) {
+    const topology::Cluster cluster = plan::cluster(proxy);
     const std::string space = cluster.proxy.substr(0, cluster.proxy.find('/'));
     if (!options.name.empty() && !is_named(cluster.proxy, options.name)) continue;
     if (!options.name_space.empty() && space != options.name_space) continue;

@@ -10,8 +10,7 @@ std::optional<Silence::Look> Silence::look(int fd) {
   tcp_info info{};
   socklen_t size = sizeof info;
   if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return std::nullopt;
-  return Look{.unacknowledged = info.tcpi_unacked > 0,
-              .since_ack = std::chrono::milliseconds(info.tcpi_last_ack_recv)};
+  return Look{.unacknowledged = info.tcpi_unacked > 0, .since_ack = std::chrono::milliseconds(info.tcpi_last_ack_recv)};
 }
 
 bool Silence::exceeds(std::chrono::milliseconds limit, TimePoint now, const Look& look) {

@@ -172,19 +172,15 @@ Desired make_desired(const manifest::Manifests& manifests, const SecretLookup& l
   return out;
 }
 
-std::vector<topology::Cluster> clusters(const Desired& desired) {
-  std::vector<topology::Cluster> out;
-  for (const auto& proxy : desired.proxies) {
-    topology::Cluster cluster;
-    cluster.proxy = proxy.key;
-    cluster.tls = proxy.snapshot.server_tls;
-    cluster.discovery = proxy.discovery;
-    cluster.engine = proxy.snapshot.engine;
-    cluster.policy = proxy.snapshot.endpoint_policy;
-    for (const auto& target : proxy.snapshot.targets) cluster.members.push_back({target.id, target.host, target.port});
-    for (const auto& user : proxy.snapshot.users) cluster.credentials.push_back({user.name, user.password});
-    out.push_back(std::move(cluster));
-  }
+topology::Cluster cluster(const DesiredProxy& proxy) {
+  topology::Cluster out;
+  out.proxy = proxy.key;
+  out.tls = proxy.snapshot.server_tls;
+  out.discovery = proxy.discovery;
+  out.engine = proxy.snapshot.engine;
+  out.policy = proxy.snapshot.endpoint_policy;
+  for (const auto& target : proxy.snapshot.targets) out.members.push_back({target.id, target.host, target.port});
+  for (const auto& user : proxy.snapshot.users) out.credentials.push_back({user.name, user.password});
   return out;
 }
 

@@ -1,7 +1,7 @@
 // From manifests and what is observed to what sidecars are told. Pure functions.
 //
 //   Desired desired = make_desired(manifests);        // once per change of the manifests, which must be ok()
-//   monitor.set_clusters(clusters(desired));          // whom to ask
+//   monitor.set(cluster(desired.proxies[i]));         // whom to ask
 //   make_snapshots(desired, observations);            // on each change of either
 #pragma once
 
@@ -42,8 +42,8 @@ using SecretLookup =
 
 Desired make_desired(const manifest::Manifests& manifests, const SecretLookup& lookup = {});
 
-// Everyone who is to be asked for role and limits, with the credentials of the proxy's users.
-std::vector<topology::Cluster> clusters(const Desired& desired);
+// Whom to ask for role and limits, with the credentials of the proxy's users.
+topology::Cluster cluster(const DesiredProxy& proxy);
 
 // `version` is left 0. A target that nobody has seen yet is REGISTERING; observations of others are ignored. Where the
 // cluster itself told of its members, those are the targets.

@@ -31,6 +31,7 @@ struct Assembler::Impl {
   bool settled() const;
   Snapshots collect();
   void mark(const std::string& proxy);
+  void mark_cluster(const std::string& proxy);
   void watch();
   config::Snapshot snapshot_of(const plan::DesiredProxy& proxy) const;
   bool order(const std::string& proxy, const std::function<void(config::Maintenance&, std::uint64_t number)>& change);
@@ -46,7 +47,7 @@ struct Assembler::Impl {
   bool stopping = false;
   std::optional<SteadyClock::time_point> dirty_since;
   std::set<std::string> dirty;
-  bool clusters_changed = false;
+  std::set<std::string> clusters_changed;
   std::map<std::string, plan::DesiredProxy> desired;
   plan::Observations observations;
   Snapshots published;
@@ -63,6 +64,11 @@ void Assembler::Impl::mark(const std::string& proxy) {
   dirty.insert(proxy);
   if (!dirty_since) dirty_since = SteadyClock::now();
   wake.notify_all();
+}
+
+void Assembler::Impl::mark_cluster(const std::string& proxy) {
+  clusters_changed.insert(proxy);
+  mark(proxy);
 }
 
 void Assembler::Impl::observed(const std::string& proxy, const std::vector<topology::Observation>& seen) {
@@ -155,15 +161,21 @@ Snapshots Assembler::Impl::collect() {
 
 // Whom to ask, told without the lock: the monitor calls back with its own.
 void Assembler::Impl::watch() {
-  std::vector<topology::Cluster> clusters;
+  std::vector<topology::Cluster> set;
+  std::vector<std::string> removed;
   {
     const std::lock_guard lock(mutex);
-    if (!std::exchange(clusters_changed, false)) return;
-    plan::Desired all;
-    for (const auto& [key, proxy] : desired) all.proxies.push_back(proxy);
-    clusters = plan::clusters(all);
+    for (const std::string& key : std::exchange(clusters_changed, {})) {
+      const auto found = desired.find(key);
+      if (found != desired.end()) {
+        set.push_back(plan::cluster(found->second));
+      } else {
+        removed.push_back(key);
+      }
+    }
   }
-  monitor->set_clusters(std::move(clusters));
+  for (topology::Cluster& cluster : set) monitor->set(std::move(cluster));
+  for (const std::string& key : removed) monitor->remove(key);
 }
 
 void Assembler::Impl::run() {
@@ -173,7 +185,7 @@ void Assembler::Impl::run() {
   std::unique_lock lock(mutex);
   while (!stopping) {
     if (first) {
-      wake.wait_until(lock, first_until, [this] { return stopping || clusters_changed || settled(); });
+      wake.wait_until(lock, first_until, [this] { return stopping || !clusters_changed.empty() || settled(); });
     } else {
       const auto next = end_pauses();
       const auto awaited = [this] { return stopping || dirty_since; };
@@ -184,7 +196,7 @@ void Assembler::Impl::run() {
       }
     }
     if (stopping) return;
-    if (clusters_changed) {
+    if (!clusters_changed.empty()) {
       lock.unlock();
       watch();
       lock.lock();
@@ -216,13 +228,12 @@ Assembler::~Assembler() {
 
 void Assembler::set_all(const plan::Desired& desired) {
   const std::lock_guard lock(impl_->mutex);
-  for (const auto& [key, proxy] : impl_->desired) impl_->mark(key);
+  for (const auto& [key, proxy] : impl_->desired) impl_->mark_cluster(key);
   impl_->desired.clear();
   for (const plan::DesiredProxy& proxy : desired.proxies) {
     impl_->desired[proxy.key] = proxy;
-    impl_->mark(proxy.key);
+    impl_->mark_cluster(proxy.key);
   }
-  impl_->clusters_changed = true;
   impl_->wake.notify_all();
 }
 
@@ -230,15 +241,13 @@ void Assembler::set(plan::DesiredProxy desired) {
   const std::lock_guard lock(impl_->mutex);
   const std::string key = desired.key;
   impl_->desired[key] = std::move(desired);
-  impl_->clusters_changed = true;
-  impl_->mark(key);
+  impl_->mark_cluster(key);
 }
 
 void Assembler::remove(const std::string& proxy) {
   const std::lock_guard lock(impl_->mutex);
   if (impl_->desired.erase(proxy) == 0) return;
-  impl_->clusters_changed = true;
-  impl_->mark(proxy);
+  impl_->mark_cluster(proxy);
 }
 
 void Assembler::start() {

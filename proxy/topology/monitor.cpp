@@ -4,6 +4,7 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <queue>
 #include <thread>
 #include <utility>
 
@@ -19,7 +20,8 @@ namespace {
 
 struct MemberSlot {
   Member member;
-  TimePoint due{};
+  std::string proxy;
+  TimePoint due{};  // moved by schedule() alone
   bool in_flight = false;
   bool again = false;         // poked while in flight
   std::string working_user;   // tried first
@@ -37,6 +39,13 @@ struct ClusterSlot {
   bool ever_told = false;
   TimePoint urgent_until{};
   bool had_writer = false;
+};
+
+// When a slot was to be asked; out of date once the slot is due at another time.
+struct Appointment {
+  TimePoint due;
+  std::shared_ptr<MemberSlot> slot;
+  bool operator<(const Appointment& other) const { return due > other.due; }  // the earliest is on top of a heap
 };
 
 // What a thread takes along to probe without the lock.
@@ -105,21 +114,19 @@ struct Monitor::Impl {
       auto [result, user] = probe(job);
       lock.lock();
       job.slot->in_flight = false;
-      if (job.slot->again) {
-        job.slot->again = false;
-        job.slot->due = clock.now();
-      }
+      schedule(job.slot, std::exchange(job.slot->again, false) ? clock.now() : job.slot->due);
       if (result.ok) job.slot->working_user = user;
       auto it = clusters.find(job.proxy);
       bool current = it != clusters.end() && it->second.generation == job.generation;
-      if (current) apply(it->second, *job.slot, result);
+      if (current) apply(it->second, job.slot, result);
       lock.unlock();
       if (current) tell(job.proxy);
       lock.lock();
     }
   }
 
-  void apply(ClusterSlot& cluster, MemberSlot& slot, const ProbeResult& result) {
+  void apply(ClusterSlot& cluster, const std::shared_ptr<MemberSlot>& member, const ProbeResult& result) {
+    MemberSlot& slot = *member;
     const TimePoint now = clock.now();
     cluster.state.apply(slot.member.id, result, now);
     if (result.ok) {
@@ -136,7 +143,7 @@ struct Monitor::Impl {
     if (cluster.had_writer && !writer) hurry(cluster);
     cluster.had_writer = writer;
     sync_members(cluster);
-    plan_next(cluster, slot);
+    plan_next(cluster, member);
   }
 
   void hurry(ClusterSlot& cluster) {
@@ -145,20 +152,33 @@ struct Monitor::Impl {
     for (auto& member : cluster.members) {
       member->pause = {};
       if (member->failing_since != TimePoint{}) member->failing_since = now;
-      if (!member->in_flight) member->due = std::min(member->due, now + options.urgent);
+      if (!member->in_flight && member->due > now + options.urgent) schedule(member, now + options.urgent);
     }
     ready.notify_all();
   }
 
   // When one that was just asked is asked again; `due` is an interval after the beginning of the question.
-  void plan_next(ClusterSlot& cluster, MemberSlot& slot) {
+  void plan_next(ClusterSlot& cluster, const std::shared_ptr<MemberSlot>& slot) {
     const TimePoint now = clock.now();
     if (now < cluster.urgent_until) {
-      slot.due = std::min(slot.due, now + options.urgent);
-    } else if (slot.failing_since != TimePoint{} && now - slot.failing_since > options.away) {
-      slot.pause = std::clamp<Duration>(slot.pause * 2, options.interval, options.seldom);
-      slot.due = std::max(slot.due, now + slot.pause);
+      schedule(slot, std::min(slot->due, now + options.urgent));
+    } else if (slot->failing_since != TimePoint{} && now - slot->failing_since > options.away) {
+      slot->pause = std::clamp<Duration>(slot->pause * 2, options.interval, options.seldom);
+      schedule(slot, std::max(slot->due, now + slot->pause));
     }
+  }
+
+  void schedule(const std::shared_ptr<MemberSlot>& slot, TimePoint due) {
+    slot->due = due;
+    appointments.push({due, slot});
+  }
+
+  std::shared_ptr<MemberSlot> new_member(const std::string& proxy, const Member& member) {
+    auto fresh = std::make_shared<MemberSlot>();
+    fresh->member = member;
+    fresh->proxy = proxy;
+    schedule(fresh, clock.now());
+    return fresh;
   }
 
   // Members that the cluster told of are asked too, those that are gone are not.
@@ -171,9 +191,7 @@ struct Monitor::Impl {
         members.push_back(*old);
         continue;
       }
-      auto fresh = std::make_shared<MemberSlot>();
-      fresh->member = member;
-      fresh->due = clock.now();
+      auto fresh = new_member(cluster.cluster.proxy, member);
       for (const auto& known : cluster.members) {
         if (!known->working_user.empty()) fresh->working_user = known->working_user;
       }
@@ -185,23 +203,25 @@ struct Monitor::Impl {
 
   // The member that has been due for longest; else, when the next one will be.
   bool take_due(Job& job, TimePoint& next) {
-    next = TimePoint::max();
-    ClusterSlot* cluster = nullptr;
-    std::shared_ptr<MemberSlot> slot;
-    for (auto& [proxy, candidate] : clusters) {
-      for (auto& member : candidate.members) {
-        if (member->in_flight || member->due >= next) continue;
-        next = member->due;
-        cluster = &candidate;
-        slot = member;
-      }
+    const TimePoint now = clock.now();
+    for (next = TimePoint::max(); !appointments.empty(); appointments.pop()) {
+      const auto& [due, slot] = appointments.top();
+      const auto cluster = clusters.find(slot->proxy);
+      if (slot->in_flight || slot->due != due || cluster == clusters.end() || !is_member(cluster->second, slot))
+        continue;
+      next = due;
+      if (due > now) return false;
+      slot->in_flight = true;
+      slot->due = now + options.interval;
+      job = {slot->proxy, cluster->second.generation, slot, slot->working_user, cluster->second.cluster};
+      appointments.pop();
+      return true;
     }
-    TimePoint now = clock.now();
-    if (slot == nullptr || next > now) return false;
-    slot->in_flight = true;
-    slot->due = now + options.interval;
-    job = {cluster->cluster.proxy, cluster->generation, slot, slot->working_user, cluster->cluster};
-    return true;
+    return false;
+  }
+
+  static bool is_member(const ClusterSlot& cluster, const std::shared_ptr<MemberSlot>& slot) {
+    return std::find(cluster.members.begin(), cluster.members.end(), slot) != cluster.members.end();
   }
 
   std::pair<ProbeResult, std::string> probe(const Job& job) const {
@@ -253,6 +273,7 @@ struct Monitor::Impl {
   mutable std::mutex mutex;  // everything below but `telling`
   std::condition_variable ready;
   std::map<std::string, ClusterSlot> clusters;
+  std::priority_queue<Appointment> appointments;
   std::vector<std::thread> threads;
   std::size_t idle = 0;
   std::uint64_t generations = 0;
@@ -284,34 +305,29 @@ Monitor::~Monitor() {
   }
 }
 
-void Monitor::set_clusters(std::vector<Cluster> wanted) {
+void Monitor::set(Cluster cluster) {
   std::lock_guard lock(impl_->mutex);
-  std::map<std::string, ClusterSlot> next;
-  for (auto& cluster : wanted) {
-    std::string proxy = cluster.proxy;
-    ClusterSlot slot;
-    if (auto it = impl_->clusters.find(proxy); it != impl_->clusters.end()) slot = std::move(it->second);
-    if (!(slot.cluster == cluster)) {
-      slot.generation = ++impl_->generations;
-      slot.state.set_members(cluster.members, cluster.discovery);
-      auto before = std::move(slot.members);
-      slot.members.clear();
-      for (const Member& member : slot.state.members()) {
-        auto fresh = std::make_shared<MemberSlot>();  // what is under way was asked as things were
-        fresh->member = member;
-        fresh->due = impl_->clock.now();
-        for (const auto& old : before) {
-          if (old->member == member) fresh->working_user = old->working_user;
-        }
-        slot.members.push_back(std::move(fresh));
-      }
-      slot.ever_told = false;  // whoever changed the cluster wants to hear about it
-      slot.cluster = std::move(cluster);
+  ClusterSlot& slot = impl_->clusters[cluster.proxy];
+  if (slot.cluster == cluster) return;
+  slot.generation = ++impl_->generations;
+  slot.state.set_members(cluster.members, cluster.discovery);
+  auto before = std::move(slot.members);
+  slot.members.clear();
+  for (const Member& member : slot.state.members()) {
+    auto fresh = impl_->new_member(cluster.proxy, member);  // what is under way was asked as things were
+    for (const auto& old : before) {
+      if (old->member == member) fresh->working_user = old->working_user;
     }
-    next.insert_or_assign(proxy, std::move(slot));
+    slot.members.push_back(std::move(fresh));
   }
-  impl_->clusters = std::move(next);
+  slot.ever_told = false;  // whoever changed the cluster wants to hear about it
+  slot.cluster = std::move(cluster);
   impl_->ready.notify_all();
+}
+
+void Monitor::remove(const std::string& proxy) {
+  std::lock_guard lock(impl_->mutex);
+  impl_->clusters.erase(proxy);
 }
 
 void Monitor::poke(const std::string& proxy) {
@@ -321,7 +337,7 @@ void Monitor::poke(const std::string& proxy) {
   impl_->hurry(it->second);
   for (auto& member : it->second.members) {
     member->again = member->in_flight;
-    if (!member->in_flight) member->due = impl_->clock.now();
+    if (!member->in_flight) impl_->schedule(member, impl_->clock.now());
   }
 }
 

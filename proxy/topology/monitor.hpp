@@ -10,7 +10,7 @@
 //
 // All methods are thread-safe. The callback runs on one of the monitor's threads, one call at a time for the whole
 // monitor, with the complete set of a proxy; it may call the monitor, but not destroy it. One that began before a
-// cluster was removed may end after set_clusters returns. The destructor waits for probes that are under way, that is
+// cluster was removed may end after remove returns. The destructor waits for probes that are under way, that is
 // for the time-out of a probe at most.
 #pragma once
 
@@ -42,8 +42,10 @@ class Monitor {
   Monitor(Prober prober, Callback on_change, const Clock& clock, Options options);
   ~Monitor();
 
-  // The clusters to watch from now on. What is new or has changed is probed at once.
-  void set_clusters(std::vector<Cluster> clusters);
+  // To be watched from now on, in place of what was known of the same proxy. What is new or has changed is probed at
+  // once. What this costs does not depend on how many others are watched.
+  void set(Cluster cluster);
+  void remove(const std::string& proxy);
   // Probes all members of a proxy at once; one that is being probed is probed again after.
   void poke(const std::string& proxy);
   // As last seen; empty for a proxy that is not watched.

@@ -222,14 +222,15 @@ TEST(Plan, KnowsAurorasNamesOfInstances) {
 }
 
 TEST(Plan, SaysWhomToAsk) {
-  auto all = clusters(desired());
-  ASSERT_EQ(all.size(), 1u);
-  EXPECT_EQ(all[0].proxy, "shop/orders");
-  ASSERT_EQ(all[0].members.size(), 1u);
-  EXPECT_EQ(all[0].members[0].port, 5444);
-  ASSERT_EQ(all[0].credentials.size(), 2u);
-  EXPECT_EQ(all[0].credentials[1].user, "report");
-  EXPECT_EQ(all[0].tls.mode, config::TlsMode::kRequire);
+  const auto all = desired();
+  ASSERT_EQ(all.proxies.size(), 1u);
+  const auto asked = cluster(all.proxies[0]);
+  EXPECT_EQ(asked.proxy, "shop/orders");
+  ASSERT_EQ(asked.members.size(), 1u);
+  EXPECT_EQ(asked.members[0].port, 5444);
+  ASSERT_EQ(asked.credentials.size(), 2u);
+  EXPECT_EQ(asked.credentials[1].user, "report");
+  EXPECT_EQ(asked.tls.mode, config::TlsMode::kRequire);
 }
 
 TEST(Plan, NamesATargetAfterItsHost) {

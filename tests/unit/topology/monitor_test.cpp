@@ -154,7 +154,7 @@ bool all_available(const std::vector<Observation>& set) {
 TEST_F(MonitorTest, ProbesAtOnceAndTellsRoles) {
   fleet_.set("a", [](auto& d) { d.answer = answer(false); });
   fleet_.set("b", [](auto& d) { d.answer = answer(true); });
-  monitor_.set_clusters({cluster({{"a", "a", 1}, {"b", "b", 1}})});
+  monitor_.set(cluster({{"a", "a", 1}, {"b", "b", 1}}));
   ASSERT_TRUE(log_.wait_for(all_available));
   auto set = monitor_.observations("shop/orders");
   EXPECT_EQ(set[0].role, TargetRole::kReadWrite);
@@ -164,7 +164,7 @@ TEST_F(MonitorTest, ProbesAtOnceAndTellsRoles) {
 
 TEST_F(MonitorTest, ProbesAgainAfterASecondAndIsSilentWhereNothingChanged) {
   fleet_.set("a", [](auto& d) { d.answer = answer(false); });
-  monitor_.set_clusters({cluster({{"a", "a", 1}})});
+  monitor_.set(cluster({{"a", "a", 1}}));
   ASSERT_TRUE(log_.wait_for(all_available));
   clock_.advance(std::chrono::seconds(1));
   monitor_.wake();
@@ -180,7 +180,7 @@ TEST_F(MonitorTest, ProbesAgainAfterASecondAndIsSilentWhereNothingChanged) {
 TEST_F(MonitorTest, PokeProbesAtOnce) {
   fleet_.set("a", [](auto& d) { d.answer = answer(false); });
   fleet_.set("b", [](auto& d) { d.answer = answer(true); });
-  monitor_.set_clusters({cluster({{"a", "a", 1}, {"b", "b", 1}})});
+  monitor_.set(cluster({{"a", "a", 1}, {"b", "b", 1}}));
   ASSERT_TRUE(log_.wait_for(all_available));
   fleet_.set("a", [](auto& d) { d.answer = unreachable(); });
   fleet_.set("b", [](auto& d) { d.answer = answer(false); });
@@ -196,7 +196,7 @@ TEST_F(MonitorTest, PokeWhileAProbeIsUnderWayProbesAgain) {
     d.answer = answer(false);
     d.stuck = true;
   });
-  monitor_.set_clusters({cluster({{"a", "a", 1}})});
+  monitor_.set(cluster({{"a", "a", 1}}));
   ASSERT_TRUE(fleet_.wait_for_probes("a", 1));
   monitor_.poke("shop/orders");
   fleet_.set("a", [](auto& d) { d.stuck = false; });
@@ -212,7 +212,7 @@ TEST_F(MonitorTest, AMemberThatHangsDelaysNoOther) {
   }
   members.push_back({"a", "a", 1});
   fleet_.set("a", [](auto& d) { d.answer = answer(false); });
-  monitor_.set_clusters({cluster(members)});
+  monitor_.set(cluster(members));
   EXPECT_TRUE(log_.wait_for([](const auto& set) { return set.back().health == TargetHealth::kAvailable; }));
   for (int i = 0; i < 7; ++i) fleet_.set("hangs" + std::to_string(i), [](auto& d) { d.stuck = false; });
 }
@@ -222,7 +222,7 @@ TEST_F(MonitorTest, TriesUsersInOrderAndKeepsTheOneThatWorked) {
     d.answer = answer(false);
     d.good_user = "report";
   });
-  monitor_.set_clusters({cluster({{"a", "a", 1}}, {{"app", Secret("x")}, {"report", Secret("y")}})});
+  monitor_.set(cluster({{"a", "a", 1}}, {{"app", Secret("x")}, {"report", Secret("y")}}));
   ASSERT_TRUE(log_.wait_for(all_available));
   monitor_.poke("shop/orders");
   ASSERT_TRUE(fleet_.wait_for_probes("a", 3));
@@ -231,7 +231,7 @@ TEST_F(MonitorTest, TriesUsersInOrderAndKeepsTheOneThatWorked) {
 
 TEST_F(MonitorTest, AuthFailureMeansThatNoUserIsLetIn) {
   fleet_.set("a", [](auto& d) { d.good_user = "nobody"; });
-  monitor_.set_clusters({cluster({{"a", "a", 1}}, {{"app", Secret("x")}, {"report", Secret("y")}})});
+  monitor_.set(cluster({{"a", "a", 1}}, {{"app", Secret("x")}, {"report", Secret("y")}}));
   ASSERT_TRUE(log_.wait_for([](const auto& set) { return set[0].reason == HealthReason::kAuthFailure; }));
   EXPECT_EQ(fleet_.users("a").size(), 2u);
 }
@@ -239,11 +239,11 @@ TEST_F(MonitorTest, AuthFailureMeansThatNoUserIsLetIn) {
 TEST_F(MonitorTest, ChangedClustersAreProbedAtOnceAndRemovedOnesNoMore) {
   fleet_.set("a", [](auto& d) { d.answer = answer(false); });
   fleet_.set("b", [](auto& d) { d.answer = answer(true); });
-  monitor_.set_clusters({cluster({{"a", "a", 1}})});
+  monitor_.set(cluster({{"a", "a", 1}}));
   ASSERT_TRUE(log_.wait_for(all_available));
-  monitor_.set_clusters({cluster({{"a", "a", 1}, {"b", "b", 1}})});
+  monitor_.set(cluster({{"a", "a", 1}, {"b", "b", 1}}));
   ASSERT_TRUE(log_.wait_for([](const auto& set) { return set.size() == 2 && all_available(set); }));
-  monitor_.set_clusters({});
+  monitor_.remove("shop/orders");
   EXPECT_TRUE(monitor_.observations("shop/orders").empty());
 }
 
@@ -252,10 +252,10 @@ TEST_F(MonitorTest, AResultForAClusterThatChangedIsDropped) {
     d.answer = unreachable();
     d.stuck = true;
   });
-  monitor_.set_clusters({cluster({{"a", "a", 1}})});
+  monitor_.set(cluster({{"a", "a", 1}}));
   ASSERT_TRUE(fleet_.wait_for_probes("a", 1));
   fleet_.set("b", [](auto& d) { d.answer = answer(false); });
-  monitor_.set_clusters({cluster({{"a", "b", 1}})});  // the same id on another host
+  monitor_.set(cluster({{"a", "b", 1}}));  // the same id on another host
   ASSERT_TRUE(log_.wait_for(all_available));
   fleet_.set("a", [](auto& d) { d.stuck = false; });
   monitor_.poke("shop/orders");
@@ -277,7 +277,7 @@ TEST_F(MonitorTest, MembersThatAreToldOfAreAskedToo) {
   });
   auto wanted = cluster({{"orders", "orders.example", 1}});
   wanted.discovery = {"?.example", 7, "", 0};
-  monitor_.set_clusters({wanted});
+  monitor_.set(wanted);
   ASSERT_TRUE(log_.wait_for([](const auto& set) { return set.size() == 2 && all_available(set); }));
   EXPECT_EQ(monitor_.observations("shop/orders")[1].host, "b.example");
   EXPECT_EQ(monitor_.observations("shop/orders")[1].port, 7);
@@ -285,7 +285,7 @@ TEST_F(MonitorTest, MembersThatAreToldOfAreAskedToo) {
 
 TEST_F(MonitorTest, AsksMoreOftenInTroubleAndSeldomWhoIsAwayForLong) {
   fleet_.set("a", [](auto& d) { d.answer = answer(false); });
-  monitor_.set_clusters({cluster({{"a", "a", 1}})});
+  monitor_.set(cluster({{"a", "a", 1}}));
   ASSERT_TRUE(log_.wait_for(all_available));
   fleet_.set("a", [](auto& d) { d.answer = unreachable(); });
   monitor_.poke("shop/orders");
