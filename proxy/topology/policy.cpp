@@ -241,6 +241,8 @@ std::vector<Observation> ClusterState::observations() const {
         }
       }
     }
+    // One that nobody has ever seen may be the writer only as long as no other is.
+    if (!state.known && writer != nullptr && &state != writer) shown.role = TargetRole::kReadOnly;
     if (state.lags && shown.health == TargetHealth::kAvailable && shown.role == TargetRole::kReadOnly) {
       shown.health = TargetHealth::kUnavailable;
       shown.reason = HealthReason::kInvalidReplicationState;

@@ -80,6 +80,12 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   TimePoint since_query() const { return query_started_; }
   // The target went away: choose again, now if it waits there.
   void forget_target();
+  // Another target would do better: choose again with the next transaction.
+  void move_on() {
+    if (server_ == nullptr && !waiting()) return go_to(nullptr);
+    moving_on_ = true;
+  }
+  bool moving_on() const { return moving_on_; }
   // It has waited for as long as connectionBorrowTimeoutSeconds allows.
   void borrow_timed_out(const std::string& error);
   // The snapshot may hold other time-outs than before.
@@ -121,6 +127,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   // What is in `bytes` is used as far as possible; returns how much. False in `go_on`: do not read more now.
   std::size_t process(typename P::Bytes bytes, bool& go_on);
   bool acquire();
+  void go_to(Target<P>* target);
   void release_server();
   void work_began();
   void forget_limits();
@@ -145,6 +152,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   bool fresh_ = false;  // attached, and nothing has been sent yet
   bool first_byte_seen_ = false;
   bool retire_between_ = false;
+  bool moving_on_ = false;
   bool told_waiting_ = false;
   bool said_all_ = false;  // closing: our side of the connection has ended
   Channel channel_;

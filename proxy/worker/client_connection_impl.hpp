@@ -223,6 +223,7 @@ void ClientConnection<P>::close(bool said_goodbye) {
   limit_timer_.disarm();
   if (waiting()) target_->cancel(*this);
   leave_server(said_goodbye);
+  go_to(nullptr);
   side_.closed(*this);
   context_.loop.unwatch(channel_.stream().fd());
   channel_.stream().close();

@@ -91,7 +91,7 @@ void ClientConnection<P>::want_greeting() {
     if (auto known = proxy_.side().greeting(side_, *key_, endpoint_->endpoint.role)) return greet(std::move(*known));
   }
   std::string error;
-  target_ = proxy_.choose(*endpoint_, target_, error);
+  go_to(proxy_.choose(*endpoint_, target_, error));
   if (target_ == nullptr) return finish(error);
   auto server = target_->acquire(*this, key_, error);
   if (!error.empty()) return finish(error);

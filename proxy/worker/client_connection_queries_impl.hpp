@@ -140,9 +140,12 @@ std::size_t ClientConnection<P>::process(typename P::Bytes bytes, bool& go_on) {
 template <class P>
 bool ClientConnection<P>::acquire() {
   std::string error;
-  target_ = proxy_.choose(*endpoint_, target_, error);
-  ServerConnection<P>* server = nullptr;
-  if (target_ != nullptr) server = target_->acquire(*this, key_, error);
+  go_to(proxy_.choose(*endpoint_, target_, error));
+  if (target_ == nullptr) {  // there may be one for its next transaction
+    session_->reject(error);
+    return true;
+  }
+  ServerConnection<P>* server = target_->acquire(*this, key_, error);
   if (!error.empty()) {
     finish(error);
     return false;
@@ -164,6 +167,15 @@ bool ClientConnection<P>::acquire() {
     return true;
   }
   return false;
+}
+
+template <class P>
+void ClientConnection<P>::go_to(Target<P>* target) {
+  moving_on_ = false;
+  if (target == target_) return;
+  if (target_ != nullptr) target_->client_left();
+  target_ = target;
+  if (target_ != nullptr) target_->client_came();
 }
 
 template <class P>
@@ -203,7 +215,7 @@ template <class P>
 void ClientConnection<P>::forget_target() {
   bool was_waiting = waiting();
   if (was_waiting) target_->cancel(*this);
-  target_ = nullptr;
+  go_to(nullptr);
   if (!was_waiting) return;
   if (state_ == State::kGreeting) return want_greeting();
   context_.loop.defer(*this);
@@ -232,6 +244,7 @@ void ClientConnection<P>::release_server() {
   side_.releasing(*this, *server);
   server_ = nullptr;
   forget_limits();
+  if (moving_on_) go_to(nullptr);
   server->detach();
   if (retire_between_) finish(retire_error_);
 }

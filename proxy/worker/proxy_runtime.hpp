@@ -54,9 +54,11 @@ class ProxyRuntime final : public Runtime {
   const config::SnapshotPtr& snapshot_ptr() const { return prepared_.snapshot; }
   bool full() const { return clients_.size() >= snapshot().max_clients; }
 
-  // For a client that needs a server connection: `current` as long as it serves, else a new choice. Null: `error` is
-  // the error, or empty when there is nobody to wait for yet and the client is told nothing but to wait.
+  // For a client that needs a server connection: `current` as long as it serves, else a new choice, which may be one
+  // that is waited for. Null: nobody is to be waited for, as `error` says.
   Target<P>* choose(const EndpointRuntime& endpoint, Target<P>* current, std::string& error);
+  // Nobody knows how it is: those who wait there go to another that serves as well.
+  void in_doubt(Target<P>& target);
   // The one key of this text; `make` makes it where there is none yet.
   template <class Make>
   const std::shared_ptr<const Key>& pool_key(const std::string& text, Make make) {
@@ -105,6 +107,11 @@ class ProxyRuntime final : public Runtime {
   void end_pause(std::string_view why);
   void apply_tls();
   void tell_waiting(Target<P>& target);
+  Target<P>* choose_writer(Target<P>* current);
+  Target<P>* choose_reader(const config::Endpoint& endpoint, Target<P>* current);
+  // Those who wait for a target where another is better choose again.
+  void choose_again(pool::TargetPool& waiting);
+  void balance_readers();
   void update_gauges();
 
   Context& context_;
@@ -116,6 +123,7 @@ class ProxyRuntime final : public Runtime {
   Stats stats_;
   Endpoints endpoints_;
   std::map<std::string, std::unique_ptr<Target<P>>> targets_;
+  std::unique_ptr<Target<P>> nobody_;                // where clients wait for a writer while no member is known as one
   std::vector<std::unique_ptr<Target<P>>> leaving_;  // no longer configured, until their connections are done
   std::unordered_map<ClientConnection<P>*, std::unique_ptr<ClientConnection<P>>> clients_;
   std::unordered_map<std::string, std::shared_ptr<const Key>> keys_;

@@ -168,6 +168,7 @@ void ProxyRuntime<P>::apply_targets() {
     bool better = client->waiting() && choose(client->endpoint(), client->target(), error) != client->target();
     if (better || std::find(gone.begin(), gone.end(), client->target()) != gone.end()) client->forget_target();
   }
+  if (nobody_) choose_again(nobody_->pool());
   for (auto target : gone) target->shut_down({});
 }
 

@@ -1,4 +1,5 @@
-// ProxyRuntime between two snapshots; proxy_runtime_apply_impl.hpp has what a new one does.
+// ProxyRuntime between two snapshots; proxy_runtime_apply_impl.hpp has what a new one does, and
+// proxy_runtime_choice_impl.hpp which target a client is brought to.
 #pragma once
 
 #include <algorithm>
@@ -39,39 +40,6 @@ void ProxyRuntime<P>::accept(const std::shared_ptr<EndpointRuntime>& endpoint, i
   auto& client = *made;
   clients_.emplace(&client, std::move(made));
   client.start();
-}
-
-template <class P>
-Target<P>* ProxyRuntime<P>::choose(const EndpointRuntime& endpoint, Target<P>* current, std::string& error) {
-  auto wanted = endpoint.endpoint.role;
-  auto serves = [&](const Target<P>& target) { return target.description().role == wanted && target.usable(); };
-  if (current != nullptr && serves(*current)) return current;
-  Target<P>* best = nullptr;
-  Target<P>* down = nullptr;
-  Target<P>* writer = nullptr;
-  auto load = [](const Target<P>& target) {
-    return target.pool().total() - target.pool().idle() + target.pool().waiting();
-  };
-  for (const auto& [id, target] : targets_) {
-    if (target->description().role == config::TargetRole::kReadWrite) writer = target.get();
-    if (target->description().role != wanted) continue;
-    if (!target->usable()) {
-      down = target.get();
-    } else if (best == nullptr || load(*target) < load(*best)) {
-      best = target.get();
-    }
-  }
-  if (best != nullptr) return best;
-  if (wanted == config::TargetRole::kReadOnly && endpoint.endpoint.fallback_to_writer && writer != nullptr)
-    return writer;
-  if (down != nullptr) return down;  // wait for it
-  error =
-      wanted == config::TargetRole::kReadOnly
-          ? P::error(Trouble::kNoTarget, "endpoint \"" + endpoint.endpoint.name + "\" has no reader to go to",
-                     "The cluster has no reader now. Add one, or set fallbackToWriter: true on the DBProxyEndpoint.")
-          : P::error(Trouble::kNoTarget, "endpoint \"" + endpoint.endpoint.name + "\" has no writer to go to",
-                     "No member of the cluster accepts writes now; dbproxyctl targets shows what each of them says.");
-  return nullptr;
 }
 
 template <class P>
@@ -130,14 +98,17 @@ void ProxyRuntime<P>::tick() {
   }
   // With a time-out of 0, who still waits waits for a connection that is being opened.
   auto timeout = std::max<Duration>(snapshot().pool.borrow_timeout, std::chrono::seconds(1));
-  for (const auto& [id, target] : targets_) {
-    while (auto waiter = paused() ? nullptr : target->pool().first_waiter()) {
+  const auto look_after = [&](Target<P>& target) {
+    while (auto waiter = paused() ? nullptr : target.pool().first_waiter()) {
       if (now - waiter->since < timeout) break;
-      static_cast<ClientConnection<P>*>(waiter)->borrow_timed_out(borrow_timeout_error(*target));
+      static_cast<ClientConnection<P>*>(waiter)->borrow_timed_out(borrow_timeout_error(target));
     }
-    target->tick();
-    tell_waiting(*target);
-  }
+    target.tick();
+    tell_waiting(target);
+  };
+  for (const auto& [id, target] : targets_) look_after(*target);
+  if (nobody_) look_after(*nobody_);
+  balance_readers();
   for (const auto& target : leaving_) target->check_peers();
   std::erase_if(leaving_, [](const auto& target) { return target->unused(); });
   std::erase_if(keys_, [](const auto& item) { return item.second.use_count() == 1; });

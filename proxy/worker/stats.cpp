@@ -76,6 +76,8 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy, std::span<co
                        "Times that what happened on a connection told of a server that goes, or is not the writer.");
   clients_kept =
       counter("dbproxy_clients_kept_total", "Clients that went on when the server connection was lost under them.");
+  clients_moved =
+      counter("dbproxy_clients_moved_total", "Clients that were brought to a reader that had less than its share.");
   server_login_failures = counter("dbproxy_server_login_failures_total", "Log-ins that a server refused.");
   endpoints_refused = counter("dbproxy_server_endpoints_refused_total",
                               "Connections not begun because the installation refuses the target's address.");

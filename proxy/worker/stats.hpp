@@ -33,7 +33,7 @@ struct Stats {
   metrics::Cell *longest_wait, *transactions, *queries;
   metrics::Cell *client_received, *client_sent, *server_received, *server_sent;
   metrics::Cell *borrow_timeouts, *borrows, *cancels, *server_opened, *server_lost, *suspicions, *clients_kept,
-      *server_login_failures, *endpoints_refused, *settings_replayed, *replay_failures;
+      *clients_moved, *server_login_failures, *endpoints_refused, *settings_replayed, *replay_failures;
   metrics::Histogram *borrow_seconds, *query_seconds;
 };
 

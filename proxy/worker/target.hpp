@@ -47,6 +47,13 @@ class Target {
   // The connection, attached; or null and the client waits. A refused key answers through `error` instead.
   ServerConnection<P>* acquire(ClientConnection<P>& client, const std::shared_ptr<const Key>& key, std::string& error);
   void cancel(ClientConnection<P>& client);
+  // Clients that were brought here, with a connection now or without.
+  void client_came() { ++clients_; }
+  void client_left() { --clients_; }
+  std::uint32_t clients() const { return clients_; }
+  // The more, the less another client should be brought here: its clients, and again those that want something now,
+  // for each connection that it may have.
+  double load() const;
   void release(ServerConnection<P>& server);
   // The connection is logged in and ready.
   void opened(ServerConnection<P>& server);
@@ -109,6 +116,7 @@ class Target {
   Duration back_off_{};
   typename P::TargetSide side_;
   TimePoint peers_checked_{};
+  std::uint32_t clients_ = 0;
   TimePoint suspected_{};  // when last; the hint is good for some time
 };
 

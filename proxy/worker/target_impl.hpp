@@ -112,6 +112,12 @@ void Target<P>::forget_unused_keys() {
 }
 
 template <class P>
+double Target<P>::load() const {
+  const auto busy = clients_ + pool_.total() - pool_.idle() + pool_.waiting();
+  return static_cast<double>(busy) / std::max(1U, pool_.limits().max_connections);
+}
+
+template <class P>
 void Target<P>::cancel(ClientConnection<P>& client) {
   pool_.cancel(client);
 }
@@ -183,6 +189,7 @@ void Target<P>::open_failed(ServerConnection<P>& server, config::HealthReason re
   pool_.open_failed(key, actions);
   forget(server);
   perform(actions);
+  if (!refused) proxy_.in_doubt(*this);
 }
 
 template <class P>
@@ -207,6 +214,7 @@ void Target<P>::suspect(config::HealthReason reason) {
   }
   // A connection that a client has just been given may have come back since.
   if (!again || reason != config::HealthReason::kInvalidReplicationState) close_idle();
+  proxy_.in_doubt(*this);
 }
 
 template <class P>

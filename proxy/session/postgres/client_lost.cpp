@@ -45,7 +45,9 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
   if (!server.replaying_) tell_changes(server.settings_, settings_, to_client);  // else it had told of none yet
 
   const bool in_block = told_status_ != 'I' || !begin_.empty();
-  const bool unknown = !in_block || (may_have_ended_ && told_status_ == 'T');
+  const auto* const standby = server.settings_->find("in_hot_standby");  // where nothing can be carried out for good
+  const bool reads_only = standby != nullptr && *standby == "on";
+  const bool unknown = !reads_only && (!in_block || (may_have_ended_ && told_status_ == 'T'));
   const bool over = !in_block || may_have_ended_;
   std::string error;
   if (unknown) {

@@ -42,7 +42,8 @@ std::string_view sqlstate(Trouble trouble) {
 
 // After the others the session goes on.
 bool is_fatal(Trouble trouble) {
-  return trouble != Trouble::kCancelled && trouble != Trouble::kPoolFull && trouble != Trouble::kUnreachable;
+  return trouble != Trouble::kCancelled && trouble != Trouble::kPoolFull && trouble != Trouble::kUnreachable &&
+         trouble != Trouble::kNoTarget;
 }
 
 }  // namespace
