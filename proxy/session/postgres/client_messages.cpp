@@ -32,9 +32,11 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   text = text.substr(0, text.find('\0'));
   if (hold(step, text)) return ClientVerdict::kWait;
   auto verdict = classify(text, classify_options(step));
+  if (!show_names(step, verdict)) return ClientVerdict::kWait;
+  const bool names = verdict.executes_prepared || verdict.deallocate;
+  if (names && verdict.statement_count > 1 && !begin_settled(step)) return ClientVerdict::kWait;
   if (!note_unlistened(step, verdict, text, true)) return ClientVerdict::kWait;
   show_channels(step, verdict);
-  show_names(step, verdict);
   // What the text's first statement makes, its second may use: no HazardSet knows it.
   if (verdict.may_report_catalog_change && verdict.statement_count > 1) {
     verdict.pins |= bit(PinReason::kOpaque);
@@ -43,7 +45,7 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   note(verdict, text, step);
   note_end(text, verdict.statement_count);
   const bool renamed = renames_executed(step, verdict);
-  if (!renamed) shadow_names(step, verdict, true);
+  if (!renamed) shadow_names(step, verdict, text, true);
   auto& server = *step.server;
   unnamed_.current.reset();
   server.unnamed_.reset();
@@ -56,8 +58,7 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
     send_query(step, whole, text, verdict);
   }
   if (!marker_sql_.empty()) {
-    server.query(std::exchange(marker_sql_, {}), step.to_server);
-    server.requests_.back().may_fail = true;
+    server.query(std::exchange(marker_sql_, {}), step.to_server, true);
   }
   ++queries_;
   if (keep_text) last_text = text;
@@ -73,8 +74,8 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   if (hold(step, text)) return ClientVerdict::kWait;
   auto& server = *step.server;
   auto statement = cache_->intern(text, types, classify_options(step));
+  if (!show_names(step, statement->verdict)) return ClientVerdict::kWait;
   show_channels(step, statement->verdict);
-  show_names(step, statement->verdict);
   server.sync_pending_ = true;
 
   if (name.empty()) {
@@ -95,7 +96,7 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   auto named = slot(name);
   const bool failed =
       server.transaction_status_ == 'E' && server.requests_.empty() && !runs_in_failed_transaction(text);
-  if (named->current && failed) {
+  if (named->current && failed && !named->materialized) {
     // The server looks at the transaction before it looks at the name.
     server.requests_.push(RequestKind::kParse);
     server.unnamed_.reset();
@@ -104,18 +105,19 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   }
   // Whether the name is taken is not known while the server may still refuse the Parse that took it. Not so within one
   // sequence: there whatever follows a refusal is skipped.
-  if (named->current && server.undecided(*named)) {
+  if (named->current && !named->materialized && server.undecided(*named)) {
     held_ = true;
     return ClientVerdict::kWait;
   }
-  if (named->current) {
+  if (named->current && !named->materialized) {
     force_error(server, step.to_server, ErrorText::kStatementExists, named);
     return ClientVerdict::kMore;
   }
-  if (names_unknown()) {
+  if (names_unknown() || named->materialized) {
     // SQL may have made a statement of this name on the server: there it goes, too, so that the server sees to it.
     auto& entry = server.requests_.push(RequestKind::kParse);
     entry.slot = named;
+    entry.previous = named->current;
     ++named->pending;
     named->current = statement;
     named->prepare.clear();
@@ -169,15 +171,16 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     const auto& bound = name.empty() ? unnamed_.current : it != names_.end() ? it->second.current : StatementPtr();
     if (hold(step, bound ? bound->text() : "end")) return ClientVerdict::kWait;
   }
-  if (it != names_.end() && it->second.current) {
-    show_channels(step, it->second.current->verdict);
-    show_names(step, it->second.current->verdict);
+  if (const auto& bound = name.empty() ? unnamed_.current : it != names_.end() ? it->second.current : StatementPtr()) {
+    if (!show_names(step, bound->verdict)) return ClientVerdict::kWait;
+    if (!name.empty()) show_channels(step, bound->verdict);
   }
   server.sync_pending_ = true;
   ++queries_;
 
   StatementPtr target;
   NamedStatement* named = nullptr;
+  bool in_place = false;  // stands there under the client's own name
   if (name.empty()) {
     if (!use_unnamed(step)) {
       force_error(server, step.to_server, ErrorText::kNoUnnamedStatement, nullptr);
@@ -189,7 +192,8 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     target = it->second.current;
     named = &it->second;
     ++named->pending;  // by the entry below; from here on, as the statement may drop its own name
-    prepare_on(step, *named);
+    in_place = named->materialized;
+    if (!in_place) prepare_on(step, *named);
   }
   if (target) {
     target->refresh(step.options.classify);
@@ -200,7 +204,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     }
     note_unlistened(step, target->verdict, target->text(), false);
     note_end(target->text(), 1);
-    shadow_names(step, target->verdict, false);
+    shadow_names(step, target->verdict, target->text(), false);
     execute_sets_ = execute_sets_ || target->verdict.sets;
     execute_runs_ = execute_runs_ || target->verdict.runs_block;
     execute_discards_ = execute_discards_ || target->verdict.discard_all;
@@ -211,9 +215,10 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     if (keep_text) last_text = target->text();
   }
   auto& entry = server.requests_.push(RequestKind::kBind);
-  entry.statement = target;
+  if (!in_place) entry.statement = target;
   entry.slot = named;  // so that an error can say the client's own name
-  if (!target || name.empty()) {
+  if (target && target->verdict.deallocate_all) forget_names_by(server);
+  if (!target || name.empty() || in_place) {
     pass(&step.to_server, available, whole_size, used);
     return ClientVerdict::kMore;
   }
@@ -243,13 +248,17 @@ ClientVerdict ClientSession::describe(Step& step, std::string_view whole) {
   StatementPtr target;
   NamedStatement* named = nullptr;
   if (kind == 'S' && name.empty()) {
+    if (unnamed_.current && describes_execute(step, *unnamed_.current)) server.unnamed_.reset();
     if (!use_unnamed(step)) {
       force_error(server, step.to_server, ErrorText::kNoUnnamedStatement, nullptr);
       return ClientVerdict::kMore;
     }
   } else if (kind == 'S') {
     if (auto it = names_.find(name); it != names_.end() && it->second.current) {
-      target = it->second.current;
+      if (!it->second.materialized) target = it->second.current;
+      const bool again = target && describes_execute(step, *target);
+      if (const auto there = server.prepared_.find(target ? target->id : 0); again && there != server.prepared_.end())
+        there->second.stale = true;
       named = &it->second;
     }
   }

@@ -1,5 +1,8 @@
 // The part of ClientSession that keeps SQL's PREPARE, EXECUTE and DEALLOCATE in one name space with the protocol's
 // statements, and no name of its client on a server connection that others get.
+#include <algorithm>
+#include <unordered_set>
+
 #include "proxy/session/postgres/client_session.hpp"
 #include "proxy/session/postgres/prepare_text.hpp"
 #include "proxy/session/postgres/tokenizer.hpp"
@@ -9,8 +12,38 @@ namespace dbproxy::session::postgres {
 
 namespace wire = dbproxy::wire::postgres;
 
+namespace {
+
+// So that what follows cannot spoil a transaction of the client's; PREPARE outlives the ROLLBACK.
+class Guard {
+ public:
+  Guard(ServerSession& server, bool in_block, std::string_view prefix, Output& to_server)
+      : server_(server), to_server_(to_server), name_(in_block ? std::string(prefix) + "names" : "") {
+    if (in_block) run("SAVEPOINT " + name_);
+  }
+  ~Guard() {
+    if (!name_.empty()) run("ROLLBACK TO SAVEPOINT " + name_ + "; RELEASE SAVEPOINT " + name_);
+  }
+  Guard(const Guard&) = delete;
+  Guard& operator=(const Guard&) = delete;
+
+ private:
+  void run(const std::string& sql) { server_.query(sql, to_server_, true); }
+
+  ServerSession& server_;
+  Output& to_server_;
+  std::string name_;
+};
+
+}  // namespace
+
+// Where the client keeps this connection anyhow, they stay there, and what else is done by their names is done there.
 void ClientSession::names_may_be_there(ServerSession& server) {
-  names_due_ = true;
+  if (leaves_ & bit(PinReason::kOpaque)) {
+    pins_ |= bit(PinReason::kSqlPrepare);
+  } else {
+    names_due_ = true;
+  }
   server.may_have_names_ = true;
 }
 
@@ -21,38 +54,49 @@ void ClientSession::executes(Step& step, const NamedStatement& named) {
   note(step.server->catalog_changed() ? statement->strict_verdict() : statement->verdict, statement->text(), step);
 }
 
-// Puts a statement on the server under the client's own name, in the place of whatever has that name there.
+// Puts a statement on the server under the client's own name, in the place of whatever has that name there; or, if not
+// `whole`, an empty one.
 void ClientSession::put_name(Step& step, NamedStatement& named, bool whole, bool simple) {
   auto& server = *step.server;
   auto statement = named.current;
+  const Guard guard(server, simple && whole && server.transaction_status_ == 'T', cache_->prefix(), step.to_server);
   wire::close_statement(step.to_server.own(), *named.name);
   server.requests_.push(RequestKind::kClose).hidden = true;
   wire::parse(step.to_server.own(), *named.name, whole ? statement->text() : "",
               whole ? statement->parameter_types() : "");
   auto& entry = server.requests_.push(RequestKind::kParse);
   entry.hidden = true;
+  named.materialized = whole;
+  if (whole) {
+    entry.slot = &named;
+    entry.previous = statement;
+    ++named.pending;
+  }
   if (simple) {
     // If it fails, the statement itself is still to be answered by the server.
-    entry.error_text = ErrorText::kDropped;
+    entry.error_text = ErrorText::kKept;
     wire::sync(step.to_server.own());
     server.requests_.push(RequestKind::kSync).hidden = true;
   }
-  named.materialized = whole;
-  if (whole) names_may_be_there(server);
 }
 
 // SQL's DEALLOCATE and EXECUTE share one name space with the protocol's statements, which stand on the server under
 // other names. Before such a statement runs, the client's own name is put there, so that the server itself answers.
-// A name that stays there is taken away before anybody else gets the connection.
-void ClientSession::shadow_names(Step& step, const Verdict& verdict, bool simple) {
-  if (verdict.deallocate_all) return forget_names();
+// What has become of it is read back before anybody else gets the connection.
+void ClientSession::shadow_names(Step& step, const Verdict& verdict, std::string_view text, bool simple) {
   const bool prepares = verdict.pinned_by(PinReason::kSqlPrepare);
   if (!verdict.deallocate && !verdict.executes_prepared && !prepares) return;
+  auto& server = *step.server;
+  if (server.transaction_status_ == 'E' && server.requests_.empty() && verdict.statement_count == 1) return;
   if (verdict.several_names) {
-    for (auto& [name, named] : names_) {
-      if (!named.current) continue;
-      executes(step, named);
-      if (!named.materialized) put_name(step, named, true, simple);
+    Tokenizer tokens(text, classify_options(step).standard_conforming_strings);
+    for (Token token = tokens.next(); token.kind != TokenKind::kEnd; token = tokens.next()) {
+      if (token.kind != TokenKind::kWord && token.kind != TokenKind::kQuotedIdentifier) continue;
+      const auto found = names_.find(identifier_name(token.text));
+      if (found == names_.end() || !found->second.current) continue;
+      executes(step, found->second);
+      if (!found->second.materialized) put_name(step, found->second, true, simple);
+      names_may_be_there(server);
     }
     return;
   }
@@ -65,30 +109,115 @@ void ClientSession::shadow_names(Step& step, const Verdict& verdict, bool simple
   }
   auto& named = it->second;
   if (verdict.executes_prepared) executes(step, named);
-  if (!named.materialized) put_name(step, named, !verdict.deallocate, simple);
-  if (verdict.deallocate) {
-    if (verdict.statement_count != 1) names_may_be_there(*step.server);  // another may fail before it
-    named.current.reset();
+  // DEALLOCATE by itself does what it says.
+  const bool sure =
+      simple && verdict.deallocate && verdict.statement_count == 1 && (server.requests_.empty() || server.replaying_);
+  if (!named.materialized) put_name(step, named, !prepares && !sure, simple);
+  if (!sure) return names_may_be_there(server);
+  named.current.reset();
+  named.materialized = false;
+  release_slot(&named);
+}
+
+// DEALLOCATE ALL by extended query has been bound; should it not be carried out, nothing is forgotten.
+void ClientSession::forget_names_by(ServerSession& server) {
+  for (auto& [name, named] : names_) {
+    if (!named.current) continue;
+    auto& entry = server.requests_.push(RequestKind::kLocal);
+    entry.slot = &named;
+    ++named.pending;
+    entry.previous = std::exchange(named.current, {});
     named.materialized = false;
-    release_slot(&named);
   }
 }
 
-// For a text that reads pg_prepared_statements.
-void ClientSession::show_names(Step& step, const Verdict& verdict) {
+// Describe of an EXECUTE tells what the statement of that name returned when EXECUTE was parsed. True: parse it again.
+bool ClientSession::describes_execute(Step& step, const Statement& statement) {
+  if (!statement.verdict.executes_prepared || statement.verdict.several_names) return false;
+  const auto it = names_.find(identifier_name(statement.verdict.executed_name));
+  if (it == names_.end() || !it->second.current) return true;
+  if (!it->second.materialized) put_name(step, it->second, true, false);
+  names_may_be_there(*step.server);
+  return true;
+}
+
+// Takes the statements of the proxy's own off the server, those of all clients that have used it.
+void ClientSession::hide_prepared(Step& step) {
   auto& server = *step.server;
-  if (!verdict.lists_names || server.sync_pending_) return;
-  for (auto& [name, named] : names_) {
-    if (!named.current || named.materialized) continue;
+  if (server.prepared_.empty()) return;
+  for (auto& [id, prepared] : server.prepared_) {
+    wire::close_statement(step.to_server.own(), prepared.statement->name);
+    auto& entry = server.requests_.push(RequestKind::kClose);
+    entry.hidden = true;
+    entry.statement = prepared.statement;
+  }
+  server.prepared_.clear();
+  wire::sync(step.to_server.own());
+  server.requests_.push(RequestKind::kSync).hidden = true;
+}
+
+// Whether what the server says of its transaction counts a BEGIN that was kept back.
+bool ClientSession::begin_settled(Step& step) {
+  auto& server = *step.server;
+  if (server.beginning_) {
+    held_ = true;
+    return false;
+  }
+  if (!server.begun_ || !server.sync_pending_ || !server.requests_.empty() || server.skipping_) return true;
+  wire::sync(step.to_server.own());
+  server.requests_.push(RequestKind::kSync).hidden = true;
+  server.sync_pending_ = false;
+  wait_for_quiet_ = waits_ = true;
+  return false;
+}
+
+// For a text that reads pg_prepared_statements, and for one that runs what nobody has read, which may be EXECUTE of
+// what this client made by PREPARE. False: it has to wait until the server has answered what went before.
+bool ClientSession::show_names(Step& step, const Verdict& said) {
+  if (names_.empty() && !said.lists_names) return true;
+  auto& server = *step.server;
+  // EXECUTE does what its statement does, however little is known.
+  const bool alone = said.statement_count == 1 && !said.several_names;
+  if (alone && (said.deallocate || said.pinned_by(PinReason::kSqlPrepare))) return true;
+  StatementPtr executed;
+  if (alone && said.executes_prepared) {
+    const auto it = names_.find(identifier_name(said.executed_name));
+    if (it != names_.end()) executed = it->second.current;
+    if (!executed) return true;
+  }
+  const auto& verdict = executed ? executed->verdict : said;
+  const bool lists = verdict.lists_names;
+  const bool opaque = (verdict.pins & bit(PinReason::kOpaque)) && (verdict.leaves & bit(PinReason::kOpaque));
+  if (!lists && !opaque) return true;
+  const auto wanted = [lists](const auto& item) {
+    return item.second.current && !item.second.materialized && (lists || !item.second.prepare.empty());
+  };
+  const bool any = std::any_of(names_.begin(), names_.end(), wanted);
+  if (!any && !(lists && !server.prepared_.empty())) return true;
+  if (!begin_settled(step)) return false;
+  // In the middle of a sequence nothing can be put there that must not fail.
+  if (server.sync_pending_ || server.transaction_status_ == 'E') return true;
+  if (!server.requests_.empty() && !server.replaying_) {
+    wait_for_quiet_ = waits_ = true;
+    return false;
+  }
+  if (lists) hide_prepared(step);
+  for (auto& item : names_) {
+    auto& named = item.second;
+    if (!wanted(item)) continue;
+    names_may_be_there(server);
     if (named.prepare.empty()) {
       put_name(step, named, true, true);
       continue;
     }
-    server.query(named.prepare, step.to_server);
-    server.requests_.back().may_fail = true;
+    const Guard guard(server, server.transaction_status_ == 'T', cache_->prefix(), step.to_server);
+    server.query(named.prepare, step.to_server, true);
+    auto& entry = server.requests_.back();
+    entry.slot = &named;
+    ++named.pending;
     named.materialized = true;
-    names_may_be_there(server);
   }
+  return true;
 }
 
 // EXECUTE, alone in a simple query, of a statement that stands under a name of the proxy's own: that name is put into
@@ -104,7 +233,7 @@ bool ClientSession::renames_executed(Step& step, const Verdict& verdict) {
   prepare_on(step, named);
   if (step.server->requests_.size() == before) return true;
   // If it fails, EXECUTE itself is still to be answered by the server.
-  step.server->requests_.back().error_text = ErrorText::kDropped;
+  step.server->requests_.back().error_text = ErrorText::kKept;
   wire::sync(step.to_server.own());
   step.server->requests_.push(RequestKind::kSync).hidden = true;
   return true;
@@ -128,6 +257,7 @@ void ClientSession::send_renamed(Step& step, std::string_view text, const Verdic
   server.inserted_ = {{characters(text.substr(0, at)) + old_size, name.size() - old_size}};
   wait_for_quiet_ = true;  // server.inserted_ is of this one
   wire::query(step.to_server.own(), longer);
+  server.executed_ = std::move(longer);
 }
 
 bool ClientSession::names_read(ServerSession& server, Output& to_server, const ClientOptions& options) {
@@ -143,20 +273,27 @@ bool ClientSession::names_read(ServerSession& server, Output& to_server, const C
   Step step{&server, to_server, to_client, options};
   const auto how = classify_options(step);
   std::string sql;
+  std::unordered_set<std::string_view> there;
+  for (const auto& one : *names) there.insert(one.name);
+  for (auto& [name, named] : names_) {
+    if (std::exchange(named.materialized, false) && !there.contains(name)) named.current.reset();
+  }
   for (const auto& one : *names) {
-    const auto known = names_.find(one.name);
-    if ((known == names_.end() || !known->second.current) && one.from_sql) {
+    if (one.from_sql) {
       const auto text = find_prepare(one.text, one.name, how.standard_conforming_strings);
       if (text.body.empty()) return give_up();
       auto named = slot(one.name);
-      named->current = cache_->intern(text.body, one.types, how);
-      named->prepare = text.whole;
-      named->since = cache_->tick();
+      const auto prepare = text.alone ? std::string_view(one.text) : text.whole;
+      if (!named->current || named->prepare != prepare) {
+        named->current = cache_->intern(at_its_place(one.text, text.body), one.types, how);
+        named->prepare = prepare;
+        named->since = cache_->tick();
+      }
     }
     if (!sql.empty()) sql += "; ";
     sql += "DEALLOCATE " + quoted_name(one.name);
   }
-  for (auto& [name, named] : names_) named.materialized = false;
+  std::erase_if(names_, [](const auto& item) { return !item.second.current && item.second.pending == 0; });
   server.may_have_names_ = false;
   if (!sql.empty()) server.query(sql, to_server);
   return true;

@@ -29,7 +29,8 @@ std::uint32_t ClientSession::without_read_back(std::uint32_t reasons) {
     reasons &= ~bit(PinReason::kListen);
     listen_due_ = true;
   }
-  if (reasons & bit(PinReason::kSqlPrepare)) {
+  // Where it stays for good, its statements may stay there as well.
+  if ((reasons & bit(PinReason::kSqlPrepare)) && !(leaves_ & bit(PinReason::kOpaque))) {
     reasons &= ~bit(PinReason::kSqlPrepare);
     names_due_ = true;
   }

@@ -234,8 +234,12 @@ class ClientSession {
   void make_room(ServerSession& server, Output& to_server);
   void forget_names();
   void put_name(Step& step, NamedStatement& named, bool whole, bool simple);
-  void shadow_names(Step& step, const Verdict& verdict, bool simple);
-  void show_names(Step& step, const Verdict& verdict);
+  void shadow_names(Step& step, const Verdict& verdict, std::string_view text, bool simple);
+  bool show_names(Step& step, const Verdict& verdict);
+  bool begin_settled(Step& step);
+  void hide_prepared(Step& step);
+  void forget_names_by(ServerSession& server);
+  bool describes_execute(Step& step, const Statement& statement);
   void executes(Step& step, const NamedStatement& named);
   void names_may_be_there(ServerSession& server);
   // The server may have statements of which nothing is known here.

@@ -58,6 +58,7 @@ std::optional<std::vector<PreparedInSql>> read_prepared(std::string_view message
 
 PrepareText find_prepare(std::string_view sql, std::string_view name, bool standard_conforming_strings) {
   PrepareText found;
+  int statements = 0;
   Tokenizer tokens(sql, standard_conforming_strings);
   Token token = tokens.next();
   const auto word = [&token](std::string_view text) {
@@ -65,6 +66,7 @@ PrepareText find_prepare(std::string_view sql, std::string_view name, bool stand
   };
   const auto over = [&token] { return token.kind == TokenKind::kEnd || token.is(';'); };
   for (; token.kind != TokenKind::kEnd; token = tokens.next()) {
+    if (!over()) ++statements;
     if (word("prepare")) {
       const char* const prepare = token.text.data();
       token = tokens.next();
@@ -88,7 +90,36 @@ PrepareText find_prepare(std::string_view sql, std::string_view name, bool stand
     while (!over()) token = tokens.next();
     if (token.kind == TokenKind::kEnd) break;
   }
+  found.alone = statements == 1;
   return found;
+}
+
+std::string at_its_place(std::string_view sql, std::string_view body) {
+  // What stands further behind is not worth its blanks.
+  constexpr std::size_t kMostBlanks = 16u << 10;
+  const auto before = characters(sql.substr(0, static_cast<std::size_t>(body.data() - sql.data())));
+  std::string out(std::min(before, kMostBlanks), ' ');
+  return out += body;
+}
+
+bool is_of_statement(std::size_t position, std::string_view message, std::string_view execute,
+                     std::string_view statement) {
+  if (position == 0) return false;
+  const auto token_at = [position](std::string_view text) -> std::string_view {
+    std::size_t at = 0;
+    for (std::size_t left = position; at < text.size(); ++at)
+      if ((text[at] & 0xc0) != 0x80 && --left == 0) break;
+    if (at == text.size()) return {};
+    Tokenizer tokens(text, true);
+    for (Token token = tokens.next(); token.kind != TokenKind::kEnd && token.text.data() <= text.data() + at;
+         token = tokens.next())
+      if (token.text.data() == text.data() + at) return token.text;
+    return {};
+  };
+  const auto there = token_at(statement), here = token_at(execute);
+  if (there.empty() || here.empty()) return !there.empty();
+  return message.find(identifier_name(there)) != std::string_view::npos &&
+         message.find(identifier_name(here)) == std::string_view::npos;
 }
 
 std::string quoted_name(std::string_view name) {

@@ -30,7 +30,8 @@ enum class RequestKind : std::uint8_t {
 inline constexpr const char* kSetsStart = "dbproxy: as at the start";
 
 // What an error at this entry is turned into before the client sees it.
-enum class ErrorText : std::uint8_t { kAsIs, kStatementExists, kNoUnnamedStatement, kDropped };
+// kKept: it is the answer of the EXECUTE that follows, should that not find its statement.
+enum class ErrorText : std::uint8_t { kAsIs, kStatementExists, kNoUnnamedStatement, kDropped, kKept };
 
 struct Request {
   RequestKind kind = RequestKind::kQuery;

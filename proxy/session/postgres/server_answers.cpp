@@ -2,6 +2,7 @@
 #include <charconv>
 
 #include "proxy/session/postgres/client_session.hpp"
+#include "proxy/session/postgres/prepare_text.hpp"
 #include "proxy/session/postgres/server_session.hpp"
 #include "proxy/wire/postgres/messages.hpp"
 #include "proxy/wire/postgres/reader.hpp"
@@ -20,6 +21,17 @@ void rename(std::string_view whole, std::string_view ours, std::string_view thei
     out.replace(at, ours.size(), theirs);
   }
   wire::store_u32(out.data() + begin + 1, static_cast<std::uint32_t>(out.size() - begin - 1));
+}
+
+std::size_t position_of(std::string_view whole) {
+  wire::Reader reader(whole.substr(wire::kHeaderSize));
+  while (const auto type = reader.u8()) {
+    const auto text = reader.cstring();
+    std::size_t at = 0;
+    if (!reader.ok()) break;
+    if (type == 'P' && std::from_chars(text.data(), text.data() + text.size(), at).ec == std::errc()) return at;
+  }
+  return 0;
 }
 
 // The message with the position of its error as it is in the client's own text.
@@ -53,6 +65,8 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, Outpu
   settle(requests_.front(), client);
   requests_.pop();
   if (replayed) replaying_ = !requests_.empty() && requests_.front().replays;
+  begun_ = false;
+  if (kind == RequestKind::kQuery && forward) kept_error_.clear();
   transaction_status_ = body[0];
   if (told_) finish_discard(client, out);
   if (transaction_status_ == 'I' && requests_.empty() && std::exchange(schema_dirty_, false))
@@ -134,8 +148,8 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
     case 'D':
       if (tag == "DO" && !front.block_expected) events_.pins |= bit(PinReason::kOpaque);
       if (tag == "DISCARD ALL" || tag == "DEALLOCATE ALL") {
-        prepared_.clear();
-        unnamed_.reset();
+        forget_prepared();
+        if (client != nullptr && !by_execute && !front.hidden) client->forget_names();
         if (tag == "DISCARD ALL") {
           if (client != nullptr) {
             client->discarded_all();
@@ -165,7 +179,10 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
     client->command_done(tag);
   }
   if (by_execute) {
-    if (front.replays) replaying_ = beginning_ = false;
+    if (front.replays) {
+      begun_ = beginning_;
+      replaying_ = beginning_ = false;
+    }
     settle(front, client);
     requests_.pop();
   }
@@ -211,19 +228,34 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
       rows_.response = whole;
     } else if (front.hidden) {
       hidden_query_failed_ = hidden_query_failed_ || !front.may_fail;
+      if (front.slot != nullptr && client != nullptr) front.slot->materialized = false;
+    } else if (!kept_error_.empty() && (fields.sqlstate == "26000" || fields.sqlstate == "25P02")) {
+      forward = false;
+      out.own() += kept_error_;
     } else if (front.sets_start && !inserted_.empty()) {
       forward = false;
       std::string renamed;
+      bool of_prepared = false;
       if (front.statement && front.slot != nullptr) {
         rename(whole, front.statement->name, *front.slot->name, renamed);
         whole = renamed;
+        of_prepared = is_of_statement(position_of(whole), fields.message, executed_, front.statement->text());
       }
-      without_insertions(whole, inserted_, out.own());
+      if (of_prepared) {
+        out.own() += whole;
+      } else {
+        without_insertions(whole, inserted_, out.own());
+      }
     }
     return true;
   }
   // Extended query: everything up to the next Sync was skipped.
   forward = front.error_text == ErrorText::kAsIs;
+  if (front.error_text == ErrorText::kKept) kept_error_ = whole;
+  // Of an EXECUTE whose statement cannot be put there: directly it would be bound, and then fail.
+  const bool bound = forward && front.hidden && front.kind == RequestKind::kParse && front.slot != nullptr &&
+                     requests_.size() > 1 && requests_.at(1).kind == RequestKind::kBind && !requests_.at(1).hidden;
+  if (bound && client != nullptr) wire::empty_message(out.own(), '2');
   bool ours = forward && !front.hidden && client != nullptr && front.statement && front.slot != nullptr &&
               front.slot->name != nullptr && fields.message.find(front.statement->name) != std::string_view::npos;
   if (ours) {
@@ -243,7 +275,8 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
       wire::error_response(out.own(), {.severity = "ERROR", .sqlstate = state, .message = text});
     }
   }
-  if (front.statement && (fields.sqlstate == "0A000" || fields.sqlstate == "26000")) {
+  if (front.kind != RequestKind::kParse && front.statement &&
+      (fields.sqlstate == "0A000" || fields.sqlstate == "26000")) {
     // Its result type changed: what is parsed from now on is another statement. Or something deallocated it.
     if (fields.sqlstate == "0A000") {
       events_.schema_changed = true;
@@ -283,12 +316,24 @@ void ServerSession::emit_local(ClientSession* client, Output& out) {
   while (!requests_.empty()) {
     auto& front = requests_.front();
     if (front.kind == RequestKind::kLocal) {
-      if (client != nullptr) wire::empty_message(out.own(), front.answer);
+      if (client != nullptr && front.answer != 0) wire::empty_message(out.own(), front.answer);
     } else if (front.kind != RequestKind::kCopyEnd) {
       return;
     }
     settle(front, client);
     requests_.pop();
+  }
+}
+
+// All prepared statements are gone there, but for those whose Parse comes behind that.
+void ServerSession::forget_prepared() {
+  const auto before = std::exchange(prepared_, {});
+  unnamed_.reset();
+  for (std::size_t i = 0; i < requests_.size(); ++i) {
+    const auto& request = requests_.at(i);
+    if (request.kind != RequestKind::kParse || !request.statement) continue;
+    if (const auto found = before.find(request.statement->id); found != before.end())
+      prepared_.insert_or_assign(found->first, found->second);
   }
 }
 
@@ -302,6 +347,7 @@ void ServerSession::undo(Request& request, ClientSession* client, bool executed)
   }
   if (request.slot == nullptr || client == nullptr) return;
   bool changed = request.kind == RequestKind::kParse || request.kind == RequestKind::kLocal;
+  if (request.hidden) request.slot->materialized = false;
   if (changed) {
     // A Parse of the unnamed statement that failed has still ended the one before.
     bool lost = executed && request.slot->name == nullptr;

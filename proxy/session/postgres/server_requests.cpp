@@ -6,8 +6,10 @@ namespace dbproxy::session::postgres {
 
 namespace wire = dbproxy::wire::postgres;
 
-void ServerSession::query(std::string_view sql, Output& to_server) {
-  requests_.push(RequestKind::kQuery).hidden = true;
+void ServerSession::query(std::string_view sql, Output& to_server, bool may_fail) {
+  auto& entry = requests_.push(RequestKind::kQuery);
+  entry.hidden = true;
+  entry.may_fail = may_fail;
   unnamed_.reset();
   wire::query(to_server.own(), sql);
 }

@@ -61,8 +61,8 @@ class ServerSession {
   // `bytes`. `client` is null when none is attached: then everything is read and dropped.
   ServerVerdict feed(std::string_view bytes, std::size_t& consumed, ClientSession* client, Output& out);
 
-  // Queries of the proxy's own; the answers are hidden.
-  void query(std::string_view sql, Output& to_server);
+  // Queries of the proxy's own; the answers are hidden. `may_fail`: it changes nothing if it does.
+  void query(std::string_view sql, Output& to_server, bool may_fail = false);
   // The settings of the client whose requests follow in the same write; nothing else may be outstanding. They are one
   // transaction block: if it fails, the server refuses what follows (replay_guard.hpp), feed() says kReplayFailed, and
   // the connection is to be closed: its client gets replay_error(), an ErrorResponse.
@@ -183,6 +183,7 @@ class ServerSession {
   void emit_local(ClientSession* client, Output& out);
   void touch(std::string name);
   void discarded_all();
+  void forget_prepared();
   void undo(Request& request, ClientSession* client, bool executed);
   void settle(Request& request, ClientSession* client);
   bool expect(RequestKind kind) const { return !requests_.empty() && requests_.front().kind == kind; }
@@ -204,9 +205,12 @@ class ServerSession {
   bool hidden_query_failed_ = false;
   bool replaying_ = false;
   bool beginning_ = false;  // of what replaying_ tells, a BEGIN that was kept back
+  bool begun_ = false;      // it went through, and there was no Sync since
   bool timed_out_ = false;
   bool setting_start_ = false;       // of a query with sets_start, a statement of the proxy's own is being answered
   std::vector<Insertion> inserted_;  // of that query
+  std::string executed_;             // and its text, where that is an EXECUTE with another name in it
+  std::string kept_error_;           // ErrorText::kKept
   SettingsPtr told_;                 // DISCARD ALL ran, and is not over: what the client was told before
   std::string replay_error_;
   bool body_keep_ = false;

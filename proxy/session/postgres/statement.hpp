@@ -56,7 +56,7 @@ struct NamedStatement {
   std::uint64_t since = 0;            // tick of its Parse
   std::uint32_t pending = 0;
   std::string prepare;        // the PREPARE that made it; "": the protocol did
-  bool materialized = false;  // stands on the pinned server connection under the client's own name, too
+  bool materialized = false;  // stands on the server connection at hand under the client's own name, too
 };
 
 class StatementCache {

@@ -27,6 +27,30 @@ TEST(PrepareText, Body) {
   EXPECT_EQ(body("PREPARE b; SELECT 1 AS c", "b", true), "");
 }
 
+TEST(PrepareText, IsAlone) {
+  EXPECT_TRUE(find_prepare(" PREPARE q AS SELECT 1; -- so", "q", true).alone);
+  EXPECT_TRUE(find_prepare(";PREPARE q AS SELECT 1;;", "q", true).alone);
+  EXPECT_FALSE(find_prepare("PREPARE q AS SELECT 1; SELECT 2", "q", true).alone);
+  EXPECT_FALSE(find_prepare("SELECT 2; PREPARE q AS SELECT 1", "q", true).alone);
+}
+
+TEST(PrepareText, KeepsItsPlace) {
+  const std::string_view sql = "SELECT '\xc3\xa4'; PREPARE q AS SELECT 1";
+  EXPECT_EQ(at_its_place(sql, find_prepare(sql, "q", true).body), std::string(25, ' ') + "SELECT 1");
+}
+
+TEST(PrepareText, TellsWhichOfTwoTextsAPositionIsIn) {
+  const std::string_view execute = "EXECUTE p_1(1, nothing(3))";
+  const std::string_view statement = "               * FROM gone";
+  EXPECT_TRUE(is_of_statement(18, "relation", execute, statement));  // FROM: no token there in the other
+  EXPECT_FALSE(is_of_statement(13, "x", execute, statement));        // the 1
+  EXPECT_FALSE(is_of_statement(16, "function nothing(integer) does not exist", execute, statement));
+  EXPECT_TRUE(is_of_statement(16, "relation * does not exist", execute, statement));
+  EXPECT_TRUE(is_of_statement(23, "relation \"gone\" does not exist", execute, statement));
+  EXPECT_FALSE(is_of_statement(0, "x", execute, statement));
+  EXPECT_FALSE(is_of_statement(1000, "x", execute, statement));
+}
+
 TEST(PrepareText, Rows) {
   std::string row;
   {
