@@ -38,7 +38,7 @@ struct Flags {
   std::string kubeconfig, context, name_space, pod_name, pod_address;
   std::string webhook;
   webhook::Settings sidecar;
-  bool ordinary_sidecar = false;
+  bool ordinary_sidecar = false, live_page = false;
   std::string listen = "127.0.0.1:9931";
   std::string http = "127.0.0.1:9932";
   std::string state_dir = manifest_mode::default_state_dir();
@@ -81,6 +81,8 @@ void describe(CLI::App& app, Flags& flags) {
   app.add_option("--http", flags.http, "Where /metrics, /healthz, /readyz and dbproxyctl are answered")
       ->type_name("ADDR:PORT")
       ->capture_default_str();
+  app.add_flag("--live-page", flags.live_page,
+               "On Kubernetes: a page for people there, which asks for a token; with --manifests it is there anyway");
   app.add_option("--secret-poll-seconds", flags.secret_poll_seconds,
                  "How often a secret of AWS Secrets Manager is read again")
       ->type_name("N")
@@ -224,6 +226,7 @@ int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t
   options.secrets.grants = aws::Grants(std::move(grants));
   options.listen = flags.listen;
   options.http = http;
+  options.live_page = flags.live_page;
   options.server_names = flags.server_names;
   options.software_version = metrics::build_version();
   options.endpoint_policy.allowed = flags.allowed_endpoints;

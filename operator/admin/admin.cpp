@@ -1,11 +1,15 @@
 #include "operator/admin/admin.hpp"
 
+#include <chrono>
+
 #include "operator/admin/json.hpp"
 #include "proxy/live/live.hpp"
 #include "proxy/metrics/page.hpp"
 
 namespace dbproxy::operator_admin {
 namespace {
+
+constexpr std::chrono::seconds kSameNews{1};
 
 http::Response answer(unsigned status, std::string body) {
   http::Response response;
@@ -24,7 +28,19 @@ struct Admin::Impl {
 
   std::function<OperatorView()> view;
   const metrics::Registry& registry;
+  http::Response told;  // of the server's thread
+  std::chrono::steady_clock::time_point told_at;
   http::Server server;  // last: its thread uses the rest
+
+  // Made once for all who look within a second.
+  http::Response news() {
+    const auto now = std::chrono::steady_clock::now();
+    if (told.body.empty() || now - told_at >= kSameNews) {
+      told = live::event(live_parts(view()));
+      told_at = now;
+    }
+    return told;
+  }
 
   void routes(AdminOptions options) {
     using http::Request;
@@ -48,7 +64,8 @@ struct Admin::Impl {
     static constexpr std::pair<const char*, Print> kPages[]{{"dbproxies", proxies_json},
                                                             {"targets", targets_json},
                                                             {"sidecars", sidecars_json},
-                                                            {"diagnostics", diagnostics_json}};
+                                                            {"diagnostics", diagnostics_json},
+                                                            {"events", events_json}};
     for (const auto& [name, print] : kPages) {
       const auto handler = [this, print = print](const Request&) {
         http::Response response;
@@ -58,15 +75,14 @@ struct Admin::Impl {
       };
       server.route("GET", std::string("/api/v1/") + name, handler, guard);
     }
-    const auto news = [this](const Request&) {
-      const OperatorView now = view();
-      live::Parts parts;
-      for (const auto& [name, print] : kPages) parts.emplace_back(name, print(now));
-      return live::event(parts);
-    };
     server.route(
-        "GET", "/", [](const Request&) { return live::page(); }, guard);
-    server.route("GET", "/events", news, guard);
+        "GET", "/events", [this](const Request&) { return news(); }, guard);
+    http::RouteOptions page = guard;
+    page.authorize = {};  // it says nothing by itself: it asks for a token, and with that for /events
+    if (options.live_page) {
+      server.route(
+          "GET", "/", [](const Request&) { return live::page(); }, page);
+    }
     if (options.authorize_change) guard.authorize = std::move(options.authorize_change);
     if (options.maintenance.pause) http::add_maintenance_routes(server, "operator", options.maintenance, guard);
   }

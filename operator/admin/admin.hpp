@@ -1,7 +1,11 @@
 // Admin: the operator's HTTP server.
 //
 //   GET /metrics /healthz /readyz                              whoever can connect
-//   GET /api/v1/{dbproxies,targets,sidecars,diagnostics}       Unix socket, loopback, or a token; JSON for dbproxyctl
+//   GET /                                                      the live page: with a token for what it shows, whoever
+//   can
+//                                                              connect (it is empty without one); else as the next
+//   GET /events                                                what it shows, and `dbproxyctl top`
+//   GET /api/v1/{dbproxies,targets,sidecars,diagnostics,events}  Unix socket, loopback, or a token; JSON for dbproxyctl
 //   POST /api/v1/{pause,resume,reconnect}?proxy=NAMESPACE/NAME the same, with a token that may change DBProxies
 //
 // `view` is called on the HTTP thread for every page that needs it and should answer within milliseconds.
@@ -35,6 +39,7 @@ struct AdminOptions {
   // The same for what changes something; unset: as for the pages.
   std::function<bool(std::string_view token)> authorize_change;
   http::MaintenanceActions maintenance;
+  bool live_page = true;  // GET / is there
 };
 
 class Admin {

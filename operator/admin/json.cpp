@@ -1,6 +1,8 @@
 #include "operator/admin/json.hpp"
 
+#include <algorithm>
 #include <boost/json.hpp>
+#include <tuple>
 
 #include "proxy/http/json_rows.hpp"
 
@@ -40,8 +42,14 @@ json::object proxy(const ProxyRow& row) {
   out["sidecars"] = std::move(sidecars);
   json::object connections;
   connections["open"] = row.connections;
+  connections["inUse"] = row.connections_in_use;
+  connections["pinned"] = row.pinned;
   connections["limit"] = row.connections_limit;
   out["connections"] = std::move(connections);
+  json::object clients;
+  clients["connected"] = row.clients;
+  clients["waiting"] = row.clients_waiting;
+  out["clients"] = std::move(clients);
   out["conditions"] = json_array(row.conditions, condition);
   out["endpoints"] = json_array(row.endpoints, endpoint);
   out["errors"] = json_array(row.errors, json_text);
@@ -75,7 +83,70 @@ json::object diagnostic(const DiagnosticRow& row) {
   return out;
 }
 
+json::object event(const EventRow& row) {
+  json::object out;
+  out["ageSeconds"] = row.age_seconds;
+  out["about"] = json_text(row.about);
+  out["reason"] = json_text(row.reason);
+  out["message"] = json_text(row.message);
+  out["severity"] = row.warning ? "warning" : "normal";
+  out["count"] = row.count;
+  return out;
+}
+
+// The first rows in the order of `key`, which is smaller the more a row wants to be looked at; and how many there are.
+template <class Row, class Key, class Make>
+std::string most_wanted(const std::vector<Row>& rows, std::size_t most, Key key, Make make) {
+  std::vector<std::pair<decltype(key(rows.front())), const Row*>> order;
+  order.reserve(rows.size());
+  for (const Row& row : rows) order.emplace_back(key(row), &row);
+  const std::size_t shown = std::min(most, order.size());
+  std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(shown), order.end());
+  order.resize(shown);
+  json::object out;
+  out["source"] = "operator";
+  out["total"] = rows.size();
+  out["items"] = json_array(order, [&](const auto& each) { return make(*each.second); });
+  return json::serialize(out);
+}
+
 }  // namespace
+
+live::Parts live_parts(const OperatorView& view) {
+  live::Parts parts;
+  parts.emplace_back("dbproxies", most_wanted(
+                                      view.proxies, kShownProxies,
+                                      [](const ProxyRow& row) {
+                                        return std::tuple(row.ready && row.errors.empty(),
+                                                          -std::int64_t{row.clients_waiting}, row.name_space, row.name);
+                                      },
+                                      proxy));
+  parts.emplace_back("targets",
+                     most_wanted(
+                         view.targets, kShownTargets,
+                         [](const TargetRow& row) { return std::tuple(row.health == "AVAILABLE", row.proxy, row.id); },
+                         http::json_target<TargetRow>));
+  parts.emplace_back("sidecars", most_wanted(
+                                     view.sidecars, kShownSidecars,
+                                     [](const SidecarRow& row) {
+                                       return std::tuple(row.error.empty(), row.updated,
+                                                         -std::int64_t{row.clients_waiting}, -std::int64_t{row.pinned},
+                                                         row.identity, row.proxy);
+                                     },
+                                     sidecar));
+  parts.emplace_back(
+      "diagnostics",
+      most_wanted(
+          view.diagnostics, kShownDiagnostics,
+          [](const DiagnosticRow& row) { return std::tuple(row.warning, row.file, row.line); }, diagnostic));
+  parts.emplace_back("events", events_json(view));
+  parts.emplace_back("notice", json::serialize(json::value(json_text(view.notice))));
+  return parts;
+}
+
+std::string events_json(const OperatorView& view) {
+  return http::json_page("operator", view.events, event);
+}
 
 std::string proxies_json(const OperatorView& view) {
   return http::json_page("operator", view.proxies, proxy);

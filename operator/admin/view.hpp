@@ -54,6 +54,16 @@ struct SidecarCounts {
   std::uint32_t connected = 0, updated = 0, rejected = 0;
 };
 
+// Something that happened, as Kubernetes' Events tell it.
+struct EventRow {
+  double age_seconds = 0;  // since it happened last
+  std::string about;       // kind namespace/name, or namespace/name of a DBProxy
+  std::string reason;      // CamelCase, one word
+  std::string message;     // a sentence
+  bool warning = false;
+  std::uint32_t count = 1;
+};
+
 // One defect of a manifest file that is broken now.
 struct DiagnosticRow {
   std::string file;
@@ -75,9 +85,10 @@ struct ProxyRow {
   std::vector<std::string> errors;  // of its manifests while an older, good version stays in force
   SidecarCounts sidecars;
   std::uint32_t targets = 0, targets_available = 0;
-  std::string writer;                   // id of the target that is the writer; empty: none
-  std::uint32_t connections = 0;        // open server connections, as all sidecars report
-  std::uint32_t connections_limit = 0;  // of all targets; 0: not known
+  std::string writer;             // id of the target that is the writer; empty: none
+  std::uint32_t connections = 0;  // open server connections, as all sidecars report
+  std::uint32_t connections_in_use = 0, pinned = 0, clients = 0, clients_waiting = 0;  // likewise
+  std::uint32_t connections_limit = 0;                                                 // of all targets; 0: not known
 };
 
 struct OperatorView {
@@ -86,6 +97,8 @@ struct OperatorView {
   std::vector<TargetRow> targets;
   std::vector<SidecarRow> sidecars;
   std::vector<DiagnosticRow> diagnostics;
+  std::vector<EventRow> events;  // the last ones, newest first
+  std::string notice;            // why all that may say little: this replica does not lead; empty: nothing
 };
 
 }  // namespace dbproxy::operator_admin

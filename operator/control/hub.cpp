@@ -18,11 +18,25 @@ Hub::Hub(ServerOptions o, const TokenStore& t, metrics::Registry& registry, cons
       admissions_(options.admissions_per_second, options.admission_burst, clock.now()),
       next_verify_(clock.now() + kVerifyEvery),
       connected_(registry.gauge("dbproxy_operator_sidecars_connected", "Sidecars whose stream is up")),
+      behind_(registry.gauge("dbproxy_operator_sidecars_behind",
+                             "Sidecars that have not put in force what was published last")),
       pushes_(registry.counter("dbproxy_operator_config_pushes_total", "Configurations sent to sidecars")),
       acks_(registry.counter("dbproxy_operator_config_acks_total", "Configurations that sidecars put in force")),
       nacks_(registry.counter("dbproxy_operator_config_nacks_total", "Configurations that sidecars refused")),
       refused_(
-          registry.counter("dbproxy_operator_streams_refused_total", "Streams ended for what they asked or sent")) {}
+          registry.counter("dbproxy_operator_streams_refused_total", "Streams ended for what they asked or sent")) {
+  const auto expires = [&](const char* which, const std::string& pem) {
+    const Result<WallTime> end = pki::expires_at(pem);
+    if (end.has_error()) return;
+    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(end.value().time_since_epoch()).count();
+    registry
+        .gauge("dbproxy_operator_certificate_expires_seconds",
+               "When a certificate of the control stream ends, in seconds since the epoch", {{"certificate", which}})
+        .set(static_cast<std::uint64_t>(seconds));
+  };
+  expires("authority", options.authority.certificate_pem);
+  expires("server", options.identity.certificate_pem);
+}
 
 void Hub::opened(const std::shared_ptr<Stream>& stream) {
   const std::lock_guard lock(mutex_);
@@ -149,7 +163,9 @@ void Hub::tick() {
   const bool verify = now >= next_verify_ || recheck_;
   recheck_ = false;
   if (verify) next_verify_ = now + kVerifyEvery;
+  std::uint64_t behind = 0;
   for (const std::shared_ptr<Stream>& stream : streams()) {
+    if (stream->behind()) ++behind;
     if (stream->waits_for_hello() && now - stream->opened_at() >= options.hello_timeout) {
       count_refused();
       stream->end({grpc::StatusCode::DEADLINE_EXCEEDED, "no Hello came in time"});
@@ -160,6 +176,7 @@ void Hub::tick() {
     }
     if (verify && is_due(stream->identity())) stream->refresh();
   }
+  behind_.set(behind);
 }
 
 std::vector<std::shared_ptr<Stream>> Hub::streams() const {

@@ -66,6 +66,7 @@ class Hub {
   bool leading_ = true;
   std::function<std::string()> leader_;
   metrics::Cell& connected_;
+  metrics::Cell& behind_;
   metrics::Cell& pushes_;
   metrics::Cell& acks_;
   metrics::Cell& nacks_;

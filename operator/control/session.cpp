@@ -108,6 +108,13 @@ void Session::status(const v1::StatusReport& report) {
   if (found != entries_.end()) found->second.figures = report;
 }
 
+bool Session::behind() const {
+  return std::any_of(entries_.begin(), entries_.end(), [](const auto& each) {
+    const Entry& entry = each.second;
+    return entry.desired && entry.desired->snapshot && entry.desired->digest != entry.digest_in_force;
+  });
+}
+
 std::vector<SidecarRow> Session::rows() const {
   std::vector<SidecarRow> out;
   for (const auto& [proxy, entry] : entries_) {

@@ -54,6 +54,8 @@ class Session {
   Answer reply(const v1::ConfigReply& reply);
   void status(const v1::StatusReport& report);
 
+  // Whether something that is published is not in force there.
+  bool behind() const;
   // Proxy, versions, state and figures; the stream adds the rest.
   std::vector<SidecarRow> rows() const;
 

@@ -335,6 +335,11 @@ std::string Stream::identity() const {
   return identity_;
 }
 
+bool Stream::behind() const {
+  const std::lock_guard lock(mutex_);
+  return session_.behind();
+}
+
 std::vector<SidecarRow> Stream::rows() const {
   const std::lock_guard lock(mutex_);
   if (state_ != State::kGreeted && state_ != State::kServed) return {};

@@ -33,6 +33,7 @@ class Stream final : public grpc::ServerBidiReactor<v1::SidecarMessage, v1::Oper
   bool token_is_good() const;
   std::string identity() const;
   std::vector<SidecarRow> rows() const;
+  bool behind() const;
 
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;

@@ -1,5 +1,7 @@
 #include "operator/kubernetes/event_recorder.hpp"
 
+#include <algorithm>
+
 #include "operator/kubernetes/objects.hpp"
 #include "proxy/base/log.hpp"
 
@@ -7,6 +9,7 @@ namespace dbproxy::kubernetes {
 namespace {
 
 constexpr std::size_t kMostWaiting = 1000;
+constexpr std::size_t kMostRecent = 50;
 constexpr std::size_t kMaxNote = 1024;
 constexpr std::size_t kMaxWord = 128;
 
@@ -49,12 +52,35 @@ void EventRecorder::stop() {
 
 void EventRecorder::post(EventNote note) {
   const std::lock_guard lock(mutex_);
+  remember(note);
   if (stopping_ || queue_.size() >= kMostWaiting) {
     ++counts_.dropped;
     return;
   }
   queue_.push_back(std::move(note));
   wake_.notify_all();
+}
+
+void EventRecorder::remember(const EventNote& note) {
+  const auto same = std::find_if(recent_.begin(), recent_.end(), [&](const Told& each) {
+    return each.note.reason == note.reason && each.note.note == note.note &&
+           each.note.regarding.kind == note.regarding.kind &&
+           each.note.regarding.name_space == note.regarding.name_space &&
+           each.note.regarding.name == note.regarding.name;
+  });
+  Told told{note, 1, clock_.now()};
+  if (same != recent_.end()) {
+    told.count = same->count + 1;
+    recent_.erase(same);
+  } else if (recent_.size() >= kMostRecent) {
+    recent_.pop_back();
+  }
+  recent_.push_front(std::move(told));
+}
+
+std::vector<EventRecorder::Told> EventRecorder::recent() const {
+  const std::lock_guard lock(mutex_);
+  return {recent_.begin(), recent_.end()};
 }
 
 void EventRecorder::run() {

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "operator/kubernetes/client.hpp"
 #include "operator/kubernetes/event_series.hpp"
@@ -36,6 +37,14 @@ class EventRecorder {
   ~EventRecorder();  // what still waits is dropped
 
   void post(EventNote note);
+
+  struct Told {
+    EventNote note;
+    std::uint32_t count = 1;
+    TimePoint at{};  // of the last time
+  };
+  // The last ones that were posted, newest first; what repeats, once.
+  std::vector<Told> recent() const;
   void stop();
 
   struct Counts {
@@ -45,6 +54,7 @@ class EventRecorder {
 
  private:
   void run();
+  void remember(const EventNote& note);  // with the lock
   void write(const EventNote& note);
   json::object body(const EventNote& note, const std::string& name) const;
 
@@ -55,10 +65,11 @@ class EventRecorder {
   std::uint64_t numbers_ = 0;
   Counts counts_;
   Canceller canceller_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false;
   std::deque<EventNote> queue_;
+  std::deque<Told> recent_;
   std::thread thread_;
 };
 

@@ -19,6 +19,8 @@ constexpr unsigned kServiceRangesEvery = 60;
 constexpr unsigned kAuthorityEvery = 10;
 constexpr std::size_t kMostRanges = 128;
 constexpr int kLeafDays = 365;
+constexpr std::size_t kMostVerdicts = 1000;
+constexpr std::chrono::seconds kKeepVerdict{10};
 
 bool is_address(const std::string& text) {
   unsigned char buffer[sizeof(in6_addr)];
@@ -71,6 +73,7 @@ Operator::~Operator() {
 std::string Operator::start() {
   operator_admin::AdminOptions admin_options;
   admin_options.http.listen = options_.http;
+  admin_options.live_page = options_.live_page;
   admin_options.authorize = [this](std::string_view token) { return authorized(token, "get"); };
   admin_options.authorize_change = [this](std::string_view token) { return authorized(token, "update"); };
   auto& orders = admin_options.maintenance;  // there is a source once it leads
@@ -291,9 +294,21 @@ void Operator::pod_refused(const PodFacts& pod, const std::string& reason) {
 bool Operator::authorized(std::string_view token, const char* verb) const {
   const auto identity = people_.review(Secret(std::string(token)));
   if (identity.has_error() || !identity->authenticated) return false;
+  // A page asks every two seconds, and the API server need not hear of each.
+  std::string who = std::string(verb) + " " + identity->username;
+  for (const std::string& group : identity->groups) who += " " + group;
+  const TimePoint now = clock_.now();
+  {
+    const std::lock_guard lock(verdicts_mutex_);
+    std::erase_if(verdicts_, [&](const auto& each) { return now >= each.second.until; });
+    if (const auto found = verdicts_.find(who); found != verdicts_.end()) return found->second.allowed;
+  }
   const auto allowed =
       kubernetes::may(client_, {identity->username, identity->groups, verb, "dbproxy.io", "dbproxies", "", ""});
-  return allowed.has_value() && *allowed;
+  if (!allowed.has_value()) return false;
+  const std::lock_guard lock(verdicts_mutex_);
+  if (verdicts_.size() < kMostVerdicts) verdicts_[who] = {*allowed, now + kKeepVerdict};
+  return *allowed;
 }
 
 operator_admin::OperatorView Operator::view() const {
@@ -314,6 +329,17 @@ operator_admin::OperatorView Operator::view() const {
       row.conditions.push_back({each.type, each.status, each.reason, each.message});
       if (each.type == "Ready") row.ready = each.status == "True";
     }
+  }
+  const TimePoint now = clock_.now();
+  for (const kubernetes::EventRecorder::Told& each : events_->recent()) {
+    const kubernetes::Regarding& about = each.note.regarding;
+    out.events.push_back({std::chrono::duration<double>(now - each.at).count(),
+                          about.kind + " " + about.name_space + "/" + about.name, each.note.reason, each.note.note,
+                          each.note.warning, each.count});
+  }
+  if (!leads_) {
+    out.notice = "this replica of the operator does not lead, and no sidecar talks to it: look at that of " +
+                 (elector_->leader().empty() ? std::string("the one that will") : elector_->leader());
   }
   out.ready = source_->ready() && (!webhook_ || webhook_->ready());
   return out;

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -33,6 +34,7 @@ struct Options {
   http::Address http{"0.0.0.0", operator_admin::kDefaultPort};
   std::vector<std::string> server_names;  // further names in the server's certificate
   std::string software_version;
+  bool live_page = false;  // whoever can connect gets the page, and with a token what it shows
   source::ArnSecretsOptions secrets;
   // Which addresses targets may have. The cluster's ranges of Services are added to what is refused.
   config::EndpointPolicy endpoint_policy{true, {}, {}};
@@ -76,6 +78,12 @@ class Operator {
   kubernetes::Client review_client_;   // so that a busy log-in of sidecars waits for no one else
   kubernetes::Canceller canceller_;
   mutable kubernetes::TokenReviewer people_;
+  struct Verdict {
+    bool allowed = false;
+    TimePoint until{};
+  };
+  mutable std::mutex verdicts_mutex_;
+  mutable std::map<std::string, Verdict> verdicts_;  // of people: by verb, name and groups
   std::atomic<bool> serving_{false}, leads_{false};
   std::atomic<std::uint64_t> endpoints_refused_{0};  // at connects
 

@@ -57,12 +57,16 @@ std::string prepare_state_dir(const std::string& path) {
 }
 
 Operator::Operator(Options options, topology::Prober prober, const Clock& clock)
-    : options_(std::move(options)), clock_(clock), tokens_(options_.state_dir) {
+    : options_(std::move(options)), clock_(clock), tokens_(options_.state_dir), chronicle_(clock) {
   source::Options source_options = options_.source;
   source_options.metrics_prefix = "dbproxy_operator";
   source_options.versions_file = options_.state_dir + "/versions";
   source_ = std::make_unique<source::ManifestSource>(
-      source_options, std::move(prober), [this](const source::Snapshots& changed) { server_->publish(changed); },
+      source_options, std::move(prober),
+      [this](const source::Snapshots& changed) {
+        chronicle_.note(changed);
+        server_->publish(changed);
+      },
       registry_, clock_);
 }
 
@@ -138,6 +142,7 @@ int Operator::http_port() const {
 operator_admin::OperatorView Operator::view() const {
   operator_admin::OperatorView view =
       make_view(source_->snapshots(), server_->sidecars(), source_->diagnostics(), clock_.wall());
+  view.events = chronicle_.rows();
   view.ready = ready_;
   return view;
 }

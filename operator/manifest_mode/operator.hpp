@@ -11,6 +11,7 @@
 #include "operator/admin/admin.hpp"
 #include "operator/control/server.hpp"
 #include "operator/control/token_store.hpp"
+#include "operator/manifest_mode/chronicle.hpp"
 #include "proxy/base/clock.hpp"
 #include "proxy/metrics/registry.hpp"
 #include "proxy/source/manifest_source.hpp"
@@ -48,6 +49,7 @@ class Operator {
   const Clock& clock_;
   metrics::Registry registry_;
   operator_control::FileTokenStore tokens_;
+  Chronicle chronicle_;
   std::atomic<bool> ready_{false};
   std::unique_ptr<operator_control::Server> server_;
   std::unique_ptr<source::ManifestSource> source_;

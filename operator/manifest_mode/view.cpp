@@ -1,6 +1,7 @@
 #include "operator/manifest_mode/view.hpp"
 
 #include <algorithm>
+#include <map>
 #include <string>
 
 namespace dbproxy::manifest_mode {
@@ -19,14 +20,35 @@ bool concerns(const manifest::Diagnostic& each, const std::string& key) {
   return each.object == "DBProxy " + key;
 }
 
-ConditionRow programmed(const ProxyRow& row, const std::vector<operator_control::SidecarRow>& sidecars,
-                        const std::string& key) {
-  const auto& counts = row.sidecars;
+// What the sidecars of one DBProxy report, together.
+struct Fleet {
+  operator_admin::SidecarCounts counts;
+  std::uint32_t connections = 0, in_use = 0, pinned = 0, clients = 0, waiting = 0;
+  std::string rejection;  // one of them, in the sidecar's own words
+};
+
+std::map<std::string, Fleet> by_proxy(const std::vector<operator_control::SidecarRow>& sidecars) {
+  std::map<std::string, Fleet> out;
   for (const operator_control::SidecarRow& sidecar : sidecars) {
-    if (sidecar.proxy == key && sidecar.state == SidecarState::kRejected) {
-      return condition("Programmed", false, "Rejected", sidecar.identity + ": " + sidecar.error);
+    Fleet& fleet = out[sidecar.proxy];
+    ++fleet.counts.connected;
+    if (sidecar.state == SidecarState::kUpdated) ++fleet.counts.updated;
+    if (sidecar.state == SidecarState::kRejected) {
+      ++fleet.counts.rejected;
+      if (fleet.rejection.empty()) fleet.rejection = sidecar.identity + ": " + sidecar.error;
     }
+    fleet.connections += sidecar.servers;
+    fleet.in_use += sidecar.servers_in_use;
+    fleet.pinned += sidecar.pinned;
+    fleet.clients += sidecar.clients;
+    fleet.waiting += sidecar.clients_waiting;
   }
+  return out;
+}
+
+ConditionRow programmed(const ProxyRow& row, const Fleet& fleet) {
+  const auto& counts = row.sidecars;
+  if (counts.rejected > 0) return condition("Programmed", false, "Rejected", fleet.rejection);
   if (counts.connected == 0) return {"Programmed", "Unknown", "NoSidecar", "no sidecar is connected"};
   const std::string message =
       std::to_string(counts.updated) + " of " + std::to_string(counts.connected) + " sidecars have it";
@@ -57,16 +79,14 @@ void add_targets(const config::Snapshot& snapshot, ProxyRow& row, operator_admin
   }
 }
 
-void add_conditions(const config::Snapshot& snapshot, const std::vector<operator_control::SidecarRow>& sidecars,
-                    ProxyRow& row) {
-  const std::string key = row.name_space + "/" + row.name;
+void add_conditions(const config::Snapshot& snapshot, const Fleet& fleet, ProxyRow& row) {
   const bool accepted = row.errors.empty();
   row.conditions.push_back(condition("Accepted", accepted, accepted ? "Accepted" : "Invalid",
                                      accepted ? "the manifest is good"
                                               : "the manifest has errors; version " + std::to_string(row.version) +
                                                     " stays in force: " + row.errors.front()));
   row.conditions.push_back(condition("ResolvedRefs", true, "ResolvedRefs", "all references are resolved"));
-  row.conditions.push_back(programmed(row, sidecars, key));
+  row.conditions.push_back(programmed(row, fleet));
   const bool writable = !row.writer.empty();
   const std::string available =
       std::to_string(row.targets_available) + " of " + std::to_string(snapshot.targets.size()) + " targets available";
@@ -110,6 +130,8 @@ operator_admin::OperatorView make_view(const source::Snapshots& snapshots,
     row.servers_in_use = each.servers_in_use;
     row.pinned = each.pinned;
   }
+  static const Fleet kNone;
+  const std::map<std::string, Fleet> fleets = by_proxy(sidecars);
   for (const auto& [key, snapshot] : snapshots) {
     ProxyRow row;
     row.name_space = snapshot->name_space;
@@ -126,15 +148,16 @@ operator_admin::OperatorView make_view(const source::Snapshots& snapshots,
         row.errors.push_back(manifest::to_text(each));
       }
     }
-    for (const operator_control::SidecarRow& sidecar : sidecars) {
-      if (sidecar.proxy != key) continue;
-      ++row.sidecars.connected;
-      if (sidecar.state == SidecarState::kUpdated) ++row.sidecars.updated;
-      if (sidecar.state == SidecarState::kRejected) ++row.sidecars.rejected;
-      row.connections += sidecar.servers;
-    }
+    const auto found = fleets.find(key);
+    const Fleet& fleet = found == fleets.end() ? kNone : found->second;
+    row.sidecars = fleet.counts;
+    row.connections = fleet.connections;
+    row.connections_in_use = fleet.in_use;
+    row.pinned = fleet.pinned;
+    row.clients = fleet.clients;
+    row.clients_waiting = fleet.waiting;
     add_targets(*snapshot, row, view);
-    add_conditions(*snapshot, sidecars, row);
+    add_conditions(*snapshot, fleet, row);
     view.proxies.push_back(std::move(row));
   }
   return view;

@@ -131,6 +131,7 @@ struct Admin::Impl {
         {"pools", [this] { return pools_json(source.pools()); }},
         {"pins", [this] { return pins_json(source.pins()); }},
         {"sidecars", [this] { return sidecars_json(source.proxies(), state()); }},
+        {"latency", [this] { return latency_json(registry); }},
     };
     for (const auto& [name, body] : pages) page(("/api/v1/" + name).c_str(), body);
     server.route(

@@ -2,7 +2,8 @@
 //
 //   GET  /metrics /healthz /readyz /startupz         for the kubelet and Prometheus: whoever can connect
 //   POST /drain[?timeout=SECONDS]                    Unix socket, or loopback when it listens there
-//   GET  /api/v1/{dbproxies,targets,pools,pins,sidecars}   likewise; JSON for dbproxyctl
+//   GET  /api/v1/{dbproxies,targets,pools,pins,sidecars,latency}   likewise; JSON for dbproxyctl
+//   GET  / and /events                               likewise; the live page, and what it and `dbproxyctl top` show
 //
 // /healthz says that the process lives, also while it drains. /readyz never depends on the database nor on the
 // operator. `put` and `remove` tell it what is in force, for the tags in dbproxy_proxy_info; any thread may call them.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "proxy/config/snapshot.hpp"
+#include "proxy/metrics/registry.hpp"
 #include "proxy/worker/service.hpp"
 
 namespace dbproxy::admin {
@@ -27,6 +28,9 @@ std::string proxies_json(const std::vector<worker::ProxyRow>& rows, const std::v
 std::string targets_json(const std::vector<worker::TargetRow>& rows);
 std::string pools_json(const std::vector<worker::PoolRow>& rows);
 std::string pins_json(const std::vector<worker::PinRow>& rows);
+// How long queries took and clients waited, since the start: counts by bucket, so that whoever asks twice has what was
+// in between. {"source": …, "bounds": [seconds…], "items": [{"proxy": …, "query": […], "borrow": […]}]}
+std::string latency_json(const metrics::Registry& registry);
 // This sidecar alone, one row for each DBProxy in force.
 std::string sidecars_json(const std::vector<worker::ProxyRow>& rows, const SidecarState& state);
 

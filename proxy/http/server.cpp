@@ -34,6 +34,10 @@ using Protocol = asio::generic::stream_protocol;
 using Stream = beast::basic_stream<Protocol, asio::io_context::executor_type>;
 
 constexpr std::chrono::seconds kLinger{1};
+// A page is one file: nothing comes from elsewhere, nothing goes anywhere else, and no other page holds it in a frame.
+constexpr const char* kPagesMay =
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'";
 
 struct Origin {
   bool trusted_transport = false;
@@ -121,6 +125,7 @@ class Session : public std::enable_shared_from_this<Session> {
     response_.set(bhttp::field::content_type, answer.content_type);
     response_.set("X-Content-Type-Options", "nosniff");
     response_.set(bhttp::field::cache_control, "no-store");
+    if (answer.content_type.starts_with("text/html")) response_.set("Content-Security-Policy", kPagesMay);
     if (!allow.empty()) response_.set(bhttp::field::allow, allow);
     if (answer.status == 401) response_.set(bhttp::field::www_authenticate, "Bearer");
     response_.content_length(answer.body.size());

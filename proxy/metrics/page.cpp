@@ -123,6 +123,24 @@ Series series_of(const Registry& registry, std::string_view name) {
   return out;
 }
 
+std::vector<Buckets> buckets_of(const Registry& registry, std::string_view name) {
+  std::vector<Buckets> out;
+  for (const auto& each : registry.Collect()) {
+    if (each.name != name || each.type != prometheus::MetricType::Histogram) continue;
+    for (const auto& metric : each.metric) {
+      Buckets& to = out.emplace_back();
+      for (const auto& label : metric.label) to.labels.emplace_back(label.name, label.value);
+      std::uint64_t below = 0;
+      for (const auto& bucket : metric.histogram.bucket) {
+        to.counts.push_back(bucket.cumulative_count - below);
+        below = bucket.cumulative_count;
+      }
+      to.counts.push_back(metric.histogram.sample_count - below);
+    }
+  }
+  return out;
+}
+
 prometheus::MetricFamily info_family(std::string name, std::string help, const std::vector<Labels>& series) {
   Series ones;
   for (const Labels& labels : series) ones.emplace_back(labels, 1);

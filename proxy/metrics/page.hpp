@@ -3,6 +3,7 @@
 // Functions without state; any thread.
 #pragma once
 
+#include <cstdint>
 #include <prometheus/metric_family.h>
 #include <string>
 #include <string_view>
@@ -36,6 +37,13 @@ prometheus::MetricFamily counter_family(std::string name, std::string help, cons
 
 // What the registry has of one name, with its labels: counters and gauges as they are, histograms by their sum.
 Series series_of(const Registry& registry, std::string_view name);
+
+// The same of a histogram, by buckets: how many observations are in each alone; the last one has no upper bound.
+struct Buckets {
+  Labels labels;
+  std::vector<std::uint64_t> counts;
+};
+std::vector<Buckets> buckets_of(const Registry& registry, std::string_view name);
 
 // A gauge that is always 1 and speaks by its labels: one series per entry.
 prometheus::MetricFamily info_family(std::string name, std::string help, const std::vector<Labels>& series);

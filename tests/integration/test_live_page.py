@@ -43,11 +43,11 @@ def words(page: str) -> str:
 def test_it_shows_what_there_is(bed, run):
     operator, sidecar = run
     shown = words(browse(bed.directory, sidecar.admin, "--dump-dom"))
-    for each in ("shop/orders", "✓ ready", "1 client,", "writer READ_WRITE ✓ AVAILABLE", "temporary_object",
+    for each in ("shop/orders", "✓ ready", "1 client,", "writer READ_WRITE ✓ AVAILABLE", "temporary_object", "queries p50",
                  "CREATE TEMP TABLE kept", "Pools"):
         assert each in shown, f"{each!r} is not in {shown}"
     shown = words(browse(bed.directory, operator.http, "--dump-dom"))
-    for each in ("shop/orders", "✓ ready", "1 sidecar ", "shop/orders-1", "✓ up to date"):
+    for each in ("shop/orders", "✓ ready", "1 client, 0 waiting", "1 sidecar ", "shop/orders-1", "✓ up to date"):
         assert each in shown, f"{each!r} is not in {shown}"
 
 

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "operator/admin/admin.hpp"
+#include "operator/admin/json.hpp"
 #include "proxy/http/client.hpp"
 #include "tests/unit/metrics/promtool.hpp"
 
@@ -62,6 +63,10 @@ TEST_F(OperatorAdmin, ShowsTheViewAsJson) {
   proxy.writer = "orders-1";
   proxy.connections = 12;
   proxy.connections_limit = 90;
+  proxy.connections_in_use = 5;
+  proxy.pinned = 2;
+  proxy.clients = 70;
+  proxy.clients_waiting = 1;
   view.proxies = {proxy};
   TargetRow target;
   target.id = "orders-1";
@@ -79,13 +84,15 @@ TEST_F(OperatorAdmin, ShowsTheViewAsJson) {
   const auto page = boost::json::parse(get("/api/v1/dbproxies").body);
   EXPECT_EQ(page.at("source").as_string(), "operator");
   const auto& row = page.at("items").at(0);
-  EXPECT_EQ(boost::json::serialize(row),
-            R"({"namespace":"shop","name":"orders","engine":"POSTGRESQL","ready":false,"paused":false,"version":3,)"
-            R"("targets":{"available":1,"total":2,"writer":"orders-1"},)"
-            R"("sidecars":{"connected":4,"updated":3,"rejected":1},"connections":{"open":12,"limit":90},)"
-            R"("conditions":[{"type":"Accepted","status":"False","reason":"Invalid","message":"fix it"}],)"
-            R"("endpoints":[{"name":"default","address":"127.0.0.1","port":5432,"targetRole":"READ_WRITE"}],)"
-            R"("errors":["orders.yaml:3: wrong"]})");
+  EXPECT_EQ(
+      boost::json::serialize(row),
+      R"({"namespace":"shop","name":"orders","engine":"POSTGRESQL","ready":false,"paused":false,"version":3,)"
+      R"("targets":{"available":1,"total":2,"writer":"orders-1"},)"
+      R"("sidecars":{"connected":4,"updated":3,"rejected":1},"connections":{"open":12,"inUse":5,"pinned":2,"limit":90},)"
+      R"("clients":{"connected":70,"waiting":1},)"
+      R"("conditions":[{"type":"Accepted","status":"False","reason":"Invalid","message":"fix it"}],)"
+      R"("endpoints":[{"name":"default","address":"127.0.0.1","port":5432,"targetRole":"READ_WRITE"}],)"
+      R"("errors":["orders.yaml:3: wrong"]})");
   EXPECT_EQ(boost::json::parse(get("/api/v1/targets").body).at("items").at(0).at("maxConnections").to_number<int>(),
             100);
   EXPECT_EQ(boost::json::parse(get("/api/v1/sidecars").body).at("items").at(0).at("error").as_string(),
@@ -99,6 +106,47 @@ TEST_F(OperatorAdmin, AnAuthorizerGuardsTheJsonButNotTheProbes) {
   EXPECT_EQ(get("/api/v1/dbproxies", "good").status, 200U);
   EXPECT_EQ(get("/metrics").status, 200U);
   EXPECT_EQ(get("/healthz").status, 200U);
+}
+
+TEST_F(OperatorAdmin, ThePageIsEmptyWithoutATokenAndMayBeOff) {
+  view.notice = "does not lead";
+  start([](std::string_view token) { return token == "good"; });
+  EXPECT_EQ(get("/").status, 200U);
+  EXPECT_EQ(get("/events").status, 401U);
+  const std::string news = get("/events", "good").body;
+  const auto told = boost::json::parse(news.substr(news.find('{')));
+  EXPECT_EQ(told.at("notice").as_string(), "does not lead");
+  EXPECT_TRUE(told.at("events").at("items").is_array());
+
+  AdminOptions off;
+  off.http.listen.port = 0;
+  off.live_page = false;
+  admin = std::make_unique<Admin>(
+      off, [this] { return view; }, registry);
+  ASSERT_EQ(admin->start(), "");
+  EXPECT_EQ(get("/").status, 404U);
+  EXPECT_EQ(get("/events").status, 200U);
+}
+
+TEST_F(OperatorAdmin, OfACrowdThePageIsToldWhatWantsToBeLookedAt) {
+  for (int i = 0; i < 2000; ++i) {
+    SidecarRow row;
+    row.identity = "shop/pod-" + std::to_string(i);
+    row.updated = i != 1234;
+    row.clients_waiting = i == 777 ? 3 : 0;
+    if (i == 1999) row.error = "port 5432 is in use";
+    view.sidecars.push_back(row);
+  }
+  start();
+  const std::string news = get("/events").body;
+  EXPECT_LT(news.size(), 40'000U);
+  const auto sidecars = boost::json::parse(news.substr(news.find('{'))).at("sidecars");
+  EXPECT_EQ(sidecars.at("total").to_number<int>(), 2000);
+  ASSERT_EQ(sidecars.at("items").as_array().size(), kShownSidecars);
+  EXPECT_EQ(sidecars.at("items").at(0).at("identity").as_string(), "shop/pod-1999");
+  EXPECT_EQ(sidecars.at("items").at(1).at("identity").as_string(), "shop/pod-1234");
+  EXPECT_EQ(sidecars.at("items").at(2).at("identity").as_string(), "shop/pod-777");
+  EXPECT_EQ(boost::json::parse(get("/api/v1/sidecars").body).at("items").as_array().size(), 2000U);
 }
 
 TEST_F(OperatorAdmin, AViewThatThrowsIsAnErrorAndNoCrash) {

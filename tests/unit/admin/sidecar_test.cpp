@@ -159,6 +159,23 @@ TEST_F(SidecarAdmin, ThePageIsToldTheNews) {
   for (const char* name : {"dbproxies", "pools", "pins", "sidecars"}) EXPECT_TRUE(told.at(name).at("items").is_array());
 }
 
+TEST_F(SidecarAdmin, LatencyIsToldByBuckets) {
+  metrics::Histogram& query = registry.histogram("dbproxy_query_seconds", "Q.", {{"proxy", "shop/orders"}});
+  query.observe(std::chrono::microseconds(60));
+  query.observe(std::chrono::microseconds(90));
+  query.observe(std::chrono::seconds(1000));
+  registry.histogram("dbproxy_borrow_seconds", "B.", {{"proxy", "shop/orders"}}).observe(Duration{});
+  const auto page = boost::json::parse(call("/api/v1/latency").body);
+  const auto& row = page.at("items").at(0);
+  EXPECT_EQ(row.at("proxy").as_string(), "shop/orders");
+  ASSERT_EQ(row.at("query").as_array().size(), page.at("bounds").as_array().size() + 1);
+  EXPECT_EQ(row.at("query").at(0).to_number<int>(), 0);
+  EXPECT_EQ(row.at("query").at(1).to_number<int>(), 2);
+  EXPECT_EQ(row.at("query").at(metrics::Histogram::kBuckets).to_number<int>(), 1);
+  EXPECT_EQ(row.at("borrow").at(0).to_number<int>(), 1);
+  EXPECT_NEAR(page.at("bounds").at(0).to_number<double>(), 50e-6, 1e-12);
+}
+
 TEST_F(SidecarAdmin, RowsComeAsJson) {
   configured = true;
   worker::ProxyRow row;

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <gtest/gtest.h>
 
+#include "operator/manifest_mode/chronicle.hpp"
 #include "operator/manifest_mode/operator.hpp"
 
 namespace dbproxy::manifest_mode {
@@ -53,6 +54,29 @@ TEST(View, ReadyWhenTheWriterIsThereAndSidecarsHaveIt) {
   EXPECT_EQ(row.sidecars.updated, 1u);
   EXPECT_EQ(condition(view, "Programmed").status, "True");
   EXPECT_EQ(view.targets.at(0).limit, 50u);
+}
+
+TEST(Chronicle, TellsWhatHappenedToDatabasesNewestFirst) {
+  ManualClock clock;
+  Chronicle chronicle(clock);
+  chronicle.note(snapshots());
+  EXPECT_TRUE(chronicle.rows().empty());
+  chronicle.note(snapshots(config::TargetHealth::kUnavailable));
+  clock.advance(std::chrono::seconds(5));
+  chronicle.note(snapshots());
+  const auto rows = chronicle.rows();
+  ASSERT_EQ(rows.size(), 2u);
+  EXPECT_EQ(rows[0].reason, "TargetAvailable");
+  EXPECT_EQ(rows[1].reason, "TargetUnavailable");
+  EXPECT_EQ(rows[1].about, "DBProxy shop/orders");
+  EXPECT_TRUE(rows[1].warning);
+  EXPECT_DOUBLE_EQ(rows[1].age_seconds, 5);
+  for (int i = 0; i < 60; ++i) {
+    chronicle.note(snapshots(i % 2 == 0 ? config::TargetHealth::kUnavailable : config::TargetHealth::kAvailable));
+  }
+  EXPECT_EQ(chronicle.rows().size(), 50u);
+  chronicle.note({{"shop/orders", nullptr}});
+  EXPECT_EQ(chronicle.rows().size(), 50u);
 }
 
 TEST(View, RefusalSpeaksInTheSidecarsWords) {
