@@ -14,12 +14,14 @@
 #include "operator/ctl/check.hpp"
 #include "operator/ctl/commands.hpp"
 #include "operator/ctl/document.hpp"
+#include "operator/ctl/export.hpp"
 #include "operator/ctl/iam_policy.hpp"
 #include "operator/ctl/import.hpp"
 #include "operator/ctl/inject.hpp"
 #include "operator/ctl/plan_connections.hpp"
 #include "operator/ctl/plan_ips.hpp"
 #include "operator/ctl/preflight.hpp"
+#include "operator/ctl/top.hpp"
 #include "proxy/aws/credential_chain.hpp"
 #include "proxy/aws/database_token.hpp"
 #include "proxy/metrics/build_info.hpp"
@@ -32,6 +34,7 @@ constexpr const char* kFooter =
     "\nExamples:\n"
     "  dbproxyctl get                          every DBProxy, and what is wrong with its manifests\n"
     "  dbproxyctl describe orders              all about one\n"
+    "  dbproxyctl top                          the same, live\n"
     "  dbproxyctl pools --sidecar :9930        inside of one sidecar\n"
     "  dbproxyctl targets -o json | jq .items  for scripts\n"
     "\nWithout --operator, --sidecar or --socket: DBPROXYCTL_SERVER, else the operator at 127.0.0.1:9932,\n"
@@ -51,6 +54,8 @@ struct Flags {
   std::string kubeconfig;
   ctl::IamPolicyOptions policy;
   ctl::ImportOptions import;
+  ctl::TopOptions top;
+  ctl::ExportOptions exported;
   std::string token_host, token_user, token_region;
   std::uint16_t token_port = 0;
 };
@@ -62,6 +67,13 @@ void add_command(CLI::App& app, Flags& flags, const std::string& name, const std
   CLI::Option* which =
       command->add_option("NAME", flags.options.name, "DBProxy: name or namespace/name")->type_name("");
   if (name_required) which->required();
+  if (name == "top") {
+    command->add_flag("--once", flags.top.once, "Print what there is now, and end");
+    command->add_option("--interval", flags.top.interval_seconds, "Between two looks")
+        ->type_name("SECONDS")
+        ->check(CLI::Range(1, 3600))
+        ->capture_default_str();
+  }
   if (name == "pause") {
     command->add_option("--seconds", flags.options.pause_seconds, "It ends by itself after that")
         ->type_name("N")
@@ -81,6 +93,7 @@ struct Tools {
   CLI::App* iam_policy;
   CLI::App* token;
   CLI::App* import;
+  CLI::App* exporting;
 };
 
 Tools add_tools(CLI::App& app, Flags& flags) {
@@ -98,7 +111,7 @@ Tools add_tools(CLI::App& app, Flags& flags) {
       ->type_name("FILE")
       ->allow_extra_args(false)
       ->required();
-  app.add_option("--manifests", flags.inject.manifests, "inject, preflight: directory with the DBProxies")
+  app.add_option("--manifests", flags.inject.manifests, "inject, preflight, export: directory with the DBProxies")
       ->type_name("DIR");
   out.inject->add_option("--image", flags.inject.settings.image, "The sidecar's image")->capture_default_str();
   out.inject
@@ -142,8 +155,20 @@ Tools add_tools(CLI::App& app, Flags& flags) {
     from->callback([&flags, name = std::string(name)] { flags.import.from = name; });
   }
 
+  out.exporting = add(app, "export", "Print DBProxies as another proxy's tools would");
+  out.exporting->require_subcommand(1);
+  CLI::App* to = add(*out.exporting, "rds-proxy", "JSON as aws rds describe-db-proxies and its like print it");
+  to->add_option("NAME", flags.exported.name, "DBProxy: name or namespace/name; without: all")->type_name("");
+  to->add_option("--shape", flags.exported.shape, "Of one of these commands alone, as describe-db-proxy-targets")
+      ->type_name("COMMAND")
+      ->check([](const std::string& text) {
+        return ctl::is_shape(text) ? std::string()
+                                   : "it is describe-db-proxies, describe-db-proxy-target-groups, "
+                                     "describe-db-proxy-targets or describe-db-proxy-endpoints";
+      });
+
   out.check = add(app, "check", "Ask whether an installation is well; with --operator only whether that one is");
-  app.add_option("--kubeconfig", flags.kubeconfig, "check, preflight: how the API server is reached")
+  app.add_option("--kubeconfig", flags.kubeconfig, "check, preflight, export: how the API server is reached")
       ->type_name("FILE")
       ->envname("KUBECONFIG");
   out.iam_policy = add(app, "iam-policy", "Print the policy and the trust policy that a DBProxy needs in AWS, as JSON");
@@ -256,6 +281,17 @@ int iam_policy(const Flags& flags) {
   return error.empty() ? ctl::kOk : ctl::kRefused;
 }
 
+int export_rds_proxy(Flags& flags) {
+  flags.exported.manifests = flags.inject.manifests;
+  flags.exported.name_space = flags.options.name_space;
+  std::unique_ptr<kubernetes::Client> client;
+  if (flags.exported.manifests.empty()) {
+    client = api_server(flags);
+    if (!client) return ctl::kUsage;
+  }
+  return ctl::export_rds_proxy(flags.exported, client.get(), std::cout, std::cerr);
+}
+
 int token(const Flags& flags) {
   const aws::Environment environment = aws::system_environment();
   std::string region = flags.token_region;
@@ -292,6 +328,7 @@ int run_tool(const Tools& tools, Flags& flags, const ctl::Transport& transport) 
   if (tools.check->parsed()) return check(flags, transport);
   if (tools.iam_policy->parsed()) return iam_policy(flags);
   if (tools.token->parsed()) return token(flags);
+  if (tools.exporting->parsed()) return export_rds_proxy(flags);
   if (tools.import->parsed()) {
     if (!flags.options.name_space.empty()) flags.import.name_space = flags.options.name_space;
     return ctl::import(flags.import, std::cin, std::cout, std::cerr);
@@ -333,6 +370,7 @@ int main(int argc, char** argv) {
   add_command(app, flags, "targets", "List databases: role, health, connections", false);
   add_command(app, flags, "sidecars", "List sidecars: version in force, clients, rejections", false);
   add_command(app, flags, "pools", "List the pools of a sidecar", false);
+  add_command(app, flags, "top", "Watch it live: health, connections, waiting, latency, pins, events", false);
   add_command(app, flags, "pause", "Let new transactions wait while running ones end", true);
   add_command(app, flags, "resume", "End a pause", true);
   add_command(app, flags, "reconnect", "Replace server connections between transactions", true);
@@ -361,7 +399,8 @@ int main(int argc, char** argv) {
     return http::request(server.address, what, server.unix_path);
   };
   if (tools.inject->parsed() || tools.ips->parsed() || tools.connections->parsed() || tools.check->parsed() ||
-      tools.preflight->parsed() || tools.iam_policy->parsed() || tools.token->parsed() || tools.import->parsed()) {
+      tools.preflight->parsed() || tools.iam_policy->parsed() || tools.token->parsed() || tools.import->parsed() ||
+      tools.exporting->parsed()) {
     return run_tool(tools, flags, transport);
   }
   const auto& where = flags.where;
@@ -375,6 +414,9 @@ int main(int argc, char** argv) {
   if (!wrong.empty()) return usage(wrong);
   if (!flags.token_file.empty() && !read_token(flags.token_file, flags.options.bearer_token)) {
     return usage("--token-file: there is no token in " + flags.token_file);
+  }
+  if (flags.options.command == "top") {
+    return ctl::top(flags.options, flags.top, transport, std::cout, std::cerr);
   }
   return ctl::run(flags.options, transport, std::cout, std::cerr);
 }

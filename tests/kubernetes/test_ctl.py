@@ -147,3 +147,28 @@ def test_check_finds_what_is_missing(crds):
     assert done.returncode == 1 and done.stdout.startswith("FAIL  API server")
     done = ctl("check", "--operator", f"127.0.0.1:{ports.free_port()}", check=False)
     assert done.returncode == 1 and "NetworkPolicy" in done.stdout
+
+
+def test_export_of_what_is_in_the_cluster(crds):
+    crds.namespace("sold")
+    crds.apply(*yaml.safe_load_all(DBPROXY.replace("PORT", "5432").replace("namespace: shop", "namespace: sold")),
+               {"apiVersion": "dbproxy.io/v1alpha1", "kind": "DBProxyEndpoint",
+                "metadata": {"name": "readers", "namespace": "sold"},
+                "spec": {"dbProxyName": "orders", "port": 5433, "targetRole": "READ_ONLY"}})
+    crds.patch("/apis/dbproxy.io/v1alpha1/namespaces/sold/dbproxies/orders/status",
+               {"status": {"conditions": [{"type": "Ready", "status": "True", "reason": "Ready", "message": "",
+                                           "lastTransitionTime": "2026-01-01T00:00:00Z"}],
+                           "targets": [{"id": "127.0.0.1", "role": "READ_WRITE", "health": "AVAILABLE", "reason": "",
+                                        "maxConnections": 100, "lagSeconds": 0}]}})
+    done = ctl("export", "rds-proxy", "orders", "-n", "sold", "--kubeconfig", crds.kubeconfig)
+    told = json.loads(done.stdout)
+    assert [each["DBProxyName"] for each in told["DBProxies"]] == ["orders"]
+    assert told["DBProxies"][0]["Status"] == "available"
+    assert told["Targets"][0]["TargetHealth"] == {"State": "AVAILABLE"} and told["Targets"][0]["Role"] == "READ_WRITE"
+    assert [each["DBProxyEndpointName"] for each in told["DBProxyEndpoints"]] == ["default", "readers"]
+    assert "the Secret app" in done.stderr and "secret" not in done.stdout.lower().replace("secrets", "")
+    alone = json.loads(ctl("export", "rds-proxy", "sold/orders", "--shape", "describe-db-proxy-targets", "--kubeconfig",
+                           crds.kubeconfig).stdout)
+    assert list(alone) == ["Targets"] and alone["Targets"] == told["Targets"]
+    done = ctl("export", "rds-proxy", "nothing", "-n", "sold", "--kubeconfig", crds.kubeconfig, check=False)
+    assert done.returncode == 1 and "no DBProxy nothing" in done.stderr and not done.stdout
