@@ -7,6 +7,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/layers"))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import registry  # noqa: E402
 from table import MODULES  # noqa: E402
 
 MOST_LINES = 200  # of architecture.md
@@ -148,6 +150,80 @@ def check_pins(reference: str):
               set(re.findall(r'return "(\w+)"', text)) - {"unknown"})
 
 
+def check_events():
+    """docs/events.md has a row for each reason that the sources post, of the right type, and no other."""
+    text = (ROOT / "docs/events.md").read_text()
+    written = dict(re.findall(r"^\| `([A-Z]\w+)` \| \w+ \| (\w+) \|", text, re.M))
+    for name, event in registry.events().items():
+        if name not in written:
+            fail("docs/events.md", f"the reason {name} is missing")
+        elif written[name] != ("Warning" if event.warning else "Normal"):
+            fail("docs/events.md", f"{name} is no {written[name]}")
+    for name in sorted(set(written) - set(registry.events())):
+        fail("docs/events.md", f"nothing posts {name}")
+
+
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_TEXT = rf"{_STRING}(?:\s*{_STRING})*"
+
+
+def refusals() -> set[str]:
+    """What the proxy says to clients of PostgreSQL by itself: each text up to where it takes in something else."""
+    places = [path for path in registry.sources("proxy/session/postgres", "proxy/worker", "proxy/wire/postgres")
+              if "mysql" not in path.parts]
+    out = set()
+    for path in places:
+        text = path.read_text()
+        found = re.findall(rf'"[0-9A-Z]{{5}}",\s*(?:std::string\()?({_TEXT})', text)
+        found += re.findall(rf"Trouble::k\w+,\s*(?:std::string\()?({_TEXT})", text)
+        found += re.findall(rf"\.message =\s*(?:std::string\()?({_TEXT})", text)
+        found += re.findall(rf"BadStartup\{{({_TEXT})", text)
+        out.update(registry.literal(each) for each in found)
+    return {each for each in out if " " in each.strip()}
+
+
+def covers(documented: str, text: str) -> bool:
+    """Whether they are the same as far as both say something fixed: in `documented` up to … or N."""
+    if documented.startswith("…"):
+        return text.endswith(documented.strip("… "))
+    fixed = re.split("…| N |: …", documented)[0].rstrip(' "')
+    return len(fixed) > 5 and (text.startswith(fixed) or fixed.startswith(text))
+
+
+def check_errors(reference: str):
+    """Every refusal is in the table of errors."""
+    cells = re.findall(r"^\| [^|]+ \| (?:FATAL|ERROR|NOTICE) \| ([^|]*) \|", section(reference, "Errors", 2), re.M)
+    documented = [text for cell in cells for text in re.findall(r"`([^`]+)`", cell)]
+    for text in sorted(refusals()):
+        if not any(covers(each, text.rstrip(' "')) for each in documented):
+            fail("docs/reference.md", f"the error {text!r} is missing from Errors")
+
+
+def check_mysql_errors():
+    numbers = {name: number for name, number in
+               re.findall(r"constexpr std::uint16_t (k\w+) = (\d{4})", "".join(
+                   path.read_text() for path in registry.sources("proxy/wire/mysql", "proxy/session/mysql", "proxy/worker/mysql")))}
+    used = set()
+    for path in registry.sources("proxy/session/mysql", "proxy/worker/mysql"):
+        text = path.read_text()
+        used.update(re.findall(r'\b(?:wire::)?(?:error::)?(k[A-Z]\w+|\d{4}), "[0-9A-Z]{5}",', text))
+        used.update(re.findall(r"\.code = (?:wire::)?(?:error::)?(k[A-Z]\w+|\d{4}), \.sqlstate", text))
+    written = set(re.findall(r"\b\d{4}\b", section((ROOT / "docs/mysql.md").read_text(), "Errors of the proxy's own", 2)))
+    for each in sorted(used):
+        number = numbers.get(each, each)
+        if number not in written:
+            fail("docs/mysql.md", f"the error {number} is missing")
+
+
+def check_alerts():
+    """Each alert of the chart has a paragraph in operations.md, which is more than a heading."""
+    operations = (ROOT / "docs/operations.md").read_text()
+    for anchor in re.findall(r"#(alert-[a-z-]+)$", (ROOT / "helm/dbproxy/templates/prometheusrule.yaml").read_text(), re.M):
+        title = anchor.removeprefix("alert-").replace("-", " ")
+        if len(section(operations, f"Alert: {title}", 3).split()) < 15:
+            fail("docs/operations.md", f"what to do about the alert {title} is not said")
+
+
 def main() -> int:
     reference = (ROOT / "docs/reference.md").read_text()
     check_links()
@@ -156,6 +232,10 @@ def main() -> int:
     check_flags(reference)
     check_fields(reference)
     check_pins(reference)
+    check_events()
+    check_errors(reference)
+    check_mysql_errors()
+    check_alerts()
     for failure in failures:
         print(failure)
     print(f"{len(failures)} failures")
