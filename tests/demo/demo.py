@@ -16,6 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import picture  # noqa: E402
 from fleet import Fleet  # noqa: E402
 from screen import Screen, bar  # noqa: E402
 from support import paths, wire  # noqa: E402
@@ -32,6 +33,8 @@ class Demo:
         self.fleet = Fleet(bed, self.clients, rate=400 if smoke else 2500)
         self.facts: list[tuple[str, str]] = []
         self.problems: list[str] = []
+        self.moments: list[picture.Moment] = []
+        self.marks: list[tuple[float, str]] = []
 
     def expect(self, good: bool, text: str):
         (self.screen.done if good else self.screen.failed)(text)
@@ -81,9 +84,11 @@ class Demo:
         screen, fleet = self.screen, self.fleet
         screen.heading(f"3  Edit the manifest: maxConnectionsPercent: {LIMIT} → {NEW_LIMIT}")
         since = time.monotonic()
+        self.marks.append((since, f"limit {LIMIT} to {NEW_LIMIT}"))
         fleet.manifests.set_pool(maxConnectionsPercent=NEW_LIMIT)
         wait_for(lambda: fleet.limits() == [NEW_LIMIT] * 2, 5, "the new limit is in force", interval=0.01)
         took = time.monotonic() - since
+        self.observe()
         self.expect(took < 1, f"in force in both sidecars after {took * 1000:.0f} ms")
         rows = self.watch(3 if self.smoke else 8)
         self.expect(all(row.servers <= NEW_LIMIT for row in rows),
@@ -95,6 +100,7 @@ class Demo:
         screen, fleet = self.screen, self.fleet
         screen.heading("4  Kill the operator")
         fleet.operator.kill()
+        self.marks.append((time.monotonic(), "operator killed"))
         before = fleet.transactions()
         screen.done("kill -9: the control plane is gone")
         self.watch(3 if self.smoke else 6)
@@ -126,14 +132,24 @@ class Demo:
         """The live table, for so long; the last rows."""
         until, screen, fleet = time.monotonic() + seconds, self.screen, self.fleet
         fleet.rows()
+        painted, every = time.monotonic(), 0.5 if screen.terminal else max(1.0, seconds / 3)
         while True:
             remaining = until - time.monotonic()
             if remaining <= 0:
+                screen.paint(self.table(rows))
                 return rows
-            # The pace of the display, not a wait for anything to happen.
-            time.sleep(min(0.5 if screen.terminal else max(1.0, seconds / 3), max(remaining, 0.05)))
-            rows = fleet.rows()
-            screen.paint(self.table(rows))
+            # The pace of the display and of the picture, not a wait for anything to happen.
+            time.sleep(min(0.5, max(remaining, 0.05)))
+            rows = self.observe()
+            if time.monotonic() - painted >= every:
+                painted = time.monotonic()
+                screen.paint(self.table(rows))
+
+    def observe(self):
+        rows = self.fleet.rows()
+        self.moments.append(picture.Moment(time.monotonic(), sum(row.clients for row in rows),
+                                           sum(row.servers for row in rows), sum(row.limit for row in rows)))
+        return rows
 
     def table(self, rows) -> list[str]:
         screen = self.screen
@@ -166,6 +182,16 @@ class Demo:
         else:
             screen.line(f"  All of it as promised, in {took:.0f} s.")
 
+    def picture(self, path: Path):
+        """What was watched, as a PNG and as text."""
+        if len(self.moments) < 2:
+            return
+        picture.draw(path, self.moments, [mark for mark in self.marks if mark[0] <= self.moments[-1].at])
+        self.screen.line()
+        for line in picture.lines(self.moments):
+            self.screen.line(f"    {line}")
+        self.screen.line(f"\n  As a picture: {path}")
+
     def look_around(self):
         """What --keep prints, and the wait for Ctrl-C."""
         screen, fleet = self.screen, self.fleet
@@ -192,6 +218,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--keep", action="store_true", help="stay up at the end and print commands to try")
     parser.add_argument("--smoke", action="store_true", help="short and plain")
+    parser.add_argument("--picture", type=Path, default=Path("dbproxy-demo.png"), help="where the picture goes")
     options = parser.parse_args()
     screen = Screen(plain=options.smoke)
     if not paths.release_binary("dbproxy").exists():
@@ -209,6 +236,7 @@ def main() -> int:
                 show_logs(screen, demo)
                 return 1
             demo.summary()
+            demo.picture(options.picture)
             if options.keep:
                 demo.look_around()
     except SystemExit as left:
