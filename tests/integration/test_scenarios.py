@@ -15,6 +15,7 @@ FLUSH, TERMINATE = wire.FLUSH, wire.TERMINATE
 COPY = "COPY copied FROM STDIN"
 SCHEMA = """
 DROP TABLE IF EXISTS copied; CREATE TABLE copied (n int PRIMARY KEY); GRANT ALL ON copied TO app;
+GRANT CREATE ON SCHEMA public TO app;
 DROP TABLE IF EXISTS changing; CREATE TABLE changing (a int, b int); ALTER TABLE changing OWNER TO app;
 """
 
@@ -118,6 +119,34 @@ SCENARIOS = {
         Say(query("BEGIN; SELECT lo_create(424242); SELECT lo_put(424242, 0, 'some bytes')")), Hear("Z"),
         Say(query("SELECT lo_get(424242); SELECT lo_unlink(424242); COMMIT")), Hear("Z")],
     "good-bye behind a sequence without sync": [Say(call("SELECT 1") + TERMINATE), Hear("end")],
+    # A writable stream of Node's says CopyFail when it is destroyed, after each COPY that went well.
+    "CopyFail behind CopyDone": [Say(query(COPY)), Hear("G"), Say(data(1) + DONE + FAIL + query("SELECT 1")), Hear("Z", 2),
+                                 Say(FAIL + query("SELECT 2")), Hear("Z")],
+    "the end of a copy that nobody began": [Say(data(1) + DONE + FAIL + query("SELECT 1")), Hear("Z"),
+                                            Say(call("SELECT 1") + DONE + SYNC + data(2) + call("SELECT 2") + SYNC),
+                                            Hear("Z", 2)],
+    "what follows an error comes before ReadyForQuery": [
+        Say(bind("", "nobody") + execute() + SYNC), Say(parse("x", "SELECT 1") + describe("S", "x") + FLUSH), Hear("T"),
+        Say(bind("", "x") + execute() + SYNC), Hear("Z")],
+    "everything deallocated in a pipeline, and a name parsed behind it": [
+        Say(parse("k", "SELECT 1") + SYNC), Hear("Z"),
+        Say(call("DEALLOCATE ALL") + parse("k", "SELECT 2") + SYNC + bind("", "k") + execute() + SYNC), Hear("Z", 2),
+        Say(bind("", "k") + execute() + SYNC), Hear("Z")],
+    "everything discarded in a pipeline, and a name parsed behind it": [
+        Say(parse("k", "SELECT 1") + SYNC), Hear("Z"),
+        Say(call("DISCARD ALL") + SYNC + parse("k", "SELECT 2") + SYNC + bind("", "k") + execute() + SYNC), Hear("Z", 3)],
+    "a name that is deallocated and parsed again, as PDO does": [
+        Say(parse("pdo_1", "SELECT $1::int") + SYNC), Hear("Z"), Say(bind("", "pdo_1", [1]) + execute() + SYNC), Hear("Z"),
+        Say(query("DEALLOCATE pdo_1")), Hear("Z"), Say(parse("pdo_1", "SELECT 'two'") + SYNC), Hear("Z"),
+        Say(bind("", "pdo_1") + execute() + SYNC), Hear("Z"), Say(query("DEALLOCATE pdo_1; DEALLOCATE pdo_1")), Hear("Z")],
+    "SET and a sequence at once": [
+        Say(query("SET statement_timeout = 30000") + parse("", "SHOW statement_timeout") + describe("S") + bind("", "") +
+            execute() + SYNC), Hear("Z", 2)],
+    "EXECUTE of a table that is gone, in a block and out of it": [
+        Say(query("CREATE TABLE brief (n int)") + query("PREPARE brief AS SELECT n FROM brief") + query("DROP TABLE brief")),
+        Hear("Z", 3), Say(query("EXECUTE brief")), Hear("Z"),
+        Say(query("BEGIN") + query("SELECT 1") + query("EXECUTE brief") + query("ROLLBACK")), Hear("Z", 4),
+        Say(call("EXECUTE brief") + SYNC), Hear("Z"), Say(query("DEALLOCATE brief")), Hear("Z")],
     "cached plan after a change of the table": [
         Say(parse("c", "SELECT * FROM changing") + bind("", "c") + execute() + SYNC), Hear("Z"),
         Say(query("ALTER TABLE changing ADD COLUMN d int")), Hear("Z"),

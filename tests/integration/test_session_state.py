@@ -260,3 +260,30 @@ def test_sequences_pin_only_where_that_is_asked_for(bed):
     number, = client.execute("SELECT nextval('numbers')", prepare=True).fetchone()
     assert client.execute("SELECT currval('numbers'), lastval()").fetchone() == (number, number)
     assert [pin["reasons"] for pin in sidecar.json("pins")] == [["sequence"]]
+
+
+def test_defaults_that_are_altered_are_in_force_for_who_comes_later(bed):
+    """Those of the database and those of the role, reported or not; who is there keeps what it was told."""
+    bed.writer.sql("CREATE DATABASE altered OWNER app; GRANT CREATE ON SCHEMA public TO app")
+    bed.sidecar(limit=3)
+    try:
+        here = bed.connect(dbname="altered")
+        others = [bed.connect(dbname="altered") for _ in range(2)]
+        for other in others:
+            other.execute("BEGIN")  # so that there are three server connections
+            other.execute("SELECT 1")
+        before = here.execute("SELECT current_setting('TimeZone'), current_setting('lock_timeout')").fetchone()
+        for other in others:
+            other.execute("COMMIT")
+        here.execute("ALTER DATABASE altered SET lock_timeout = '71s'")
+        here.execute("BEGIN")
+        here.execute("ALTER DATABASE altered SET TimeZone = 'Asia/Tokyo'")
+        here.execute("COMMIT")
+        for _ in range(4):
+            later = bed.connect(dbname="altered")
+            assert later.info.parameter_status("TimeZone") == "Asia/Tokyo"
+            assert later.execute("SELECT current_setting('TimeZone'), current_setting('lock_timeout')").fetchone() == \
+                ("Asia/Tokyo", "71s")
+        assert here.execute("SELECT current_setting('TimeZone')").fetchone() == before[:1]
+    finally:
+        bed.writer.sql("DROP DATABASE altered WITH (FORCE)")

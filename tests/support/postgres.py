@@ -44,7 +44,11 @@ CREATE ROLE legacy LOGIN PASSWORD 'legacy-secret';
 
 
 def available(version: int) -> bool:
-    return (paths.DEBIAN_POSTGRES if version == 15 else paths.POSTGRES_18 / "bin").joinpath("postgres").exists()
+    return (paths.DEBIAN_POSTGRES if version == 15 else _unpacked(version) / "bin").joinpath("postgres").exists()
+
+
+def _unpacked(version: int) -> Path:
+    return {17: paths.POSTGRES_17, 18: paths.POSTGRES_18}[version]
 
 
 class Postgres:
@@ -196,12 +200,12 @@ class Cluster(DatabaseCluster):
     def _reachable_binaries(self) -> Path:
         if self.version == 15:
             return paths.DEBIAN_POSTGRES
-        found = paths.POSTGRES_18 / "bin"
+        found = _unpacked(self.version) / "bin"
         reachable = run(["test", "-x", found / "postgres"], user=self.user, check=False, cwd="/")
         if reachable.returncode == 0:
             return found
         # A clone below a directory that is closed to others: the server's user gets a copy.
         copy = self.directory / "postgresql"
         if not copy.exists():
-            shutil.copytree(paths.POSTGRES_18, copy, symlinks=True)
+            shutil.copytree(_unpacked(self.version), copy, symlinks=True)
         return copy / "bin"

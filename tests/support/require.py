@@ -18,6 +18,7 @@ COMPONENTS = {
     "venv": (lambda: (paths.TESTBED / "venv/bin/python").exists(), SETUP),
     "aws": (lambda: (paths.TESTBED / "aws/bin/python").exists(), SETUP),
     "postgresql-15": (lambda: postgres.available(15), SETUP),
+    "postgresql-17": (lambda: postgres.available(17), SETUP),
     "postgresql-18": (lambda: postgres.available(18), SETUP),
     "mysql-8.0": (lambda: mysql.available(mysql.MYSQL), SETUP),
     "mariadb-10.11": (lambda: mysql.available(mysql.MARIADB), SETUP),

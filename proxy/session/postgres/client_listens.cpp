@@ -36,7 +36,11 @@ bool ClientSession::note_unlistened(Step& step, const Verdict& verdict, std::str
   std::string marker;
   if (!simple || told_status_ != 'I') {  // of a BEGIN that was kept back the server has not told
     marker = cache_->prefix() + "u" + std::to_string(++last_marker_);
-    (simple ? marker_sql_ : after_execute_) = listen_sql({marker});
+    if (simple) {
+      marker_sql_ = listen_sql({marker});
+    } else {
+      after_execute_ = {listen_sql({marker})};
+    }
   }
   for (auto& channel : unlistened(text, classify_options(step).standard_conforming_strings)) {
     unlistened_.push_back({marker, std::move(channel)});

@@ -254,7 +254,8 @@ void ClientSession::send_renamed(Step& step, std::string_view text, const Verdic
   entry.statement = named.current;
   entry.slot = &named;
   ++named.pending;
-  server.inserted_ = {{characters(text.substr(0, at)) + old_size, name.size() - old_size}};
+  server.inserted_ = {{{characters(text.substr(0, at)) + old_size, name.size() - old_size}}, {}};
+  server.sets_seen_ = 0;
   wait_for_quiet_ = true;  // server.inserted_ is of this one
   wire::query(step.to_server.own(), longer);
   server.executed_ = std::move(longer);

@@ -1,10 +1,28 @@
 #include "proxy/session/postgres/client_session.hpp"
 
+#include <algorithm>
+
 #include "proxy/wire/postgres/messages.hpp"
+#include "proxy/wire/postgres/reader.hpp"
 
 namespace dbproxy::session::postgres {
 
 namespace wire = dbproxy::wire::postgres;
+
+namespace {
+
+constexpr std::size_t kFunctionCallHead = wire::kHeaderSize + 4;
+
+// The functions that drivers call this way: lo_open and its kin, by the object ids that PostgreSQL has given them for
+// ever (pg_proc.dat). What they leave ends with the transaction.
+bool calls_large_object(std::string_view message) {
+  static constexpr std::uint32_t kKnown[] = {715, 764, 765,  767,  952,  953,  954,  955,  956,  957,
+                                             958, 964, 1004, 3170, 3171, 3172, 3457, 3458, 3459, 3460};
+  const auto function = wire::Reader(message.substr(wire::kHeaderSize)).u32();
+  return std::find(std::begin(kKnown), std::end(kKnown), function) != std::end(kKnown);
+}
+
+}  // namespace
 
 ClientSession::~ClientSession() = default;
 
@@ -67,9 +85,13 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
         break;
       case 'F':
         if (server == nullptr) return ClientVerdict::kNeedServer;
+        if (rest.size() < std::min(frame.size, kFunctionCallHead)) {
+          needed_ = kFunctionCallHead;
+          return ClientVerdict::kMore;
+        }
         if (!server->skipping_) {
           Verdict opaque;
-          opaque.pins = bit(PinReason::kProtocol);
+          if (!calls_large_object(rest)) opaque.pins = bit(PinReason::kProtocol);
           note(opaque, "FunctionCall", step);
           server->requests_.push(RequestKind::kFunctionCall);
           server->sync_pending_ = false;

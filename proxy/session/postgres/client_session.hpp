@@ -253,10 +253,10 @@ class ClientSession {
   StatementCache* cache_;
   SettingsPtr settings_;
   SettingsInterner* interner_ = nullptr;
-  SettingsPtr start_;          // all settings as they were at the start
-  Settings::Values own_;       // of these, what the client itself set
-  bool at_start_ = false;      // settings_ is right, and not what the connection has: DISCARD ALL ran there
-  std::string after_execute_;  // goes behind the next Execute: see start_settings.hpp
+  SettingsPtr start_;      // all settings as they were at the start
+  Settings::Values own_;   // of these, what the client itself set
+  bool at_start_ = false;  // settings_ is right, and not what the connection has: DISCARD ALL ran there
+  std::vector<std::string> after_execute_;  // go behind the next Execute: see start_settings.hpp
   Names names_;
   NamedStatement unnamed_;
   std::uint32_t pins_ = 0;

@@ -55,12 +55,18 @@ void ClientSession::send_query(Step& step, std::string_view whole, std::string_v
   wait_for_quiet_ = verdict.discard_all || verdict.deallocate_all || holds_ready() || names_due_;
   if (may_go_back(verdict, text)) {
     const auto& settings = settings_now(&server);
-    const auto strings = settings ? settings->find("standard_conforming_strings") : nullptr;
-    const auto longer =
-        with_start_settings(text, strings == nullptr || *strings == "on", own_, kSetsStart, server.inserted_);
+    const auto value = settings ? settings->find("standard_conforming_strings") : nullptr;
+    const bool strings = value == nullptr || *value == "on";
+    // SET LOCAL by itself does nothing but warn, which it does not if there are two statements.
+    const bool by_itself = verdict.statement_count == 1 && server.transaction_status_ == 'I' && !server.beginning_ &&
+                           !server.begun_ && (server.requests_.size() == 1 || server.replaying_);
+    const auto places = by_itself ? going_back(text, strings) : std::vector<GoesBack>();
+    const bool warns = !places.empty() && places.front().local;
+    const auto longer = warns ? std::string() : with_start_settings(text, strings, own_, kSetsStart, server.inserted_);
     if (!longer.empty()) {
       entry.sets_start = true;
       wait_for_quiet_ = true;  // server.inserted_ is of this one
+      server.sets_seen_ = 0;
       wire::query(step.to_server.own(), longer);
       return;
     }
@@ -74,14 +80,16 @@ void ClientSession::set_start_after_execute(Step& step) {
   auto& own = step.to_server.own();
   const auto portal = cache_->prefix() + "start";
   const auto push = [&](RequestKind kind) { server.requests_.push(kind).hidden = true; };
-  wire::parse(own, "", after_execute_, "");
-  push(RequestKind::kParse);
-  wire::MessageWriter(own, 'B').cstring(portal).cstring("").u16(0).u16(0).u16(0);
-  push(RequestKind::kBind);
-  wire::MessageWriter(own, 'E').cstring(portal).u32(0);
-  push(RequestKind::kExecute);
-  wire::MessageWriter(own, 'C').u8('P').cstring(portal);
-  push(RequestKind::kClose);
+  for (const auto& sql : after_execute_) {
+    wire::parse(own, "", sql, "");
+    push(RequestKind::kParse);
+    wire::MessageWriter(own, 'B').cstring(portal).cstring("").u16(0).u16(0).u16(0);
+    push(RequestKind::kBind);
+    wire::MessageWriter(own, 'E').cstring(portal).u32(0);
+    push(RequestKind::kExecute);
+    wire::MessageWriter(own, 'C').u8('P').cstring(portal);
+    push(RequestKind::kClose);
+  }
   server.unnamed_.reset();
   after_execute_.clear();
 }

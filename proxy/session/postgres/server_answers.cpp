@@ -69,8 +69,10 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, Outpu
   if (kind == RequestKind::kQuery && forward) kept_error_.clear();
   transaction_status_ = body[0];
   if (told_) finish_discard(client, out);
-  if (transaction_status_ == 'I' && requests_.empty() && std::exchange(schema_dirty_, false))
-    events_.schema_changed = true;
+  if (transaction_status_ == 'I' && requests_.empty()) {
+    if (std::exchange(schema_dirty_, false)) events_.schema_changed = true;
+    if (std::exchange(defaults_dirty_, false)) events_.defaults_changed = true;
+  }
   copy_in_ = false;
   if (requests_.empty()) timed_out_ = false;
   if (kept_rows) {
@@ -161,6 +163,9 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
         }
       }
       break;
+    case 'A':
+      if (tag == "ALTER DATABASE" || tag == "ALTER ROLE") defaults_dirty_ = true;
+      break;
     case 'C':
       if (tag == "CALL" && !front.block_expected) events_.pins |= bit(PinReason::kOpaque);
       break;
@@ -232,7 +237,7 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
     } else if (!kept_error_.empty() && (fields.sqlstate == "26000" || fields.sqlstate == "25P02")) {
       forward = false;
       out.own() += kept_error_;
-    } else if (front.sets_start && !inserted_.empty()) {
+    } else if (front.sets_start && !inserted_.places.empty()) {
       forward = false;
       std::string renamed;
       bool of_prepared = false;
@@ -244,7 +249,7 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
       if (of_prepared) {
         out.own() += whole;
       } else {
-        without_insertions(whole, inserted_, out.own());
+        without_insertions(whole, inserted_.places, out.own());
       }
     }
     return true;

@@ -52,6 +52,15 @@ ServerVerdict ServerSession::feed(std::string_view bytes, std::size_t& consumed,
   return ready && quiet() ? ServerVerdict::kReady : ServerVerdict::kMore;
 }
 
+// The tag of a SET that was put into the client's text.
+bool ServerSession::is_inserted_set(std::string_view body) {
+  if (!expect(RequestKind::kQuery) || !requests_.front().sets_start) return false;
+  const auto tag = body.substr(0, body.find('\0'));
+  if (tag != "SET" && tag != "RESET") return false;
+  const auto number = sets_seen_++;
+  return number < inserted_.sets.size() && inserted_.sets[number];
+}
+
 // Looks at one whole message; false when it cannot come here. `forward` says whether a client sees it.
 bool ServerSession::message(char type, std::string_view whole, ClientSession* client, Output& out, bool& forward) {
   auto body = whole.substr(wire::kHeaderSize);
@@ -67,6 +76,10 @@ bool ServerSession::message(char type, std::string_view whole, ClientSession* cl
       return on_ready(body, client, out, forward);
     case 'C':
       if (std::exchange(setting_start_, false)) {
+        forward = false;
+        return true;
+      }
+      if (is_inserted_set(body)) {
         forward = false;
         return true;
       }

@@ -40,14 +40,15 @@ struct ServerEvents {
   bool fatal = false;                   // the server said FATAL or PANIC: it will close
   bool refused_write = false;           // it is in recovery, as far as it tells, and said 25006
   std::uint32_t pins = 0;
-  bool rows_ready = false;      // query_rows() is done: see take_rows()
-  bool probe_ready = false;     // the same of probe()
-  bool settings_ready = false;  // the same of read_settings()
-  bool names_ready = false;     // the same of read_names()
-  bool channels_ready = false;  // the same of read_channels()
-  bool schema_changed = false;  // names may stand for something else, for this connection or for all
-  bool lost_init = false;       // RESET or DISCARD ALL ran: initQuery is to be run again
-  std::string fatal_sqlstate;   // of the last FATAL
+  bool rows_ready = false;        // query_rows() is done: see take_rows()
+  bool probe_ready = false;       // the same of probe()
+  bool settings_ready = false;    // the same of read_settings()
+  bool names_ready = false;       // the same of read_names()
+  bool channels_ready = false;    // the same of read_channels()
+  bool schema_changed = false;    // names may stand for something else, for this connection or for all
+  bool defaults_changed = false;  // ALTER DATABASE or ALTER ROLE: sessions that begin later may begin otherwise
+  bool lost_init = false;         // RESET or DISCARD ALL ran: initQuery is to be run again
+  std::string fatal_sqlstate;     // of the last FATAL
   std::string fatal_message;
   std::string fatal_error;  // the whole message, which was not passed on
 };
@@ -176,6 +177,7 @@ class ServerSession {
   void finish_discard(ClientSession* client, Output& out);
   void on_notification(std::string_view whole, const ClientSession* client, Output& out);
   bool say_timeout(std::string_view whole, Output& out);
+  bool is_inserted_set(std::string_view body);
   void on_copy_in();
   // A Parse of this name is not answered yet, and a Sync stands behind it.
   bool undecided(const NamedStatement& named);
@@ -207,11 +209,12 @@ class ServerSession {
   bool beginning_ = false;  // of what replaying_ tells, a BEGIN that was kept back
   bool begun_ = false;      // it went through, and there was no Sync since
   bool timed_out_ = false;
-  bool setting_start_ = false;       // of a query with sets_start, a statement of the proxy's own is being answered
-  std::vector<Insertion> inserted_;  // of that query
-  std::string executed_;             // and its text, where that is an EXECUTE with another name in it
-  std::string kept_error_;           // ErrorText::kKept
-  SettingsPtr told_;                 // DISCARD ALL ran, and is not over: what the client was told before
+  bool setting_start_ = false;  // of a query with sets_start, a statement of the proxy's own is being answered
+  Insertions inserted_;         // of that query
+  std::size_t sets_seen_ = 0;   // of those that inserted_ tells of
+  std::string executed_;        // and its text, where that is an EXECUTE with another name in it
+  std::string kept_error_;      // ErrorText::kKept
+  SettingsPtr told_;            // DISCARD ALL ran, and is not over: what the client was told before
   std::string replay_error_;
   bool body_keep_ = false;
   bool reading_rows_ = false;
@@ -225,6 +228,7 @@ class ServerSession {
   SettingsPtr base_;                                                  // see set_base()
   std::uint64_t changes_ = 0, changes_read_ = 0, changes_known_ = 0;  // of the catalogue
   bool schema_dirty_ = false;                                         // it was changed in the transaction that is open
+  bool defaults_dirty_ = false;
   bool may_hold_ = false;
   bool owes_ready_ = false;
   std::uint32_t process_id_ = 0, spoke_for_ = 0;

@@ -152,6 +152,52 @@ std::optional<GoesBack> goes_back(const Statement& statement) {
   return statement.word(at + 1, "default") && statement.ends(at + 2) ? named(std::move(name)) : std::nullopt;
 }
 
+template <class Use>
+void each_statement(std::string_view sql, bool standard_conforming_strings, Use use) {
+  constexpr std::size_t kLooked = 16;
+  Tokenizer tokens(sql, standard_conforming_strings);
+  Statement statement;
+  while (true) {
+    const auto token = tokens.next();
+    if (token.kind != TokenKind::kEnd && !token.is(';')) {
+      if (statement.tokens.size() < kLooked) statement.tokens.push_back(token);
+      statement.last = token;
+      ++statement.count;
+      continue;
+    }
+    use(statement);
+    if (token.kind == TokenKind::kEnd) return;
+    statement = {};
+  }
+}
+
+std::size_t end_of(const Statement& statement, std::string_view sql) {
+  return static_cast<std::size_t>(statement.last.text.data() + statement.last.text.size() - sql.data());
+}
+
+// Whether its tag is SET or RESET.
+bool is_told_as_set(const Statement& statement) {
+  if (statement.word(0, "reset")) return true;
+  if (!statement.word(0, "set")) return false;
+  const bool assigned = statement.count > 2 && (statement.tokens[2].kind == TokenKind::kOperator ||
+                                                statement.word(2, "to") || statement.tokens[2].is('.'));
+  return assigned || !statement.word(1, "constraints");
+}
+
+// SET takes their names apart, which set_config takes as one text (GUC_LIST_QUOTE in guc_tables.c).
+bool is_quoted_list(std::string_view name) {
+  static constexpr std::string_view kKnown[] = {"search_path", "temp_tablespaces", "unix_socket_directories"};
+  return std::find(std::begin(kKnown), std::end(kKnown), name) != std::end(kKnown) ||
+         name.ends_with("_preload_libraries");
+}
+
+std::string quoted(std::string_view setting) {
+  std::string out;
+  for (std::size_t dot; (dot = setting.find('.')) != std::string_view::npos; setting.remove_prefix(dot + 1))
+    out += quoted_name(setting.substr(0, dot)) + '.';
+  return out + quoted_name(setting);
+}
+
 }  // namespace
 
 StartUp split_start_up(const wire::Parameters& parameters) {
@@ -196,55 +242,56 @@ std::optional<Settings::Values> read_start(std::string_view messages, const Sett
 }
 
 std::vector<GoesBack> going_back(std::string_view sql, bool standard_conforming_strings) {
-  constexpr std::size_t kLooked = 16;
   std::vector<GoesBack> places;
-  Tokenizer tokens(sql, standard_conforming_strings);
-  Statement statement;
-  while (true) {
-    const auto token = tokens.next();
-    if (token.kind != TokenKind::kEnd && !token.is(';')) {
-      if (statement.tokens.size() < kLooked) statement.tokens.push_back(token);
-      statement.last = token;
-      ++statement.count;
-      continue;
-    }
+  each_statement(sql, standard_conforming_strings, [&](const Statement& statement) {
     if (auto place = goes_back(statement)) {
-      place->end = static_cast<std::size_t>(statement.last.text.data() + statement.last.text.size() - sql.data());
+      place->end = end_of(statement, sql);
       places.push_back(std::move(*place));
     }
-    if (token.kind == TokenKind::kEnd) return places;
-    statement = {};
-  }
+  });
+  return places;
 }
 
-std::string set_start_sql(const GoesBack& place, const Settings::Values& start, std::string_view column) {
-  std::string sql;
+std::vector<std::string> set_start_sql(const GoesBack& place, const Settings::Values& start, std::string_view column) {
+  std::vector<std::string> out;
+  std::string select;
   for (const auto& item : start) {
     if (!place.name.empty() && item.first != place.name) continue;
-    if (!sql.empty()) {
-      sql += ", " + set_config(item, place.local);
+    if (!place.local && !is_quoted_list(item.first)) {
+      out.push_back("SET " + quoted(item.first) + " TO " + literal(item.second));
+    } else if (!select.empty()) {
+      select += ", " + set_config(item, place.local);
     } else {
-      sql = "SELECT " + set_config(item, place.local);
-      if (!column.empty()) sql += " AS \"" + std::string(column) + '"';
+      select = "SELECT " + set_config(item, place.local);
+      if (!column.empty()) select += " AS \"" + std::string(column) + '"';
     }
   }
-  return sql;
+  if (!select.empty()) out.push_back(std::move(select));
+  return out;
 }
 
 std::string with_start_settings(std::string_view sql, bool standard_conforming_strings, const Settings::Values& start,
-                                std::string_view column, std::vector<Insertion>& inserted) {
+                                std::string_view column, Insertions& inserted) {
   std::string out;
   std::size_t copied = 0;
-  inserted.clear();
-  for (const auto& place : going_back(sql, standard_conforming_strings)) {
-    auto back = set_start_sql(place, start, column);
-    if (back.empty()) continue;
-    out += sql.substr(copied, place.end - copied);
-    copied = place.end;
-    back.insert(0, 1, ';');
-    inserted.push_back({characters(sql.substr(0, copied)), characters(back)});
-    out += back;
-  }
+  inserted = {};
+  each_statement(sql, standard_conforming_strings, [&](const Statement& statement) {
+    if (is_told_as_set(statement)) inserted.sets.push_back(false);
+    const auto place = goes_back(statement);
+    if (!place) return;
+    const auto back = set_start_sql(*place, start, column);
+    if (back.empty()) return;
+    const auto end = end_of(statement, sql);
+    out += sql.substr(copied, end - copied);
+    copied = end;
+    const auto before = out.size();
+    for (const auto& one : back) {
+      out += ';';
+      out += one;
+      if (one.starts_with("SET")) inserted.sets.push_back(true);
+    }
+    inserted.places.push_back({characters(sql.substr(0, copied)), characters(std::string_view(out).substr(before))});
+  });
   if (copied > 0) out += sql.substr(copied);
   return out;
 }

@@ -35,16 +35,21 @@ struct GoesBack {
 };
 std::vector<GoesBack> going_back(std::string_view sql, bool standard_conforming_strings);
 
-// For what `place` resets: one SELECT that sets it as it was at the start; empty when nothing has to be. `column`: the
-// name of its first column.
-std::string set_start_sql(const GoesBack& place, const Settings::Values& start, std::string_view column);
+// For what `place` resets: statements that set it as it was at the start; none when nothing has to be. SET where that
+// can be, since a SELECT would be a query, before which SET TRANSACTION has to stand. `column`: the name of the first
+// column of a SELECT.
+std::vector<std::string> set_start_sql(const GoesBack& place, const Settings::Values& start, std::string_view column);
 
-// The text with that behind each such place; empty when nothing has to be. `inserted`: for each where, in characters of
-// the text as it was, and how many.
+// What was put into a text: where, in characters of the text as it was, and how many.
 struct Insertion {
   std::size_t at = 0, size = 0;
 };
+struct Insertions {
+  std::vector<Insertion> places;
+  std::vector<bool> sets;  // of each statement whose tag is SET or RESET, in their order: it was put there
+};
+// The text with that behind each such place; empty when nothing has to be.
 std::string with_start_settings(std::string_view sql, bool standard_conforming_strings, const Settings::Values& start,
-                                std::string_view column, std::vector<Insertion>& inserted);
+                                std::string_view column, Insertions& inserted);
 
 }  // namespace dbproxy::session::postgres

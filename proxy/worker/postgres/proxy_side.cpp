@@ -76,6 +76,11 @@ void ProxySide::learn_greeting(const Key& key, config::TargetRole role, session:
   greetings_[greeting_key(key, role)] = std::move(settings);
 }
 
+void ProxySide::forget_greetings() {
+  greetings_.clear();
+  starts_.clear();
+}
+
 void ProxySide::forget_greeting(const Key& key) {
   greetings_.erase(greeting_key(key, config::TargetRole::kReadWrite));
   greetings_.erase(greeting_key(key, config::TargetRole::kReadOnly));

@@ -24,6 +24,8 @@ class ProxySide {
                                                          config::TargetRole role) const;
   void learn_greeting(const Key& key, config::TargetRole role, session::postgres::SettingsPtr settings);
   void forget_greeting(const Key& key);
+  // What sessions begin with has changed.
+  void forget_greetings();
   // What a server made of settings that a start-up packet asks for; null: none was asked yet.
   const session::postgres::Settings::Values* start_settings(const Key& key,
                                                             const session::postgres::Settings::Values& asked) const;

@@ -76,6 +76,17 @@ void ServerSide::kept(Server& server) {
   }
 }
 
+// ALTER DATABASE … SET and ALTER ROLE … SET are in force where a session begins: for whoever logs in from now on that
+// has to be a new one.
+void ServerSide::replace_servers(Server& server) {
+  auto& proxy = server.proxy();
+  proxy.side().forget_greetings();
+  for (const auto& [id, target] : proxy.targets()) {
+    for (const auto& [other, owner] : target->servers()) other->spend();
+    target->close_idle();
+  }
+}
+
 void ServerSide::fatal(Server& server, const session::postgres::ServerEvents& events) {
   if (events.fatal_sqlstate == "3D000" || events.fatal_sqlstate == "28000") {
     server.proxy().side().forget_greeting(*server.pool_key());
@@ -84,6 +95,7 @@ void ServerSide::fatal(Server& server, const session::postgres::ServerEvents& ev
 
 void ServerSide::answered(Server& server, const session::postgres::ServerEvents& events) {
   if (events.lost_init) needs_init_ = true;
+  if (events.defaults_changed) replace_servers(server);
   if (events.schema_changed) catalog_->schema_changed(server.proxy().shared().statements.tick());
   pins_to_discard_ |= server.client() == nullptr ? events.pins : 0;       // the server told of them when it had left
   if (phase_ == Phase::kSetNames || phase_ == Phase::kSetValues) return;  // initialise() takes the rows

@@ -78,6 +78,7 @@ class ServerSide {
   void read_catalog(Server& server);
   void catalog_read(Server& server);
   void probe(Server& server);
+  static void replace_servers(Server& server);
   bool may_share_listen(Server& server) const;
   void tick_listener(Server& server);
 

@@ -1,10 +1,12 @@
 #include "proxy/session/postgres/start_settings.hpp"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 namespace dbproxy::session::postgres {
 namespace {
 
+using ::testing::ElementsAre;
 using wire::postgres::Parameters;
 
 std::string shown(const Settings::Values& values) {
@@ -74,17 +76,31 @@ TEST(GoingBack, IsFoundInItsForms) {
 
 TEST(GoingBack, SetsWhatTheClientStartedWith) {
   const Settings::Values start = {{"app.x", "1"}, {"work_mem", "3MB"}};
-  std::vector<Insertion> inserted;
+  Insertions inserted;
   EXPECT_EQ(with_start_settings("RESET other", true, start, "c", inserted), "");
-  EXPECT_TRUE(inserted.empty());
-  const auto one = ";SELECT pg_catalog.set_config(E'work_mem', E'3MB', false) AS \"c\"";
+  EXPECT_TRUE(inserted.places.empty());
+  const auto one = ";SET \"work_mem\" TO E'3MB'";
   EXPECT_EQ(with_start_settings("SELECT '\xc3\xa4'; RESET work_mem; SELECT 1", true, start, "c", inserted),
             std::string("SELECT '\xc3\xa4'; RESET work_mem") + one + "; SELECT 1");
-  ASSERT_EQ(inserted.size(), 1u);
-  EXPECT_EQ(inserted[0].at, 26u);
-  EXPECT_EQ(inserted[0].size, std::string_view(one).size());
-  EXPECT_EQ(set_start_sql({0, "", true}, start, ""),
-            "SELECT pg_catalog.set_config(E'app.x', E'1', true), pg_catalog.set_config(E'work_mem', E'3MB', true)");
+  ASSERT_EQ(inserted.places.size(), 1u);
+  EXPECT_EQ(inserted.places[0].at, 26u);
+  EXPECT_EQ(inserted.places[0].size, std::string_view(one).size());
+  EXPECT_EQ(inserted.sets, std::vector<bool>({false, true}));
+  EXPECT_THAT(set_start_sql({0, "", true}, start, ""),
+              ElementsAre("SELECT pg_catalog.set_config(E'app.x', E'1', true), "
+                          "pg_catalog.set_config(E'work_mem', E'3MB', true)"));
+  // A list whose items are quoted is one text to set_config only.
+  EXPECT_THAT(set_start_sql({0, "", false}, {{"app.x y", "1"}, {"search_path", "a, b"}}, "c"),
+              ElementsAre("SET \"app\".\"x y\" TO E'1'",
+                          "SELECT pg_catalog.set_config(E'search_path', E'a, b', false) AS \"c\""));
+}
+
+TEST(GoingBack, TellsItsOwnTagsFromTheClients) {
+  const Settings::Values start = {{"app.x", "1"}, {"work_mem", "3MB"}};
+  Insertions inserted;
+  with_start_settings("SET a = 1; SET CONSTRAINTS ALL DEFERRED; RESET ALL; SELECT 1; SET constraints.b TO 1; RESET c",
+                      true, start, "c", inserted);
+  EXPECT_EQ(inserted.sets, std::vector<bool>({false, false, true, true, false, false}));
 }
 
 }  // namespace
