@@ -23,10 +23,11 @@ from support import paths  # noqa: E402
 from support.fleet import Fleet, allow_files  # noqa: E402
 from support.manifests import Manifests  # noqa: E402
 from support.operator_process import Operator  # noqa: E402
+from support.pages import get  # noqa: E402
 from support.testbed import Testbed  # noqa: E402
 from support.waiting import wait_for  # noqa: E402
 
-GOALS = {"memory_kb": 100, "edit_s": 2.0, "storm_s": 15.0}
+GOALS = {"memory_kb": 100, "edit_s": 2.0, "storm_s": 15.0, "page_ms": 1000, "page_percent": 1}
 
 
 def arguments():
@@ -69,6 +70,19 @@ def edits(manifests, fleet, operator, count):
     return slowest, cpu
 
 
+def page(operator, seconds):
+    """Milliseconds until the live page has what it shows, at most; and the operator's CPU while one looks at it, in %."""
+    slowest, before, began = 0.0, cpu_ns(operator.process.pid), time.monotonic()
+    while time.monotonic() - began < seconds:
+        asked = time.monotonic()
+        size = sum(len(get(operator.http, path)) for path in ("/", "/events"))
+        slowest = max(slowest, (time.monotonic() - asked) * 1000)
+        time.sleep(2)  # as the page does
+    busy = (cpu_ns(operator.process.pid) - before) / (time.monotonic() - began) / 1e7
+    say(f"the live page: {slowest:.0f} ms and {size >> 10} KB at most, {busy:.1f} % of a core with streams and all")
+    return slowest, busy
+
+
 def storm(fleet, operator, number):
     """Seconds from the start of the new operator until it has taken the last stream."""
     operator.process.stop(number)
@@ -108,12 +122,14 @@ def measure(options):
                 time.sleep(options.idle_seconds)
                 idle = (cpu_ns(operator.process.pid) - before) / options.idle_seconds / 1e7
                 say(f"idle, with pings in both directions: {idle:.1f} % of a core")
+                page_ms, watched = page(operator, options.idle_seconds)
                 slowest, cpu = edits(manifests, fleet, operator, options.edits)
                 after = (rss_bytes(operator.process.pid) - empty) / options.streams / 1024
                 storms = [storm(fleet, operator, signal.SIGKILL) for _ in range(options.storms)]
                 storms.append(storm(fleet, operator, signal.SIGTERM))
     return {"streams": options.streams, "empty_mb": empty / 2**20, "full_mb": full / 2**20,
-            "memory_kb": max(each, after), "first_s": first, "idle_percent": idle, "edit_s": max(slowest),
+            "memory_kb": max(each, after), "first_s": first, "idle_percent": idle, "page_ms": page_ms,
+            "page_percent": max(0.0, watched - idle), "edit_s": max(slowest),
             "edits_s": slowest, "edit_cpu_s": max(cpu), "storm_s": max(storms), "storms_s": storms,
             "cores": len(os.sched_getaffinity(0)), "load": os.getloadavg()[0]}
 
@@ -122,6 +138,8 @@ def main():
     options = arguments()
     result = measure(options)
     rows = [("operator's memory for each stream", "memory_kb", "KB"),
+            (f"live page of {options.streams} sidecars", "page_ms", "ms"),
+            ("CPU for somebody who looks at it", "page_percent", "% of a core"),
             (f"an edit is in force in all {options.streams}", "edit_s", "s"),
             (f"storm of {options.streams} reconnects ends, from the operator's start", "storm_s", "s")]
     return finish(result, GOALS, f"{result['cores']} shared cores, {options.streams} streams", rows, options,
