@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import textwrap
 
 import pytest
 
@@ -45,3 +46,22 @@ def test_the_commands_of(page, cluster, tmp_path):
     assert not [each for each in ("AddressSanitizer", "runtime error:") if each in done.stderr + done.stdout]
     if page.stem == "getting-started":
         assert done.stdout.count("42") >= 2 and "shop/orders  ready" in done.stdout
+
+
+def manifests() -> list:
+    """(page, number, text) of every DBProxy that the documentation shows whole."""
+    pages = [paths.ROOT / "README.md", *sorted((paths.ROOT / "docs").glob("*.md"))]
+    return [(page, number, textwrap.dedent(block)) for page in pages for number, block in enumerate(
+            re.findall(r"^ *```yaml\n(.*?)^ *```$", page.read_text(), re.M | re.S)) if "kind: DBProxy" in block]
+
+
+@pytest.mark.parametrize("page,number,text", manifests(), ids=lambda each: getattr(each, "stem", None))
+def test_manifests_are_good(page, number, text, tmp_path):
+    """But for what nobody can print: a Secret, a certificate."""
+    file = tmp_path / "shown.yaml"
+    file.write_text(text)
+    file.chmod(0o600)
+    done = run([paths.binary("dbproxy"), "--manifests", tmp_path, "--admin", f"127.0.0.1:{free_port()}"], check=False, timeout=60)
+    assert done.returncode == 2, done.stderr
+    for line in filter(None, done.stderr.splitlines()):
+        assert "is not a Secret of" in line or ".caRef." in line, f"{page.name}: {line}"
