@@ -51,7 +51,7 @@ def prometheus(bed):
 def queries() -> list[str]:
     board = json.loads(DASHBOARD.read_text())
     found = [target["expr"] for panel in board["panels"] for target in panel.get("targets", [])]
-    return [re.sub(r"\$__rate_interval", "5s", each).replace("$proxy", ".*") for each in found]
+    return [re.sub(r"\$__rate_interval", "5s", each).replace("$proxy", ".*").replace("$pod", ".*") for each in found]
 
 
 def test_every_query_of_the_dashboard_has_an_answer(bed, prometheus):
