@@ -14,7 +14,7 @@ export CCACHE_NOHASHDIR := 1
 .PHONY: help setup build demo test lint bench bench-operator bench-failover suites fuzz clean test-build cluster cluster-stop images e2e
 
 help: ## Lists these targets
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Installs everything that is ever needed (Debian 12; root or sudo)
 	@cmake/setup.sh all
