@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from support import paths
+from support.browser import Browser
 from support.pages import get_json
 from support.waiting import wait_for
 
@@ -60,3 +61,41 @@ def test_it_looks_like_something(bed, run, name, width, scheme):
         browse(bed.directory, address, f"--screenshot={picture}", f"--window-size={width},900",
                *(["--force-dark-mode", "--blink-settings=preferredColorScheme=0"] if scheme == "dark" else []))
         assert picture.stat().st_size > 5000
+
+
+def luminance(colour: str) -> float:
+    """https://www.w3.org/TR/WCAG21/#dfn-relative-luminance of #rrggbb."""
+    parts = [int(colour[at:at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_a_telephone_a_keyboard_and_eyes(bed, run):
+    """Nothing is wider than the screen, Tab gets everywhere and stays there over updates, and all can be read."""
+    focused = "document.activeElement.getAttribute('aria-label')"
+    with Browser(bed.directory, width=390) as browser:
+        for address in (run[0].http, run[1].admin):
+            browser.open(f"http://{address}/")
+            browser.wait_text("shop/orders", "✓ ready", "Sidecars")
+            assert browser.evaluate("document.documentElement.scrollWidth") <= 390
+            browser.press("Tab")
+            where = browser.evaluate(focused)
+            assert where == "Targets"
+            before = browser.evaluate("document.getElementById('state').textContent")
+            wait_for(lambda: browser.evaluate("document.getElementById('state').textContent") != before, 30, "an update")
+            assert browser.evaluate(focused) == where
+            for scheme in ("light", "dark"):
+                browser.appearance(scheme)
+                colour = {name: browser.evaluate(
+                    f"getComputedStyle(document.documentElement).getPropertyValue('--{name}').trim()")
+                    for name in ("page", "card", "text", "quiet", "good", "bad")}
+                assert (luminance(colour["page"]) < 0.1) == (scheme == "dark")
+                for name in ("text", "quiet", "good", "bad"):
+                    for ground in ("page", "card"):
+                        assert contrast(colour[name], colour[ground]) >= 4.5, f"{scheme}: {name} on {ground}"
+        assert not browser.errors
