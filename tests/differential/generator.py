@@ -110,7 +110,7 @@ class Generator:
         choose = self.random
         kind = choose.choices(["set", "transaction", "look", "prepare", "temporary", "cursor", "lock", "function",
                                "write", "discard", "role", "large"],
-                              [26, 18, 26, 7, 6, 6, 5, 9, 4, 2, 3, 1])[0]
+                              [24, 18, 24, 13, 6, 6, 5, 9, 4, 2, 3, 1])[0]
         return getattr(self, f"_{kind}")(client)
 
     def _set(self, _client: str) -> str:
@@ -134,12 +134,16 @@ class Generator:
     def _look(self, _client: str) -> str:
         return self.random.choice(LOOKS)
 
-    def _prepare(self, _client: str) -> str:
+    def _prepare(self, client: str) -> str:
         return self.random.choice([
             "PREPARE q1(int) AS SELECT $1 + 1, current_setting('work_mem')", "PREPARE q2 AS SELECT tag FROM here",
             "PREPARE q1 AS SELECT 'another'", "DEALLOCATE q1", "DEALLOCATE q2", "DEALLOCATE ALL", "EXECUTE q1(1)",
             "EXECUTE q2", "EXPLAIN (COSTS OFF) EXECUTE q2", "EXECUTE s1", "DEALLOCATE PREPARE s1",
-            "PREPARE q2 AS SET work_mem = '3MB'", "CREATE TEMP TABLE scratch AS EXECUTE q1(1)"])
+            "PREPARE q2 AS SET work_mem = '3MB'", "CREATE TEMP TABLE scratch AS EXECUTE q1(1)",
+            f"CREATE TABLE {client.lower()}_gone (n int)", f"PREPARE q3 AS SELECT * FROM {client.lower()}_gone",
+            f"DROP TABLE {client.lower()}_gone", "EXECUTE q3", "EXECUTE q3", "EXPLAIN (COSTS OFF) EXECUTE q3",
+            "SELECT name, statement, parameter_types::text, from_sql FROM pg_prepared_statements ORDER BY name",
+            "DO $$ DECLARE r text; BEGIN EXECUTE 'EXECUTE q1(4)' INTO r; RAISE NOTICE '%', r; END $$"])
 
     def _temporary(self, _client: str) -> str:
         return self.random.choice([
