@@ -182,7 +182,7 @@ int run_manifests(const Flags& flags, const http::Address& http, const sigset_t&
   options.server_names = flags.server_names;
   options.software_version = metrics::build_version();
   const SystemClock clock;
-  manifest_mode::Operator op(std::move(options), source::database_prober(), clock);
+  manifest_mode::Operator op(std::move(options), source::database_prober(clock), clock);
   const std::vector<manifest::Diagnostic> diagnostics = op.load();
   for (const manifest::Diagnostic& each : diagnostics) std::fprintf(stderr, "%s\n", manifest::to_text(each).c_str());
   if (manifest::has_errors(diagnostics)) return kBadInput;
@@ -249,7 +249,7 @@ int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t
     options.webhook = std::move(service);
   }
   const SystemClock clock;
-  kubernetes_mode::Operator op(std::move(options), source::database_prober(), clock);
+  kubernetes_mode::Operator op(std::move(options), source::database_prober(clock), clock);
   return run_until_signal(op, signals);
 }
 

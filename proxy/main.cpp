@@ -128,6 +128,7 @@ int run(const Flags& flags) {
   service_options.bind_address = flags.bind;
   service_options.socket_dir = flags.socket_dir;
   service_options.server_label = flags.identity;
+  service_options.own_user_only = flags.operator_address.empty();
   if (!flags.identity.empty()) service_options.default_application_name = "dbproxy/" + flags.identity;
   // For tests only: how old what is known of a database's catalogue may be, which is a minute.
   if (const char* age = std::getenv("DBPROXY_TEST_CATALOG_AGE_MS"); age != nullptr && std::atoi(age) > 0) {
@@ -204,7 +205,7 @@ int run(const Flags& flags) {
       }
     };
     configuration.manifests =
-        std::make_unique<source::ManifestSource>(options, source::database_prober(), changed, registry, clock);
+        std::make_unique<source::ManifestSource>(options, source::database_prober(clock), changed, registry, clock);
     const auto diagnostics = configuration.manifests->load();
     for (const auto& each : diagnostics) std::fprintf(stderr, "%s\n", manifest::to_text(each).c_str());
     if (manifest::has_errors(diagnostics)) return kBadInput;

@@ -22,6 +22,7 @@
 #include "operator/ctl/plan_ips.hpp"
 #include "operator/ctl/preflight.hpp"
 #include "operator/ctl/top.hpp"
+#include "proxy/aws/client_tokens.hpp"
 #include "proxy/aws/credential_chain.hpp"
 #include "proxy/aws/database_token.hpp"
 #include "proxy/metrics/build_info.hpp"
@@ -56,7 +57,7 @@ struct Flags {
   ctl::ImportOptions import;
   ctl::TopOptions top;
   ctl::ExportOptions exported;
-  std::string token_host, token_user, token_region;
+  std::string token_host, token_user, token_region, token_proxy;
   std::uint16_t token_port = 0;
 };
 
@@ -182,7 +183,10 @@ Tools add_tools(CLI::App& app, Flags& flags) {
       ->type_name("NAMESPACE/NAME")
       ->capture_default_str();
   out.token = add(app, "token", "Print a token for a database user, as aws rds generate-db-auth-token does");
-  out.token->add_option("--hostname", flags.token_host, "The database's endpoint")->type_name("HOST")->required();
+  out.token->add_option("--hostname", flags.token_host, "The database's endpoint, or a proxy's iamHost")
+      ->type_name("HOST");
+  out.token->add_option("--proxy", flags.token_proxy, "For a DBProxy with iamPrincipals, in the place of --hostname")
+      ->type_name("NAMESPACE/NAME");
   out.token->add_option("--port", flags.token_port, "Its port")->type_name("PORT")->required();
   out.token->add_option("--username", flags.token_user, "The database user")->type_name("USER")->required();
   out.token->add_option("--region", flags.token_region, "Without: of the host, or AWS_REGION")->type_name("REGION");
@@ -293,6 +297,10 @@ int export_rds_proxy(Flags& flags) {
 }
 
 int token(const Flags& flags) {
+  if (flags.token_host.empty() == flags.token_proxy.empty())
+    return usage("token: one of --hostname and --proxy is needed");
+  if (!flags.token_proxy.empty() && flags.token_proxy.find('/') == std::string::npos)
+    return usage("--proxy: it is not NAMESPACE/NAME");
   const aws::Environment environment = aws::system_environment();
   std::string region = flags.token_region;
   if (region.empty()) region = aws::region_of_host(flags.token_host);
@@ -302,6 +310,15 @@ int token(const Flags& flags) {
   if (!credentials.ok()) {
     std::cerr << "error: " << aws::to_text(credentials.failure) << "\n";
     return ctl::kRefused;
+  }
+  if (!flags.token_proxy.empty()) {
+    const std::size_t slash = flags.token_proxy.find('/');
+    const std::string host = aws::iam_host(flags.token_proxy.substr(0, slash), flags.token_proxy.substr(slash + 1));
+    const auto made = aws::make_client_token(environment, {host, flags.token_port, flags.token_user, region, {}, {}},
+                                             credentials.value, SystemClock().wall());
+    if (made.ok()) std::cout << made.value.reveal() << "\n";
+    if (!made.ok()) std::cerr << "error: " << aws::to_text(made.failure) << "\n";
+    return made.ok() ? ctl::kOk : ctl::kRefused;
   }
   std::cout << aws::make_database_token(flags.token_host, flags.token_port, flags.token_user, region, credentials.value,
                                         SystemClock().wall())

@@ -152,7 +152,10 @@ class Proxy {
     if (const auto user = text(entry, "UserName"); !user.empty()) writer_.field("userName", user);
     const auto iam = text(entry, "IAMAuth");
     if (iam == "REQUIRED" || iam == "ENABLED") {
-      writer_.remark("IAMAuth: " + iam + " is not in effect here yet: clients log in with the secret's password.");
+      writer_.field("iamAuth", iam);
+      to_do(
+          "auth: tokens of clients are made for another endpoint, and iamPrincipals says whose are taken: "
+          "docs/operations.md, IAM from clients");
     }
     if (const auto type = text(entry, "ClientPasswordAuthType"); type == "SQL_SERVER_AUTHENTICATION") {
       writer_.remark("ClientPasswordAuthType: SQL_SERVER_AUTHENTICATION has no equal.");

@@ -137,6 +137,12 @@ json::object make_status(const Facts& facts, const json::object* before, WallTim
                                        {"address", "127.0.0.1"},
                                        {"port", endpoint.port},
                                        {"targetRole", std::string(config::to_string(endpoint.role))}});
+      const auto& users = facts.snapshot->users;
+      const bool iam = std::any_of(users.begin(), users.end(), [](const config::User& user) {
+        return user.iam_auth != config::IamAuth::kDisabled;
+      });
+      if (iam)
+        endpoints.back().get_object()["iamHost"] = facts.snapshot->name + "." + facts.snapshot->name_space + ".dbproxy";
     }
     for (const config::Target& target : facts.snapshot->targets) {
       if (rows.size() == kMostTargets) break;

@@ -8,8 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "proxy/aws/credential_cache.hpp"
-#include "proxy/aws/credential_chain.hpp"
+#include "proxy/aws/principals.hpp"
 #include "proxy/base/log.hpp"
 
 namespace dbproxy::aws {
@@ -24,7 +23,6 @@ constexpr milliseconds kLongestPause{300'000};
 constexpr milliseconds kBetweenPokes{2'000};
 constexpr milliseconds kUrgentPoll{5'000};
 constexpr seconds kUrgent{60};
-constexpr const char* kSession = "dbproxy";
 
 struct Slot {
   std::set<std::string> owners;
@@ -45,24 +43,23 @@ struct Read {
 }  // namespace
 
 struct SecretStore::Impl {
-  Impl(SecretStoreOptions o, Changed c, const Clock& t) : options(std::move(o)), changed(std::move(c)), clock(t) {}
+  Impl(SecretStoreOptions o, Changed c, const Clock& t)
+      : options(std::move(o)), changed(std::move(c)), clock(t), principals(options.environment, t) {}
 
   void run();
   std::map<SecretKey, Slot>::iterator next_due();
   Read read(const SecretKey& key, const std::string& known_version);
-  Outcome<CredentialsPtr> credentials_for(const SecretKey& key, const std::string& region);
-  std::shared_ptr<CredentialCache> cache(const SecretKey& key, const std::string& region);
   void keep(const SecretKey& key, Slot& slot, Read fresh);
   milliseconds jittered(milliseconds time, double least, double most);
 
   const SecretStoreOptions options;
   const Changed changed;
   const Clock& clock;
+  Principals principals;
 
   mutable std::mutex mutex;
   mutable std::condition_variable wake;
   std::map<SecretKey, Slot> slots;
-  std::map<std::string, std::shared_ptr<CredentialCache>> caches;
   SteadyClock::time_point throttled_until{};
   std::mt19937 random{std::random_device{}()};
   Totals totals;
@@ -76,36 +73,10 @@ milliseconds SecretStore::Impl::jittered(milliseconds time, double least, double
   return milliseconds(static_cast<milliseconds::rep>(static_cast<double>(time.count()) * factor));
 }
 
-// With the lock.
-std::shared_ptr<CredentialCache> SecretStore::Impl::cache(const SecretKey& key, const std::string& region) {
-  auto& mine = caches[""];
-  const Environment& environment = options.environment;
-  if (!mine) {
-    mine = std::make_shared<CredentialCache>([&environment] { return find_credentials(environment); }, clock);
-  }
-  if (key.role_arn.empty()) return mine;
-  auto& role = caches[key.role_arn + " " + key.sts_url + " " + region];
-  if (!role) {
-    const auto fetch = [this, base = mine, arn = key.role_arn, url = key.sts_url, region]() -> Outcome<Credentials> {
-      Outcome<CredentialsPtr> from = base->get();
-      if (!from.ok()) return from.failure;
-      const std::string here = region_of(options.environment);
-      return assume_role(options.environment, {here.empty() ? region : here, url}, arn, kSession, *from.value,
-                         clock.wall());
-    };
-    role = std::make_shared<CredentialCache>(fetch, clock);
-  }
-  return role;
-}
-
 Read SecretStore::Impl::read(const SecretKey& key, const std::string& known_version) {
   Read out;
   const std::string region = parse_arn(key.arn).region;
-  std::shared_ptr<CredentialCache> credentials;
-  {
-    const std::lock_guard lock(mutex);
-    credentials = cache(key, region);
-  }
+  const auto credentials = principals.of(key.role_arn, key.sts_url, region);
   const Outcome<CredentialsPtr> keys = credentials->get();
   if (!keys.ok()) {
     out.current.failure = keys.failure;

@@ -139,10 +139,12 @@ class Probe : ProbeConnection {
 }  // namespace
 
 Outcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
-              const Secret& password, std::chrono::milliseconds timeout, const config::EndpointPolicy& policy) {
+              const Secret& password, std::chrono::milliseconds timeout, const config::EndpointPolicy& policy,
+              bool token) {
   LoginOptions options;
   options.user = user;
   options.password = password;
+  options.clear_password = token;
   options.attributes = {{"program_name", "dbproxy-monitor"}};
   options.tls = tls.mode;
   options.unix_socket = !host.empty() && host[0] == '/';

@@ -23,8 +23,9 @@ struct Outcome {
   wire::mysql::Greeting greeting;
 };
 
+// `token`: the password is one of AWS, and may be sent as it is over TLS.
 Outcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
               const Secret& password, std::chrono::milliseconds timeout = std::chrono::milliseconds(2000),
-              const config::EndpointPolicy& policy = {});
+              const config::EndpointPolicy& policy = {}, bool token = false);
 
 }  // namespace dbproxy::backend::mysql

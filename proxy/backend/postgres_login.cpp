@@ -180,6 +180,10 @@ Want Login::authentication(std::string_view body, std::string& out) {
     return want_;
   }
   if (state_ != State::kAuthentication) return fail(FailureKind::kProtocol, "an authentication message out of order");
+  if (options_.token && (code == kMd5 || code == kSasl))
+    return fail(FailureKind::kAuthUnsupported,
+                "the database asks user \"" + options_.user + "\" for a password, and not for a token of IAM: " +
+                    "GRANT rds_iam TO it, and turn IAM authentication on for the cluster");
 
   switch (code) {
     case kCleartext:

@@ -24,6 +24,7 @@ struct LoginOptions {
   std::string database;
   wire::postgres::Parameters parameters;  // further start-up parameters
   Secret password;
+  bool token = false;  // of AWS: sent as it is, over TLS, to a server that asks for that, or not at all
   config::TlsMode tls = config::TlsMode::kVerifyFull;
   bool direct_tls = false;   // TLS from the first byte, without an SSLRequest
   bool unix_socket = false;  // then TLS is never asked for

@@ -84,6 +84,7 @@ class ProbeSession::Connection : ProbeConnection {
     options.database = address_.database;
     options.parameters = {{"application_name", "dbproxy-monitor"}, {"client_encoding", "UTF8"}};
     options.password = address_.password;
+    options.token = address_.token;
     options.tls = address_.tls.mode;
     options.direct_tls = address_.tls.direct;
     options.unix_socket = !address_.host.empty() && address_.host[0] == '/';

@@ -58,6 +58,7 @@ struct ProbeAddress {
   std::string database = "postgres";
   std::string topology_query;  // empty: what Aurora has, if it is Aurora
   config::EndpointPolicy policy = {};
+  bool token = false;  // the password is a token of AWS
   bool operator==(const ProbeAddress&) const = default;
 };
 

@@ -50,7 +50,8 @@ bool Snapshot::same_content(const Snapshot& o) const {
          max_client_age == o.max_client_age && max_clients == o.max_clients && limits == o.limits &&
          sequence_pinning == o.sequence_pinning && deferred_begin == o.deferred_begin && endpoints == o.endpoints &&
          users == o.users && targets == o.targets && server_tls == o.server_tls && client_cert == o.client_cert &&
-         endpoint_policy == o.endpoint_policy && pool == o.pool && tags == o.tags && maintenance == o.maintenance;
+         endpoint_policy == o.endpoint_policy && pod_identity == o.pod_identity && aws == o.aws && pool == o.pool &&
+         tags == o.tags && maintenance == o.maintenance;
 }
 
 std::uint32_t connection_limit(const Target& target, const ConnectionPool& pool) {

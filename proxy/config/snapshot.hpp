@@ -34,6 +34,10 @@ enum class HealthReason {
 enum class TlsMode { kDisable, kRequire, kVerifyCa, kVerifyFull };  // libpq's words
 enum class PasswordAuthType { kPostgresScramSha256, kPostgresMd5, kMysqlNativePassword, kMysqlCachingSha2Password };
 enum class IamAuth { kDisabled, kEnabled, kRequired };
+enum class AuthScheme {
+  kSecrets,
+  kIam
+};  // towards the database: a password, or tokens that are made when they are needed
 
 // One listener in the pod. The default endpoint is named "default".
 struct Endpoint {
@@ -51,6 +55,9 @@ struct User {
   PasswordAuthType client_password_auth_type = PasswordAuthType::kPostgresScramSha256;
   IamAuth iam_auth = IamAuth::kDisabled;
   std::string description;
+  AuthScheme auth_scheme = AuthScheme::kSecrets;
+  Secret previous_password = {};                 // what it was before; empty: not known, or none
+  std::vector<std::string> iam_principals = {};  // who may log in by a token of AWS: ARNs, * and ? as in IAM
   bool operator==(const User&) const = default;
 };
 
@@ -85,6 +92,22 @@ struct ClientCert {
   ClientCertMode mode = ClientCertMode::kNone;
   std::string ca_pem;
   bool operator==(const ClientCert&) const = default;
+};
+
+// clientAuth: PodIdentity. Clients are let in without a password as the one user there is, because of where they stand.
+struct PodIdentity {
+  bool enabled = false;
+  bool loopback_tcp = false;             // over TCP on loopback too, and not by the Unix socket alone
+  std::vector<std::uint32_t> uids = {};  // who may, of the processes on the socket; none: all of the pod
+  bool operator==(const PodIdentity&) const = default;
+};
+
+// As whom, and where, AWS is asked: for tokens of users with AuthScheme::kIam.
+struct Aws {
+  std::string region;    // empty: that of the database's host name, or of the environment
+  std::string role_arn;  // assumed first; empty: as who we are
+  std::string sts_url;   // empty: AWS's own
+  bool operator==(const Aws&) const = default;
 };
 
 struct ConnectionPool {
@@ -142,6 +165,8 @@ struct Snapshot {
   ServerTls server_tls;
   ClientCert client_cert;
   EndpointPolicy endpoint_policy;
+  PodIdentity pod_identity;
+  Aws aws;
   ConnectionPool pool;
   std::map<std::string, std::string> tags;
   Maintenance maintenance;

@@ -45,18 +45,19 @@ void parse_secret_ref(Fields& entry, AuthEntry& out) {
   ref->finish();
 }
 
-void check_credentials(Fields& entry, const AuthEntry& out) {
+void check_credentials(Fields& entry, const AuthEntry& out, bool pod_identity) {
   bool ref = entry.has("secretRef");
   bool arn = entry.has("secretArn");
   if (out.auth_scheme == AuthScheme::kIam) {
-    // Said once, and not again for each rule that would hold once it exists.
-    entry.error("authScheme", "\"IAM\"", "needs IAM tokens for the database, which this build does not have yet",
-                "use SECRETS with a secretRef");
     if (ref || arn) {
       entry.error(ref ? "secretRef" : "secretArn", "", "is not used with authScheme: IAM", "remove it");
     }
     if (!entry.has("userName")) {
       entry.error("userName", "", "is missing: without a secret nothing else names the database user");
+    }
+    if (!pod_identity && out.iam_auth == config::IamAuth::kDisabled) {
+      entry.error("authScheme", "\"IAM\"", "leaves clients without a password to show",
+                  "use it with clientAuth: PodIdentity, or with iamAuth: REQUIRED");
     }
     return;
   }
@@ -88,13 +89,6 @@ void parse_auth(Fields& spec, std::optional<EngineFamily> engine, DBProxyResourc
     if (auto value = entry.choice("iamAuth", {"DISABLED", "ENABLED", "REQUIRED"})) {
       auth.iam_auth = *config::parse_iam_auth(*value);
     }
-    if (auth.iam_auth == config::IamAuth::kRequired) {
-      entry.error("iamAuth", "\"REQUIRED\"", "needs IAM log-in of clients, which this build does not have yet",
-                  "use DISABLED");
-    } else if (auth.iam_auth == config::IamAuth::kEnabled) {
-      entry.warning("iamAuth", "\"ENABLED\"", "is not in effect: this build has no IAM log-in of clients yet",
-                    "clients log in with the password");
-    }
     auth.client_password_auth_type = out.engine_family == EngineFamily::kMysql
                                          ? PasswordAuthType::kMysqlCachingSha2Password
                                          : PasswordAuthType::kPostgresScramSha256;
@@ -102,8 +96,10 @@ void parse_auth(Fields& spec, std::optional<EngineFamily> engine, DBProxyResourc
       auth.client_password_auth_type = *config::parse_password_auth_type(*value);
     }
     auth.iam_principals = entry.texts("iamPrincipals", 50, {2048, check_printable});
-    entry.not_in_effect({"iamPrincipals"});
-    check_credentials(entry, auth);
+    if (!auth.iam_principals.empty() && auth.iam_auth == config::IamAuth::kDisabled) {
+      entry.error("iamPrincipals", "", "has a meaning only with iamAuth: ENABLED or REQUIRED", "remove it");
+    }
+    check_credentials(entry, auth, out.client_auth == ClientAuth::kPodIdentity);
     entry.finish();
     out.auth.push_back(std::move(auth));
   }

@@ -96,6 +96,19 @@ void parse_aws(Fields& spec, AwsSpec& out) {
   aws->finish();
 }
 
+// Who a process is can be asked on the Unix socket only.
+void parse_uids(Fields& spec, bool pod_identity, DBProxyResource& out) {
+  constexpr std::int64_t kLast = 4'294'967'294;  // the next one is nobody
+  for (const std::int64_t uid : spec.integers("podIdentityUids", 64, 0, kLast))
+    out.pod_identity_uids.push_back(static_cast<std::uint32_t>(uid));
+  if (!spec.has("podIdentityUids")) return;
+  if (!pod_identity) {
+    spec.error("podIdentityUids", "", "has a meaning only with clientAuth: PodIdentity", "remove it");
+  } else if (out.allow_loopback_tcp) {
+    spec.error("podIdentityUids", "", "cannot be told over TCP, which allowLoopbackTCP lets in", "keep one of the two");
+  }
+}
+
 }  // namespace
 
 void parse_db_proxy(Fields& object, DBProxyResource& out) {
@@ -126,15 +139,23 @@ void parse_db_proxy(Fields& object, DBProxyResource& out) {
   if (out.allow_loopback_tcp && !pod_identity) {
     spec.error("allowLoopbackTCP", "true", "has a meaning only with clientAuth: PodIdentity", "remove it");
   }
-  if (pod_identity) {
-    spec.error("clientAuth", "\"PodIdentity\"",
-               "needs a sidecar that was injected into a pod, which this build does not have yet", "use Password");
-  }
+  parse_uids(spec, pod_identity, out);
   set(out.credential_grace, spec.integer("credentialGraceSeconds", 0, 7 * kDay));
   spec.not_in_effect({"credentialGraceSeconds"});
   parse_pod_selector(spec, out.pod_selector);
   parse_auth(spec, engine, out);
+  if (pod_identity && out.auth.size() > 1) {
+    spec.error("clientAuth", "\"PodIdentity\"",
+               "lets clients in as one user, and spec.auth has " + std::to_string(out.auth.size()),
+               "keep one entry, or make a DBProxy for each");
+  }
   parse_target_groups(spec, out.engine_family, out);
+  const bool iam = std::any_of(out.auth.begin(), out.auth.end(),
+                               [](const AuthEntry& auth) { return auth.auth_scheme == AuthScheme::kIam; });
+  if (iam && out.cluster.tls.mode != config::TlsMode::kVerifyFull) {
+    spec.error("auth", "", "has an entry with authScheme: IAM, whose tokens go to the database over verify-full only",
+               "set targetGroups[0].dbCluster.tls.mode: verify-full");
+  }
   parse_limits(spec, out.limits);
   parse_aws(spec, out.aws);
   out.tags = spec.text_map("tags", 50, {128, check_printable}, {256, check_printable, "", false, true});

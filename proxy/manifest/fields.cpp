@@ -181,15 +181,35 @@ std::optional<std::int64_t> Fields::integer(std::string_view name, std::int64_t 
                                             const std::string& remedy) {
   const Entry* entry = take(name);
   if (entry == nullptr) return std::nullopt;
-  NodeKind kind = kind_of(entry->node);
+  return check_integer(entry->node, path_of(name), entry->line, least, most, remedy);
+}
+
+std::vector<std::int64_t> Fields::integers(std::string_view name, std::size_t count, std::int64_t least,
+                                           std::int64_t most) {
+  std::vector<std::int64_t> out;
+  const YAML::Node* items = list(name, count);
+  if (items == nullptr) return out;
+  for (std::size_t i = 0; i < items->size(); ++i) {
+    const YAML::Node item = (*items)[i];
+    const std::string path = path_of(name) + "[" + std::to_string(i) + "]";
+    report_.remember(path, report_.line_of(item));
+    if (auto value = check_integer(item, path, report_.line_of(item), least, most, {})) out.push_back(*value);
+  }
+  return out;
+}
+
+std::optional<std::int64_t> Fields::check_integer(const YAML::Node& node, const std::string& path, int line,
+                                                  std::int64_t least, std::int64_t most, const std::string& remedy) {
+  NodeKind kind = kind_of(node);
   if (kind != NodeKind::kInteger) {
-    bool in_vain = kind == NodeKind::kString && entry->node.Tag() == "!";
+    bool in_vain = kind == NodeKind::kString && node.Tag() == "!";
     std::string rule =
         kind == NodeKind::kFloat ? "is not a whole number" : "is " + std::string(describe(kind)) + ", not a number";
-    error(name, shown(entry->node, false), rule, in_vain ? "write digits alone, without quotes" : "write digits alone");
+    report_.error(line, path, shown(node, false), rule,
+                  in_vain ? "write digits alone, without quotes" : "write digits alone");
     return std::nullopt;
   }
-  const std::string& text = entry->node.Scalar();
+  const std::string& text = node.Scalar();
   std::string_view digits = text;
   if (digits.front() == '+') digits.remove_prefix(1);
   std::int64_t value = 0;
@@ -198,12 +218,12 @@ std::optional<std::int64_t> Fields::integer(std::string_view name, std::int64_t 
   // A leading 0 makes YAML 1.1 read octal; nobody means that.
   bool decimal = digits.size() < 2 || digits.front() != '0';
   if (!decimal || (!whole && parsed.ec != std::errc::result_out_of_range)) {
-    error(name, text, "is not a decimal number", remedy);
+    report_.error(line, path, text, "is not a decimal number", remedy);
     return std::nullopt;
   }
   if (!whole || value < least || value > most) {
-    error(name, shown(entry->node, false), "is not between " + std::to_string(least) + " and " + std::to_string(most),
-          remedy);
+    report_.error(line, path, shown(node, false),
+                  "is not between " + std::to_string(least) + " and " + std::to_string(most), remedy);
     return std::nullopt;
   }
   return value;

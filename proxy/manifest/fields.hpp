@@ -74,6 +74,7 @@ class Fields {
   std::optional<std::string> text(std::string_view name, const TextRule& rule = {});
   std::optional<std::int64_t> integer(std::string_view name, std::int64_t least, std::int64_t most,
                                       const std::string& remedy = {});
+  std::vector<std::int64_t> integers(std::string_view name, std::size_t count, std::int64_t least, std::int64_t most);
   // As PostgreSQL writes times: "30s", "1.5min", "250ms"; a number alone is milliseconds. Up to 2147483647 ms.
   std::optional<std::chrono::milliseconds> duration(std::string_view name);
   std::optional<bool> boolean(std::string_view name);
@@ -106,6 +107,8 @@ class Fields {
   const Entry* find(std::string_view name) const;
   std::optional<std::string> check_text(const YAML::Node& node, const std::string& path, int line,
                                         const TextRule& rule);
+  std::optional<std::int64_t> check_integer(const YAML::Node& node, const std::string& path, int line,
+                                            std::int64_t least, std::int64_t most, const std::string& remedy);
   const YAML::Node* list(std::string_view name, std::size_t most);
 
   Report& report_;

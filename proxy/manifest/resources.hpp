@@ -134,6 +134,7 @@ struct DBProxyResource {
   ClientAuth client_auth = ClientAuth::kPassword;
   std::optional<ClientCertSpec> client_cert;  // none: clients need no certificate
   bool allow_loopback_tcp = false;
+  std::vector<std::uint32_t> pod_identity_uids;  // empty: all of the pod
   std::chrono::seconds credential_grace{86400};
   PodSelector pod_selector;
   std::vector<AuthEntry> auth;

@@ -155,4 +155,27 @@ std::string peer_name(int fd) {
   return "unix:pid=" + std::to_string(peer.pid) + ",uid=" + std::to_string(peer.uid);
 }
 
+std::optional<std::uint32_t> peer_user(int fd) {
+  ucred peer{};
+  socklen_t size = sizeof peer;
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0 || address.ss_family != AF_UNIX) return {};
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0) return std::nullopt;
+  return peer.uid;
+}
+
+bool peer_is_loopback(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return false;
+  if (address.ss_family == AF_INET) {
+    const auto* four = reinterpret_cast<const sockaddr_in*>(&address);
+    return ntohl(four->sin_addr.s_addr) >> 24 == 127;
+  }
+  if (address.ss_family != AF_INET6) return false;
+  const auto* six = reinterpret_cast<const sockaddr_in6*>(&address);
+  return IN6_IS_ADDR_LOOPBACK(&six->sin6_addr) != 0;
+}
+
 }  // namespace dbproxy::net

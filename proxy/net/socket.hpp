@@ -38,4 +38,9 @@ std::string to_string(const Address& address);
 // "127.0.0.1:40000" or "unix:pid=123,uid=1000".
 std::string peer_name(int fd);
 
+// The user at the other end of a Unix socket, as the kernel saw it connect; none: it is no Unix socket.
+std::optional<std::uint32_t> peer_user(int fd);
+// The other end is on this machine: 127.0.0.0/8 or ::1.
+bool peer_is_loopback(int fd);
+
 }  // namespace dbproxy::net

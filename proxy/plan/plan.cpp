@@ -40,6 +40,7 @@ void resolve_tls(const manifest::Manifests& manifests, const manifest::DBProxyRe
 
 std::optional<LoginSecret> secret_of(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy,
                                      const manifest::AuthEntry& auth, const SecretLookup& lookup) {
+  if (auth.auth_scheme == manifest::AuthScheme::kIam) return LoginSecret{auth.user_name, {}};
   if (!auth.secret_arn.empty()) return lookup ? lookup(proxy, auth) : std::nullopt;
   const auto* secret = manifests.find_secret(proxy.metadata.name_space, auth.secret_ref);
   if (secret == nullptr) return std::nullopt;
@@ -61,6 +62,8 @@ std::vector<config::User> resolve_users(const manifest::Manifests& manifests, co
     user.password = std::move(secret->password);
     user.client_password_auth_type = auth.client_password_auth_type;
     user.iam_auth = auth.iam_auth;
+    user.iam_principals = auth.iam_principals;
+    if (auth.auth_scheme == manifest::AuthScheme::kIam) user.auth_scheme = config::AuthScheme::kIam;
     user.description = auth.description;
     out.push_back(std::move(user));
   }
@@ -127,6 +130,11 @@ DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProx
   snapshot.sequence_pinning = proxy.sequence_pinning;
   snapshot.deferred_begin = proxy.deferred_begin;
   snapshot.endpoints = endpoints_of(manifests, proxy);
+  snapshot.pod_identity = {proxy.client_auth == manifest::ClientAuth::kPodIdentity, proxy.allow_loopback_tcp,
+                           proxy.pod_identity_uids};
+  snapshot.aws = {proxy.aws.region, proxy.aws.role_arn, {}};
+  const auto sts = proxy.aws.endpoint_overrides.find("sts");
+  if (sts != proxy.aws.endpoint_overrides.end()) snapshot.aws.sts_url = sts->second;
   snapshot.users = resolve_users(manifests, proxy, lookup);
   snapshot.targets = targets_of(proxy.cluster);
   resolve_tls(manifests, proxy, snapshot);
@@ -180,7 +188,11 @@ topology::Cluster cluster(const DesiredProxy& proxy) {
   out.engine = proxy.snapshot.engine;
   out.policy = proxy.snapshot.endpoint_policy;
   for (const auto& target : proxy.snapshot.targets) out.members.push_back({target.id, target.host, target.port});
-  for (const auto& user : proxy.snapshot.users) out.credentials.push_back({user.name, user.password});
+  out.aws = proxy.snapshot.aws;
+  for (const auto& user : proxy.snapshot.users) {
+    const bool iam = user.auth_scheme == config::AuthScheme::kIam;
+    if (!iam || proxy.may_sign) out.credentials.push_back({user.name, user.password, iam});
+  }
   return out;
 }
 

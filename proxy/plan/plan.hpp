@@ -22,6 +22,7 @@ struct DesiredProxy {
   std::string key;  // "namespace/name"
   config::Snapshot snapshot;
   topology::Discovery discovery = {};
+  bool may_sign = true;  // tokens for users with AuthScheme::kIam may be made with the rights of whoever plans
 };
 
 struct Desired {

@@ -13,8 +13,13 @@ enum class LoginResult {
   kTlsRequired,
   kTooManyClients,
   kProtocol,
-  kCertificate
+  kCertificate,
+  kPodIdentity,  // it is not where the clients of the pod are, or not the user that they are
+  kIamToken      // it showed no token of AWS, or one that does not let it in
 };
-inline constexpr std::size_t kLoginResultCount = 8;
+inline constexpr std::size_t kLoginResultCount = 10;
+
+// clientAuth: PodIdentity. kTrusted: this client stands where those stand that need no password.
+enum class PodIdentity { kOff, kTrusted, kElsewhere };
 
 }  // namespace dbproxy::session

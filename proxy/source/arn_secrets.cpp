@@ -1,5 +1,7 @@
 #include "proxy/source/arn_secrets.hpp"
 
+#include <algorithm>
+
 #include "proxy/aws/endpoint.hpp"
 
 namespace dbproxy::source {
@@ -80,6 +82,18 @@ std::string ArnSecrets::refusal(const manifest::DBProxyResource& proxy, const ma
   return {};
 }
 
+// Whether the operator's own rights may be used to log in to the database: its account and the cluster's resource id
+// are not known here, and a grant has to hold for all of them.
+bool ArnSecrets::may_sign(const manifest::DBProxyResource& proxy) const {
+  if (grants_.allows_all()) return true;
+  const std::string& name_space = proxy.metadata.name_space;
+  return std::all_of(proxy.auth.begin(), proxy.auth.end(), [&](const manifest::AuthEntry& auth) {
+    if (auth.auth_scheme != manifest::AuthScheme::kIam) return true;
+    if (!proxy.aws.role_arn.empty()) return grants_.allows(name_space, proxy.aws.role_arn);
+    return grants_.allows(name_space, "arn:aws:rds-db:*:*:dbuser:*/" + auth.user_name);
+  });
+}
+
 std::set<aws::SecretKey> ArnSecrets::keys_of(const manifest::DBProxyResource& proxy) const {
   std::set<aws::SecretKey> out;
   for (const manifest::AuthEntry& auth : proxy.auth) {
@@ -137,6 +151,11 @@ plan::Desired ArnSecrets::desired(const manifest::Manifests& manifests) {
                                              return std::nullopt;
                                            return plan::LoginSecret{state.current->username, state.current->password};
                                          });
+  for (plan::DesiredProxy& each : out.proxies) {
+    const auto proxy = std::find_if(manifests.proxies.begin(), manifests.proxies.end(),
+                                    [&](const auto& one) { return one.metadata.key() == each.key; });
+    each.may_sign = proxy == manifests.proxies.end() || may_sign(*proxy);
+  }
   const std::lock_guard lock(mutex_);
   for (plan::DesiredProxy& each : out.proxies) {
     if (each.snapshot.users.empty() && last_users_.contains(each.key)) {
@@ -153,6 +172,19 @@ std::vector<manifest::Diagnostic> ArnSecrets::problems(const manifest::DBProxyRe
   std::map<std::string, std::string> users;  // and the entry that has it
   for (std::size_t i = 0; i < proxy.auth.size(); ++i) {
     const manifest::AuthEntry& auth = proxy.auth[i];
+    if (auth.auth_scheme == manifest::AuthScheme::kIam && !may_sign(proxy)) {
+      manifest::Diagnostic problem;
+      problem.object = "DBProxy " + proxy.metadata.key();
+      problem.file = proxy.metadata.origin.file;
+      problem.field = "spec.auth[" + std::to_string(i) + "].authScheme";
+      problem.line = proxy.metadata.origin.line_of(problem.field);
+      problem.rule = "IAM is not granted to namespace " + proxy.metadata.name_space +
+                     " by this installation: the operator cannot log in as " + manifest::in_quotes(auth.user_name) +
+                     " to see who the writer is";
+      problem.remedy = "have arn:aws:rds-db:*:*:dbuser:*/" + auth.user_name +
+                       ", or aws.roleArn, added to aws.grants of the installation (--aws-grant of the operator)";
+      out.push_back(std::move(problem));
+    }
     if (auth.secret_arn.empty()) continue;
     manifest::Diagnostic problem;
     problem.object = "DBProxy " + proxy.metadata.key();

@@ -53,6 +53,7 @@ class ArnSecrets {
 
  private:
   std::string refusal(const manifest::DBProxyResource& proxy, const manifest::AuthEntry& auth) const;
+  bool may_sign(const manifest::DBProxyResource& proxy) const;
   std::set<aws::SecretKey> keys_of(const manifest::DBProxyResource& proxy) const;
 
   const aws::Grants grants_;

@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "proxy/aws/database_tokens.hpp"
 #include "proxy/backend/mysql_probe.hpp"
 #include "proxy/backend/probe.hpp"
 
@@ -17,6 +18,8 @@ namespace {
 constexpr auto kRenewed = std::chrono::seconds(10);
 // Longer than the interval between two questions to a member that answers; what is older belongs to nobody.
 constexpr auto kKept = std::chrono::seconds(5);
+// The same token for as long: sessions are told apart by what they logged in with.
+constexpr auto kTokenKept = std::chrono::seconds(60);
 
 topology::ProbeResult to_result(backend::ProbeOutcome outcome) {
   topology::ProbeResult result;
@@ -40,7 +43,7 @@ class Sessions {
  public:
   topology::ProbeResult ask(const topology::ProbeRequest& request) {
     auto entry = take({request.host, request.port, request.tls, request.user, request.password, "postgres",
-                       request.topology_query, request.policy});
+                       request.topology_query, request.policy, request.iam});
     auto result = to_result(entry->session.ask(request.timeout));
     if (result.ok) give_back(std::move(entry));
     return result;
@@ -103,18 +106,79 @@ class Sessions {
 // A connection each time: MySQL's log-in is cheap.
 topology::ProbeResult ask_mysql(const topology::ProbeRequest& request) {
   auto asked = backend::mysql::probe(request.host, request.port, request.tls, request.user, request.password,
-                                     request.timeout, request.policy);
+                                     request.timeout, request.policy, request.iam);
   auto result = to_result(std::move(asked.base));
   result.server_version = std::move(asked.greeting.server_version);
   return result;
 }
 
+// Tokens for users who log in by one.
+class Tokens {
+ public:
+  explicit Tokens(const Clock& clock) : made_by_(aws::system_environment(), clock) {}
+
+  aws::Outcome<Secret> get(const topology::ProbeRequest& request) {
+    if (request.tls.mode != config::TlsMode::kVerifyFull) {
+      return aws::Failure{aws::Failure::Kind::kRefused, "a token is sent to a database over tls.mode: verify-full only",
+                          "set tls.mode"};
+    }
+    const auto subject = subject_of(request);
+    const std::string key = subject.host + ' ' + std::to_string(subject.port) + ' ' + subject.user + ' ' +
+                            subject.region + ' ' + subject.role_arn + ' ' + subject.sts_url;
+    const auto now = std::chrono::steady_clock::now();
+    {
+      const std::lock_guard lock(mutex_);
+      std::erase_if(kept_, [&](const auto& each) { return now - each.second.second > kTokenKept; });
+      if (const auto found = kept_.find(key); found != kept_.end()) return found->second.first;
+    }
+    auto made = made_by_.make(subject);
+    if (!made.ok()) return made;
+    const std::lock_guard lock(mutex_);
+    kept_[key] = {made.value, now};
+    return made;
+  }
+
+  // The credentials may be those of a role that is not what it was.
+  void refused(const topology::ProbeRequest& request) {
+    {
+      const std::lock_guard lock(mutex_);
+      kept_.clear();
+    }
+    made_by_.refused(subject_of(request));
+  }
+
+ private:
+  static aws::TokenSubject subject_of(const topology::ProbeRequest& request) {
+    return {request.host, request.port, request.user, request.aws.region, request.aws.role_arn, request.aws.sts_url};
+  }
+
+  std::mutex mutex_;
+  std::unordered_map<std::string, std::pair<Secret, std::chrono::steady_clock::time_point>> kept_;
+  aws::DatabaseTokens made_by_;
+};
+
 }  // namespace
 
-topology::Prober database_prober() {
+topology::Prober database_prober(const Clock& clock) {
   auto sessions = std::make_shared<Sessions>();
-  return [sessions](const topology::ProbeRequest& request) {
+  auto tokens = std::make_shared<Tokens>(clock);
+  const auto ask = [sessions](const topology::ProbeRequest& request) {
     return request.engine == config::EngineFamily::kMysql ? ask_mysql(request) : sessions->ask(request);
+  };
+  return [ask, tokens](const topology::ProbeRequest& request) {
+    if (!request.iam) return ask(request);
+    auto token = tokens->get(request);
+    if (!token.ok()) {
+      topology::ProbeResult result;
+      result.reason = config::HealthReason::kAuthFailure;
+      result.detail = "no token can be made: " + aws::to_text(token.failure);
+      return result;
+    }
+    topology::ProbeRequest with_token = request;
+    with_token.password = std::move(token.value);
+    auto result = ask(with_token);
+    if (result.reason == config::HealthReason::kAuthFailure) tokens->refused(request);
+    return result;
   };
 }
 

@@ -241,7 +241,9 @@ struct Monitor::Impl {
                            options.probe_timeout,
                            job.cluster.discovery.query,
                            job.cluster.engine,
-                           job.cluster.policy};
+                           job.cluster.policy,
+                           credential->iam,
+                           job.cluster.aws};
       result = prober(request);
       if (result.ok || result.reason != HealthReason::kAuthFailure) return {std::move(result), credential->user};
     }

@@ -41,6 +41,8 @@ struct ProbeRequest {
   std::string topology_query;
   config::EngineFamily engine = config::EngineFamily::kPostgresql;
   config::EndpointPolicy policy = {};
+  bool iam = false;  // by a token, which whoever implements it makes as `aws` says
+  config::Aws aws = {};
 };
 
 // What a member says of another, or of itself.
@@ -77,6 +79,7 @@ struct Member {
 struct Credential {
   std::string user;
   Secret password;
+  bool iam = false;  // by a token that is made for each log-in
   bool operator==(const Credential&) const = default;
 };
 
@@ -99,6 +102,7 @@ struct Cluster {
   Discovery discovery = {};
   config::EngineFamily engine = config::EngineFamily::kPostgresql;
   config::EndpointPolicy policy = {};
+  config::Aws aws = {};
   bool operator==(const Cluster&) const = default;
 };
 

@@ -114,6 +114,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   bool begin_direct_tls();
   void read_login();
   void count_login(LoginResult result);
+  void verify_token();
   void authenticated();
   void want_greeting();
   void greet(typename P::Greeting greeting);
@@ -159,6 +160,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   std::string in_;
   std::string peer_;
   std::unique_ptr<Login> login_;
+  std::shared_ptr<int> verifying_;  // somebody looks at the token of its log-in
   std::optional<Session> session_;
   typename P::FrameTracker answers_;  // in a tunnel: of the server
   bool asked_ = false;                // in a tunnel: something since the server was ready

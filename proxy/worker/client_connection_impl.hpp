@@ -24,7 +24,7 @@ ClientConnection<P>::ClientConnection(ProxyRuntime<P>& proxy, std::shared_ptr<En
       unix_socket_(unix_socket),
       channel_(fd),
       peer_(net::peer_name(fd)),
-      login_(proxy.side().new_login(proxy, unix_socket)),
+      login_(proxy.side().new_login(proxy, unix_socket, fd)),
       accepted_at_(context.loop.now()),
       active_at_(accepted_at_),
       timer_([this] { on_timer(); }),

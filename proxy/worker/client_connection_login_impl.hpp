@@ -68,6 +68,8 @@ void ClientConnection<P>::step_login(typename Login::Want want, std::string& out
             "client", "log-in refused",
             {{"proxy", proxy_.name()}, {"client", peer_}, {"user", login_->user()}, {"reason", login_->refusal()}});
       return finish(out);
+    case Want::kVerify:
+      return verify_token();
     case Want::kAuthenticated:
       count_login(LoginResult::kSuccess);
       if (!channel_.send(std::string_view(out))) return close();
@@ -75,6 +77,43 @@ void ClientConnection<P>::step_login(typename Login::Want want, std::string& out
     default:
       return side_.wants(*this, *login_, want);
   }
+}
+
+// AWS may have to be asked: on another thread, and for so many at a time.
+template <class P>
+void ClientConnection<P>::verify_token() {
+  constexpr int kMost = 256;
+  const auto& snapshot = proxy_.snapshot();
+  const auto* user = snapshot.find_user(login_->user());
+  std::string out;
+  if (user == nullptr || context_.verifications >= kMost) {
+    auto want = login_->verified(user == nullptr ? "the user is no longer configured" : "too many log in at once", out);
+    return step_login(want, out);
+  }
+  aws::ClientTokenSubject subject{aws::iam_host(snapshot.name_space, snapshot.name),
+                                  endpoint_->endpoint.port,
+                                  user->name,
+                                  snapshot.aws.region,
+                                  snapshot.aws.sts_url,
+                                  user->iam_principals};
+  verifying_ = std::make_shared<int>(0);
+  ++context_.verifications;
+  context_.verifying().run([this, &context = context_, alive = std::weak_ptr<int>(verifying_), token = login_->token(),
+                            subject = std::move(subject)]() -> net::Offload::Done {
+    auto who = context.client_tokens.verify(token, subject);
+    return [this, &context, alive, who = std::move(who)] {
+      --context.verifications;
+      if (alive.expired() || state_ != State::kLogin) return;
+      verifying_.reset();
+      if (who.ok()) {
+        log::info("client", "let in by a token",
+                  {{"proxy", proxy_.name()}, {"client", peer_}, {"user", login_->user()}, {"who", who.value}});
+      }
+      std::string reply;
+      auto want = login_->verified(who.ok() ? std::string() : aws::to_text(who.failure), reply);
+      step_login(want, reply);
+    };
+  });
 }
 
 template <class P>

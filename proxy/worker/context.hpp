@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "proxy/auth/random.hpp"
+#include "proxy/aws/client_tokens.hpp"
+#include "proxy/aws/database_tokens.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/net/offload.hpp"
 #include "proxy/net/resolver.hpp"
@@ -31,6 +33,12 @@ struct Context {
   net::Loop loop;
   net::Offload offload;  // key derivation: CPU only, so that nothing there waits for somebody else's machine
   net::Resolver resolver;
+  aws::DatabaseTokens tokens;
+  aws::ClientTokens client_tokens;
+  // For what may wait for AWS. A thread only where it is asked for.
+  net::Offload& signing();
+  net::Offload& verifying();
+  int verifications = 0;  // under way
   ServiceOptions options;
   EarlyPorts early_ports;
   auth::RandomBytes random;
@@ -41,6 +49,9 @@ struct Context {
   session::Output listen_to_server;  // for a connection that no client is attached to, while one is being served
   std::unordered_map<net::Pollable*, std::unique_ptr<net::Pollable>> cancels;  // on their way
   std::uint32_t worker = 0;                                                    // its number
+
+ private:
+  std::unique_ptr<net::Offload> signing_, verifying_;
 };
 
 }  // namespace dbproxy::worker

@@ -28,6 +28,7 @@ enum class Trouble {
   kNotServed,        // what the protocol has and this proxy does not
   kInitQuery,        // failed on the database
   kEndpointRefused,  // it points where no database of this DBProxy may be
+  kNoCredentials,    // there is nothing to log in to the database with
 };
 
 // What distinguishes pools on one target: who logs in where, with what only a start can set. An engine's own key adds

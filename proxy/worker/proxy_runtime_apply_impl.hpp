@@ -113,10 +113,11 @@ std::string ProxyRuntime<P>::open_endpoint(const std::shared_ptr<EndpointRuntime
 template <class P>
 void ProxyRuntime<P>::apply_users(const config::Snapshot& before) {
   const auto& now = snapshot();
-  bool all = before.server_tls != now.server_tls || before.pool.init_query != now.pool.init_query;
+  bool all =
+      before.server_tls != now.server_tls || before.pool.init_query != now.pool.init_query || before.aws != now.aws;
   for (const auto& user : now.users) {
     auto old = before.find_user(user.name);
-    if (all || (old != nullptr && !(old->password == user.password))) {
+    if (all || (old != nullptr && !(old->password == user.password && old->auth_scheme == user.auth_scheme))) {
       ++generations_[user.name];
       side_.forget_user(user.name);
     }

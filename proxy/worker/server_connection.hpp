@@ -101,6 +101,9 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   void fail(config::HealthReason reason, std::string words, std::string error = {});
   // After it was ready. `suspicious`: what happened tells of its server, not of this connection alone.
   void lose(std::string_view why, bool suspicious = false);
+  // A token for its user, made on another thread; the answer comes later, and not any more once this is closed.
+  void sign_token(std::function<void(aws::Outcome<Secret>)> then);
+  bool uses_token() const;
   Channel& channel() { return channel_; }
   // From now on its client and it are passed through to each other.
   void begin_tunnel();
@@ -121,7 +124,9 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   };
 
   void pump();
+  void look_up();
   void start_on(std::vector<net::Address> addresses);
+  aws::TokenSubject token_subject() const;
   void connected();
   void step_login(typename P::ServerWant want, std::string& out);
   void read_login();
@@ -143,6 +148,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   net::Silence silence_;
   std::string in_;
   std::unique_ptr<Login> login_;
+  Secret token_;  // to log in with, where that is not a password
   std::optional<Session> session_;
   ClientConnection<P>* client_ = nullptr;
   std::uint32_t cancels_in_flight_ = 0;

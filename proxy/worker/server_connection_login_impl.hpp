@@ -14,6 +14,54 @@ inline constexpr Duration kConnectTimeout = std::chrono::seconds(15);
 template <class P>
 void ServerConnection<P>::connect() {
   context_.loop.arm(deadline_, kConnectTimeout);
+  if (!uses_token()) return look_up();
+  sign_token([this](aws::Outcome<Secret> token) {
+    if (state_ != State::kResolving) return;
+    if (token.ok()) {
+      token_ = std::move(token.value);
+      return look_up();
+    }
+    using Kind = aws::Failure::Kind;
+    const auto kind = token.failure.kind;
+    const bool passing = kind == Kind::kUnreachable || kind == Kind::kThrottled;
+    fail(config::HealthReason::kAuthFailure, "no token can be made for the database: " + aws::to_text(token.failure),
+         passing ? std::string()
+                 : P::error(Trouble::kNoCredentials, "there are no credentials to log in to the database with",
+                            "The sidecar signs a token of AWS IAM for each connection, and cannot: its log says why."));
+  });
+}
+
+template <class P>
+bool ServerConnection<P>::uses_token() const {
+  const auto* user = proxy_.snapshot().find_user(key_->user);
+  return user != nullptr && user->auth_scheme == config::AuthScheme::kIam;
+}
+
+template <class P>
+aws::TokenSubject ServerConnection<P>::token_subject() const {
+  const auto& aws = proxy_.snapshot().aws;
+  const auto& to = target_.description();
+  return {to.host, to.port, key_->user, aws.region, aws.role_arn, aws.sts_url};
+}
+
+template <class P>
+void ServerConnection<P>::sign_token(std::function<void(aws::Outcome<Secret>)> then) {
+  // Whoever has such a token is the user, for a quarter of an hour.
+  const bool safe = proxy_.snapshot().server_tls.mode == config::TlsMode::kVerifyFull;
+  context_.signing().run([&tokens = context_.tokens, subject = token_subject(), safe, alive = alive(),
+                          then = std::move(then)]() -> net::Offload::Done {
+    auto made = safe ? tokens.make(subject)
+                     : aws::Outcome<Secret>(aws::Failure{
+                           aws::Failure::Kind::kRefused,
+                           "a token is sent to a database over tls.mode: verify-full only", "set tls.mode"});
+    return [alive, then, made = std::move(made)]() mutable {
+      if (!alive.expired()) then(std::move(made));
+    };
+  });
+}
+
+template <class P>
+void ServerConnection<P>::look_up() {
   const auto& to = target_.description();
   if (!to.host.empty() && to.host[0] == '/') {
     auto address = net::unix_address(to.host + P::unix_socket_name(to.port));
@@ -81,7 +129,7 @@ void ServerConnection<P>::connected() {
   auto user = proxy_.snapshot().find_user(key_->user);
   if (user == nullptr) return side_.user_removed(*this);
   state_ = State::kLogin;
-  login_ = side_.new_login(*this, *user, address_.storage.ss_family == AF_UNIX);
+  login_ = side_.new_login(*this, *user, token_, address_.storage.ss_family == AF_UNIX);
   std::string out;
   auto want = login_->start(out);
   step_login(want, out);
@@ -113,6 +161,7 @@ void ServerConnection<P>::step_login(typename P::ServerWant want, std::string& o
     case Want::kDone:
       side_.logged_in(*this, *login_, session_);
       login_.reset();
+      token_ = {};
       state_ = State::kInit;
       initialise();
       return;
@@ -120,7 +169,14 @@ void ServerConnection<P>::step_login(typename P::ServerWant want, std::string& o
       const auto& failure = login_->failure();
       auto reason =
           failure.is_auth_failure() ? config::HealthReason::kAuthFailure : config::HealthReason::kConnectionFailed;
-      auto error = P::login_error(failure, *key_);
+      auto error = P::login_error(failure, *key_, !token_.empty());
+      // The credentials may be those of a role that is not what it was.
+      if (!token_.empty() && failure.is_auth_failure()) {
+        context_.signing().run([&tokens = context_.tokens, subject = token_subject()]() -> net::Offload::Done {
+          tokens.refused(subject);
+          return [] {};
+        });
+      }
       if (!error.empty() && (key_->replication || !failure.is_auth_failure())) reason = config::HealthReason::kNone;
       fail(reason, failure.message, std::move(error));
       return;

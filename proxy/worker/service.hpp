@@ -20,9 +20,12 @@
 namespace dbproxy::worker {
 
 struct ServiceOptions {
-  std::string bind_address = "127.0.0.1";           // where application endpoints listen
-  std::string socket_dir;                           // where Unix sockets are made; empty: none
-  std::string default_application_name;             // for clients that set none; empty: nothing is added
+  std::string bind_address = "127.0.0.1";  // where application endpoints listen
+  std::string socket_dir;                  // where Unix sockets are made; empty: none
+  std::string default_application_name;    // for clients that set none; empty: nothing is added
+  // With clientAuth: PodIdentity on the Unix socket: none but our own user and root, since nobody proved whose machine
+  // this is. False: everybody, since all that share the socket are of one pod, which the operator has proved.
+  bool own_user_only = true;
   bool read_catalog = true;                         // of each database, for functions that change session state
   std::string server_label;                         // "namespace/pod" or the identity, for log lines
   Duration catalog_age = std::chrono::seconds(60);  // of what is known of a catalogue, at most. Only tests have another

@@ -46,6 +46,20 @@ def test_clients_prove_themselves_as_the_proxy_says(bed):
     assert bed.command_line("SELECT 3", extra=("--skip-ssl",)).stdout.strip() == "3"
 
 
+def test_the_pods_own_clients_need_no_password(bed):
+    bed.sidecar(clientAuth="PodIdentity")
+    socket = str(bed._sidecar.socket_dir / f"mysql.{bed.port}.sock")
+    for password in ("", "anything"):
+        client = pymysql.connect(unix_socket=socket, user="app", password=password, database="orders")
+        bed.resources.callback(client.close)
+        assert value(client, "SELECT CURRENT_USER()").startswith("app@")
+    for wrong in ({"user": "root", "unix_socket": socket}, {"user": "app", "host": "127.0.0.1", "port": bed.port,
+                                                            "password": mysql.PASSWORDS["app"]}):
+        with pytest.raises(pymysql.err.OperationalError, match="PodIdentity") as refused:
+            pymysql.connect(**wrong, ssl_disabled=True)
+        assert refused.value.args[0] == 1045
+
+
 def test_tls_to_the_client(bed):
     bed.sidecar(requireTLS=True)
     client = bed.connect(ssl_disabled=False, ssl={"check_hostname": False})

@@ -55,7 +55,7 @@ ClientLogin::Want ClientLogin::begin(std::string& out) {
 
 ClientLogin::Want ClientLogin::feed(std::string_view bytes, std::size_t& consumed, std::string& out) {
   consumed = 0;
-  while (state_ != State::kDone) {
+  while (state_ != State::kDone && state_ != State::kVerifying) {
     const std::string_view rest = bytes.substr(consumed);
     const wire::Frame frame = wire::scan_frame(rest);
     if (!frame.known) return Want::kMore;
@@ -125,8 +125,14 @@ ClientLogin::Want ClientLogin::read_attributes(std::string_view attributes, std:
 // The plugin is the user's, and for a user that does not exist the one of the greeting.
 ClientLogin::Want ClientLogin::check(std::string_view plugin, std::string_view proof, std::string& out) {
   credential_ = policy_.find(user_);
+  if (policy_.pod_identity != PodIdentity::kOff) return by_pod(plugin, proof, out);
+  const bool iam = credential_ && credential_->user->iam_auth != config::IamAuth::kDisabled;
+  if (iam && !tls_ && !policy_.unix_socket)
+    return refuse(out, LoginResult::kTlsRequired, error::kSecureTransportRequired, "HY000",
+                  "Tokens of IAM are taken over TLS only: this user has iamAuth set");
   const std::string_view wanted =
-      plugin_of(credential_ ? credential_->user->client_password_auth_type : policy_.first_plugin);
+      iam ? auth::kMysqlClearPassword
+          : plugin_of(credential_ ? credential_->user->client_password_auth_type : policy_.first_plugin);
   // The password itself, from a client that was told to send it: only where nobody else can read it.
   if (plugin == auth::kMysqlClearPassword && (tls_ || policy_.unix_socket)) {
     plugin_ = plugin;
@@ -147,6 +153,25 @@ ClientLogin::Want ClientLogin::check(std::string_view plugin, std::string_view p
   return Want::kMore;
 }
 
+// What it sends as its proof is not looked at.
+ClientLogin::Want ClientLogin::by_pod(std::string_view plugin, std::string_view proof, std::string& out) {
+  if (policy_.pod_identity == PodIdentity::kElsewhere)
+    return refuse(out, LoginResult::kPodIdentity, error::kAccessDenied, "28000",
+                  "Access denied: this endpoint knows its clients by their pod (PodIdentity). Connect through the Unix "
+                  "socket of the pod");
+  if (!credential_)
+    return refuse(
+        out, LoginResult::kPodIdentity, error::kAccessDenied, "28000",
+        "Access denied: user '" + user_ +
+            "' is not the one that clients of this pod are (PodIdentity). Connect as the user in spec.auth of "
+            "the DBProxy");
+  state_ = State::kDone;
+  const bool answered = plugin != auth::kMysqlCachingSha2 || proof.empty() || proof == std::string_view("\0", 1);
+  if (!answered) sequence_ = wire::auth_more_data(out, sequence_, std::string_view(&auth::kSha2FastOk, 1));
+  result_ = LoginResult::kSuccess;
+  return Want::kAuthenticated;
+}
+
 ClientLogin::Want ClientLogin::verify(std::string_view proof, std::string& out) {
   state_ = State::kDone;
   if (proof == std::string_view("\0", 1)) proof = {};  // how some say that there is no password
@@ -155,16 +180,46 @@ ClientLogin::Want ClientLogin::verify(std::string_view proof, std::string& out) 
   bool verified = false;
   if (plugin_ == auth::kMysqlClearPassword) {
     if (!proof.empty() && proof.back() == '\0') proof.remove_suffix(1);
+    if (credential_ && credential_->user->iam_auth != config::IamAuth::kDisabled) return clear_text(proof, out);
     verified = !proof.empty() && Secret(std::string(proof)) == password;
   } else {
     const auto result = plugin_ == auth::kMysqlNativePassword ? auth::mysql_native_verify(proof, password, nonce_)
                                                               : auth::mysql_sha2_verify(proof, password, nonce_);
     verified = static_cast<bool>(result);
   }
+  if (credential_ && password.empty()) verified = false;  // there is none to prove
   if (!verified || !credential_)
     return access_denied(credential_ ? LoginResult::kWrongPassword : LoginResult::kUnknownUser, !proof.empty(), out);
   if (plugin_ == auth::kMysqlCachingSha2 && !proof.empty())
     sequence_ = wire::auth_more_data(out, sequence_, std::string_view(&auth::kSha2FastOk, 1));
+  result_ = LoginResult::kSuccess;
+  return Want::kAuthenticated;
+}
+
+// The token, or with ENABLED the password.
+ClientLogin::Want ClientLogin::clear_text(std::string_view text, std::string& out) {
+  const config::User& user = *credential_->user;
+  Secret given{std::string(text)};
+  if (text.find("X-Amz-Signature=") != std::string_view::npos) {
+    token_ = std::move(given);
+    state_ = State::kVerifying;
+    return Want::kVerify;
+  }
+  if (user.iam_auth == config::IamAuth::kRequired)
+    return refuse(out, LoginResult::kIamToken, error::kAccessDenied, "28000",
+                  "Access denied for user '" + user_ + "': it logs in with a token of IAM only (iamAuth: REQUIRED)");
+  if (user.password.empty() || !(given == user.password))
+    return access_denied(LoginResult::kWrongPassword, !text.empty(), out);
+  result_ = LoginResult::kSuccess;
+  return Want::kAuthenticated;
+}
+
+ClientLogin::Want ClientLogin::verified(const std::string& why, std::string& out) {
+  token_ = {};
+  state_ = State::kDone;
+  if (!why.empty())
+    return refuse(out, LoginResult::kIamToken, error::kAccessDenied, "28000",
+                  "Access denied for user '" + user_ + "': " + why);
   result_ = LoginResult::kSuccess;
   return Want::kAuthenticated;
 }

@@ -31,7 +31,8 @@ struct LoginPolicy {
   config::PasswordAuthType first_plugin = config::PasswordAuthType::kMysqlCachingSha2Password;
   bool tls_available = false;
   bool require_tls = false;
-  bool unix_socket = false;       // counts as secure
+  bool unix_socket = false;  // counts as secure
+  session::PodIdentity pod_identity = session::PodIdentity::kOff;
   bool too_many_clients = false;  // refuse with 1040 once the client said who it is
   bool compression = false;       // offer it
   std::function<std::optional<Credential>(std::string_view)> find;
@@ -45,6 +46,7 @@ class ClientLogin {
   enum class Want {
     kMore,
     kStartTls,       // do the handshake, then call tls_established()
+    kVerify,         // token() is for verified(), as soon as somebody knows; nothing is read meanwhile
     kAuthenticated,  // call finish() when it is let in, or with the reason when it is not
     kRefuse,         // send what is in `out`, then close
   };
@@ -57,6 +59,10 @@ class ClientLogin {
   Want tls_established();
   // The payload of a COM_CHANGE_USER of a client that is logged in; its packet had the number 0.
   Want change_user(std::string_view payload, std::string& out);
+
+  // `why`: it does not let this user in; empty: it does. kAuthenticated or kRefuse.
+  Want verified(const std::string& why, std::string& out);
+  const Secret& token() const { return token_; }
 
   void finish(std::string& out);
   void finish(std::string& out, std::uint16_t code, std::string_view sqlstate, std::string_view message);
@@ -73,11 +79,13 @@ class ClientLogin {
   std::uint8_t sequence() const { return sequence_; }  // of the next packet to the client
 
  private:
-  enum class State { kResponse, kProof, kDone };
+  enum class State { kResponse, kProof, kVerifying, kDone };
   Want packet(std::string_view payload, std::string& out);
   Want response(std::string_view payload, std::string& out);
   Want check(std::string_view plugin, std::string_view proof, std::string& out);
   Want verify(std::string_view proof, std::string& out);
+  Want clear_text(std::string_view text, std::string& out);
+  Want by_pod(std::string_view plugin, std::string_view proof, std::string& out);
   Want read_attributes(std::string_view attributes, std::string& out);
   Want access_denied(LoginResult result, bool with_password, std::string& out);
   Want refuse(std::string& out, LoginResult result, std::uint16_t code, std::string_view sqlstate,
@@ -93,6 +101,7 @@ class ClientLogin {
   std::uint16_t collation_ = 45;
   std::string nonce_, plugin_, user_, schema_, refusal_;
   wire::mysql::Attributes attributes_;
+  Secret token_;
   std::optional<Credential> credential_;
 };
 

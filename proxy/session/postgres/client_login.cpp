@@ -18,7 +18,7 @@ constexpr std::uint16_t kNewestMinor = 2;
 
 ClientLogin::Want ClientLogin::feed(std::string_view bytes, std::size_t& consumed, std::string& out) {
   consumed = 0;
-  if (state_ == State::kDone) return Want::kMore;
+  if (state_ == State::kDone || state_ == State::kVerifying) return Want::kMore;
   if (state_ == State::kStartup) {
     auto frame = wire::scan_startup(bytes);
     if (frame.scan == wire::Scan::kBad) {
@@ -52,6 +52,8 @@ ClientLogin::Want ClientLogin::feed(std::string_view bytes, std::size_t& consume
       return sasl_initial(body, out);
     case State::kSaslFinal:
       return sasl_final(body, out);
+    case State::kClearText:
+      return clear_text(body, out);
     default:
       return md5(body, out);
   }
@@ -180,6 +182,26 @@ ClientLogin::Want ClientLogin::check_access(std::string& out) {
 
 ClientLogin::Want ClientLogin::begin_authentication(std::string& out) {
   credential_ = policy_.find(user_);
+  if (policy_.pod_identity == PodIdentity::kElsewhere) {
+    return refuse(out, LoginResult::kPodIdentity, "28000", "this endpoint knows its clients by their pod (PodIdentity)",
+                  "Connect through the Unix socket of the pod.");
+  }
+  if (policy_.pod_identity == PodIdentity::kTrusted) {
+    if (credential_) return succeed(out);
+    return refuse(out, LoginResult::kPodIdentity, "28000",
+                  "user \"" + user_ + "\" is not the one that clients of this pod are (PodIdentity)",
+                  "Connect as the user in spec.auth of the DBProxy.");
+  }
+  const bool iam = credential_ && credential_->user->iam_auth != config::IamAuth::kDisabled;
+  if (iam || (!credential_ && policy_.mock_clear_text)) {
+    if (!tls_ && !policy_.unix_socket)
+      return refuse(out, LoginResult::kTlsRequired, "28000", "tokens of IAM are taken over TLS only (iamAuth)",
+                    "Connect with sslmode=require or stronger, or through the Unix socket.");
+    state_ = State::kClearText;
+    wire::authentication(out, 3);
+    return Want::kMore;
+  }
+  if (credential_ && credential_->user->password.empty()) credential_.reset();  // there is none to prove
   // An unknown user is asked just as a known one is, so that names cannot be found by trying.
   if (credential_ && credential_->user->client_password_auth_type == config::PasswordAuthType::kPostgresMd5) {
     policy_.random(md5_salt_);
@@ -243,6 +265,34 @@ ClientLogin::Want ClientLogin::md5(std::string_view body, std::string& out) {
   }
   if (!auth::md5_verify(response, credential_->user->password, user_, md5_salt_)) return wrong_password(out);
   return succeed(out);
+}
+
+// The token, or with ENABLED the password.
+ClientLogin::Want ClientLogin::clear_text(std::string_view body, std::string& out) {
+  wire::Reader reader(body);
+  const auto text = reader.cstring();
+  if (!reader.ok() || !reader.rest().empty())
+    return refuse(out, LoginResult::kProtocol, "08P01", "malformed password message");
+  if (!credential_) return wrong_password(out);
+  const config::User& user = *credential_->user;
+  Secret given{std::string(text)};
+  if (text.find("X-Amz-Signature=") != std::string_view::npos) {
+    token_ = std::move(given);
+    state_ = State::kVerifying;
+    return Want::kVerify;
+  }
+  if (user.iam_auth == config::IamAuth::kRequired)
+    return refuse(out, LoginResult::kIamToken, "28000",
+                  "user \"" + user_ + "\" logs in with a token of IAM only (iamAuth: REQUIRED)",
+                  "Give a token in the password's place: dbproxyctl token makes it.");
+  if (user.password.empty() || !(given == user.password)) return wrong_password(out);
+  return succeed(out);
+}
+
+ClientLogin::Want ClientLogin::verified(const std::string& why, std::string& out) {
+  token_ = {};
+  if (why.empty()) return succeed(out);
+  return refuse(out, LoginResult::kIamToken, "28000", "IAM authentication failed for user \"" + user_ + "\": " + why);
 }
 
 ClientLogin::Want ClientLogin::succeed(std::string& out) {

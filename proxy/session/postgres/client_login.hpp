@@ -39,9 +39,11 @@ struct LoginPolicy {
   bool tls_available = false;
   bool require_tls = false;
   config::ClientCertMode client_cert = config::ClientCertMode::kNone;
-  bool unix_socket = false;         // counts as secure: libpq never does TLS there
+  bool unix_socket = false;  // counts as secure: libpq never does TLS there
+  session::PodIdentity pod_identity = session::PodIdentity::kOff;
   bool too_many_clients = false;    // refuse with 53300 once the client said who it is
   std::string_view process_secret;  // for users that do not exist
+  bool mock_clear_text = false;     // users that do not exist are asked as those with iamAuth are
   std::function<std::optional<Credential>(std::string_view)> find;
   auth::RandomBytes random;
 };
@@ -54,6 +56,7 @@ class ClientLogin {
     kMore,
     kStartTls,       // send what is in `out`, then do the handshake, then call tls_established()
     kAuthenticated,  // AuthenticationOk is in `out`; the greeting is for the caller
+    kVerify,         // token() is for verified(), as soon as somebody knows; nothing is read meanwhile
     kCancel,         // cancel_process_id() and cancel_key() say whom; close without an answer
     kRefuse,         // send what is in `out`, then close
   };
@@ -66,6 +69,10 @@ class ClientLogin {
   Want direct_tls();
   // kMore or kRefuse.
   Want tls_established(ClientTls tls, std::string& out);
+
+  // `why`: it does not let this user in; empty: it does. kAuthenticated or kRefuse.
+  Want verified(const std::string& why, std::string& out);
+  const Secret& token() const { return token_; }
 
   LoginResult result() const { return result_; }
   const std::string& user() const { return user_; }
@@ -82,7 +89,7 @@ class ClientLogin {
   const std::string& refusal() const { return refusal_; }  // words, for the log
 
  private:
-  enum class State { kStartup, kSaslInitial, kSaslFinal, kMd5, kDone };
+  enum class State { kStartup, kSaslInitial, kSaslFinal, kMd5, kClearText, kVerifying, kDone };
   Want startup(std::string_view packet, std::string& out);
   Want start(const wire::postgres::Startup& start, std::string& out);
   Want check_access(std::string& out);
@@ -92,6 +99,7 @@ class ClientLogin {
   Want sasl_final(std::string_view body, std::string& out);
   Want bad_scram(std::string& out, const ErrorCode& error);
   Want md5(std::string_view body, std::string& out);
+  Want clear_text(std::string_view body, std::string& out);
   Want succeed(std::string& out);
   Want wrong_password(std::string& out);
   Want refuse(std::string& out, LoginResult result, std::string_view sqlstate, std::string message,
@@ -111,6 +119,7 @@ class ClientLogin {
   std::optional<Credential> credential_;
   auth::ScramKeys mock_keys_;
   std::optional<auth::ScramServer> scram_;
+  Secret token_;
   std::array<std::uint8_t, 4> md5_salt_{};
   std::uint32_t cancel_process_id_ = 0;
   std::string cancel_key_;

@@ -92,6 +92,10 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
     to->set_client_password_auth_type(to_wire(kPasswordAuthTypes, user.client_password_auth_type));
     to->set_iam_auth(to_wire(kIamAuths, user.iam_auth));
     to->set_description(user.description);
+    const bool iam = user.auth_scheme == config::AuthScheme::kIam;
+    to->set_auth_scheme(iam ? v1::AUTH_SCHEME_IAM : v1::AUTH_SCHEME_SECRETS);
+    to->set_previous_password(std::string(user.previous_password.reveal()));
+    for (const std::string& principal : user.iam_principals) to->add_iam_principals(principal);
   }
   for (const config::Target& target : in.targets) {
     v1::Target* to = out.add_targets();
@@ -117,6 +121,15 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
     v1::EndpointPolicy* policy = out.mutable_endpoint_policy();
     for (const std::string& range : in.endpoint_policy.refused_ranges) policy->add_refused_ranges(range);
     for (const std::string& each : in.endpoint_policy.allowed) policy->add_allowed(each);
+  }
+  out.set_pod_identity(in.pod_identity.enabled);
+  out.set_pod_identity_loopback_tcp(in.pod_identity.loopback_tcp);
+  for (const std::uint32_t uid : in.pod_identity.uids) out.add_pod_identity_uids(uid);
+  if (!(in.aws == config::Aws{})) {
+    v1::Aws* const aws = out.mutable_aws();
+    aws->set_region(in.aws.region);
+    aws->set_role_arn(in.aws.role_arn);
+    aws->set_sts_url(in.aws.sts_url);
   }
   v1::ConnectionPool* pool = out.mutable_pool();
   pool->set_max_connections_percent(in.pool.max_connections_percent);
@@ -154,7 +167,10 @@ std::string proxy_name(const config::Snapshot& snapshot) {
 }
 
 void wipe(v1::Snapshot& message) {
-  for (v1::User& user : *message.mutable_users()) cleanse(user.mutable_password());
+  for (v1::User& user : *message.mutable_users()) {
+    cleanse(user.mutable_password());
+    cleanse(user.mutable_previous_password());
+  }
   cleanse(message.mutable_listener_key_pem());
   cleanse(message.mutable_server_client_key_pem());
 }

@@ -82,6 +82,17 @@ void read_users(const v1::Snapshot& in, config::Snapshot& out, Checker& check) {
     check.enumeration(at("users", i, "client_password_auth_type"), kPasswordAuthTypes, from.client_password_auth_type(),
                       to.client_password_auth_type);
     check.enumeration(at("users", i, "iam_auth"), kIamAuths, from.iam_auth(), to.iam_auth);
+    check.length(at("users", i, "previous_password"), from.previous_password(), 0, kMaxPassword);
+    check.count(at("users", i, "iam_principals"), from.iam_principals_size(), 0, kMaxPrincipals);
+    for (const std::string& each : from.iam_principals()) {
+      check.length(at("users", i, "iam_principals"), each, 1, kMaxArn);
+      if (check.ok()) to.iam_principals.push_back(each);
+    }
+    if (from.auth_scheme() != v1::AUTH_SCHEME_SECRETS && from.auth_scheme() != v1::AUTH_SCHEME_IAM)
+      check.fail(at("users", i, "auth_scheme"), "is one that this version does not know");
+    to.auth_scheme =
+        from.auth_scheme() == v1::AUTH_SCHEME_IAM ? config::AuthScheme::kIam : config::AuthScheme::kSecrets;
+    to.previous_password = Secret(from.previous_password());
     if (!names.insert(from.name()).second) check.fail(at("users", i, "name"), "is there for a second time");
     out.users.push_back(std::move(to));
   }
@@ -177,6 +188,10 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   check.length("client_cert_ca_pem", in.client_cert_ca_pem(), 0, kMaxPem);
   check.length("listener_certificate_pem", in.listener_certificate_pem(), 0, kMaxPem);
   check.length("listener_key_pem", in.listener_key_pem(), 0, kMaxPem);
+  check.length("aws.region", in.aws().region(), 0, kMaxName);
+  check.length("aws.role_arn", in.aws().role_arn(), 0, kMaxArn);
+  check.length("aws.sts_url", in.aws().sts_url(), 0, kMaxArn);
+  check.count("pod_identity_uids", in.pod_identity_uids_size(), 0, kMaxUids);
   check.count("tags", static_cast<int>(in.tags().size()), 0, kMaxTags);
   for (const auto& [key, value] : in.tags()) {
     check.length("tags", key, 1, kMaxTag);
@@ -208,6 +223,10 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   out.server_tls.client_certificate_pem = in.server_client_certificate_pem();
   out.server_tls.client_key_pem = Secret(in.server_client_key_pem());
   out.client_cert.ca_pem = in.client_cert_ca_pem();
+  out.pod_identity = {in.pod_identity(),
+                      in.pod_identity_loopback_tcp(),
+                      {in.pod_identity_uids().begin(), in.pod_identity_uids().end()}};
+  out.aws = {in.aws().region(), in.aws().role_arn(), in.aws().sts_url()};
   out.tags = {in.tags().begin(), in.tags().end()};
   return {};
 }

@@ -35,7 +35,7 @@ bool ClientSide::try_to_greet(Client& client) {
   auto& side = client.proxy().side();
   auto greeting = side.server_greeting(client.proxy());
   if (!greeting) return false;
-  auto policy = side.login_policy(client.proxy(), client.unix_socket());
+  auto policy = side.login_policy(client.proxy(), client.unix_socket(), client.channel().stream().fd());
   policy.server = std::move(*greeting);
   policy.connection_id = connection_id_;
   auto& login = *std::exchange(ungreeted_, nullptr);

@@ -15,7 +15,7 @@ KillConnection::KillConnection(Context& context, CancelDone done)
       done_(std::move(done)),
       deadline_([this] { finish(state_ == State::kSent ? CancelOutcome::kUnknown : CancelOutcome::kOver); }) {}
 
-void KillConnection::start(Server& server, std::uint32_t connection_id, CancelDone done) {
+void KillConnection::start(Server& server, std::uint32_t connection_id, const Secret& token, CancelDone done) {
   auto& context = server.context();
   const auto& proxy = server.proxy();
   const auto& address = server.address();
@@ -35,7 +35,8 @@ void KillConnection::start(Server& server, std::uint32_t connection_id, CancelDo
   }
   backend::mysql::LoginOptions options;
   options.user = user->name;
-  options.password = user->password;
+  options.clear_password = !token.empty();
+  options.password = token.empty() ? user->password : token;
   options.tls = made->mode_;
   options.unix_socket = unix_socket;
   made->login_ = std::make_unique<backend::mysql::Login>(std::move(options));

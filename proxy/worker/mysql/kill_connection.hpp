@@ -17,8 +17,8 @@ namespace dbproxy::worker::mysql {
 class KillConnection final : public net::Pollable {
  public:
   // `done` is called at most once: whatever happens, at the latest after 5 s, unless the worker ends before. Owned by
-  // the context.
-  static void start(Server& server, std::uint32_t connection_id, CancelDone done);
+  // the context. `token`: in the password's place, where it is not empty.
+  static void start(Server& server, std::uint32_t connection_id, const Secret& token, CancelDone done);
   void on_event(std::uint32_t events) override;
   ~KillConnection() override = default;
 

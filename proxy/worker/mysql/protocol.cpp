@@ -30,6 +30,7 @@ wire::Error code_of(Trouble trouble) {
     case Trouble::kUnreachable:
       return {.code = wire::error::kBorrowTimeout, .sqlstate = "HY000"};
     case Trouble::kUserRemoved:
+    case Trouble::kNoCredentials:
       return {.code = wire::error::kAccessDenied, .sqlstate = "28000"};
     case Trouble::kNotServed:
       return {.code = wire::error::kUnknownCommand, .sqlstate = "08S01"};
@@ -82,7 +83,7 @@ void Protocol::address(std::string& error, const ClientLogin* login, const Clien
 }
 
 // What a server says of a user or a schema is for the client; that it is starting or full is a matter of time.
-std::string Protocol::login_error(const backend::mysql::LoginFailure& failure, const Key&) {
+std::string Protocol::login_error(const backend::mysql::LoginFailure& failure, const Key&, bool token) {
   const bool passing = failure.code == wire::error::kTooManyConnections ||
                        failure.code == wire::error::kServerShutdown || failure.code == 1129 || failure.code == 1203 ||
                        failure.code == 1226;
@@ -91,7 +92,9 @@ std::string Protocol::login_error(const backend::mysql::LoginFailure& failure, c
   const std::string words =
       failure.is_auth_failure()
           ? "the database refused the credentials that are configured for this user: " + failure.message +
-                ". Correct the secret of this user in the DBProxy, or the user's password."
+                (token ? ". Allow rds-db:connect on this user for the role that the sidecar has (dbproxyctl iam-policy "
+                         "prints it), and let the user be IDENTIFIED WITH AWSAuthenticationPlugin"
+                       : ". Correct the secret of this user in the DBProxy, or the user's password.")
           : failure.message;
   wire::error_packet(out, 1, {.code = failure.code, .sqlstate = failure.sqlstate, .message = words});
   return out;

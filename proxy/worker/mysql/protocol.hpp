@@ -81,7 +81,7 @@ struct Protocol {
   // MySQL has nothing that a server may say unasked.
   static std::string notice(std::string_view, std::string_view) { return {}; }
   // What clients are told of a log-in that failed; empty where it is a matter of time.
-  static std::string login_error(const backend::mysql::LoginFailure& failure, const Key& key);
+  static std::string login_error(const backend::mysql::LoginFailure& failure, const Key& key, bool token);
   // Of a session, which has payloads only.
   static std::string as_error(const std::string& payload);
 };

@@ -1,6 +1,7 @@
 #include "proxy/worker/mysql/proxy_side.hpp"
 
 #include "proxy/worker/mysql/protocol.hpp"
+#include "proxy/worker/pod_identity.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 
 namespace dbproxy::worker::mysql {
@@ -18,15 +19,16 @@ ProxySide::ProxySide(Context& context, const std::string& /*name*/) : context_(c
 
 ProxySide::~ProxySide() = default;
 
-std::unique_ptr<session::mysql::ClientLogin> ProxySide::new_login(Proxy&, bool) {
+std::unique_ptr<session::mysql::ClientLogin> ProxySide::new_login(Proxy&, bool, int) {
   return std::make_unique<session::mysql::ClientLogin>(session::mysql::LoginPolicy{});
 }
 
-session::mysql::LoginPolicy ProxySide::login_policy(Proxy& proxy, bool unix_socket) {
+session::mysql::LoginPolicy ProxySide::login_policy(Proxy& proxy, bool unix_socket, int fd) {
   session::mysql::LoginPolicy policy;
   policy.tls_available = proxy.listener_tls() != nullptr;
   policy.require_tls = proxy.snapshot().require_tls;
   policy.unix_socket = unix_socket;
+  policy.pod_identity = pod_identity(proxy.snapshot(), context_.options.own_user_only, unix_socket, fd);
   policy.too_many_clients = proxy.clients().size() > proxy.snapshot().max_clients;  // this one is counted already
   policy.random = context_.random;
   // The snapshot may be exchanged while a client logs in: the credential found keeps its own alive.

@@ -24,8 +24,8 @@ class ProxySide {
   ProxySide& operator=(const ProxySide&) = delete;
 
   // One that waits for a greeting: ClientSide::try_to_greet() makes the real one.
-  std::unique_ptr<session::mysql::ClientLogin> new_login(Proxy& proxy, bool unix_socket);
-  session::mysql::LoginPolicy login_policy(Proxy& proxy, bool unix_socket);
+  std::unique_ptr<session::mysql::ClientLogin> new_login(Proxy& proxy, bool unix_socket, int fd);
+  session::mysql::LoginPolicy login_policy(Proxy& proxy, bool unix_socket, int fd);
   // What clients are greeted with: the version and abilities of the server that they will talk to. None until a server
   // has shown it, by a connection or by the monitor's probe.
   std::optional<wire::mysql::Greeting> server_greeting(const Proxy& proxy) const;

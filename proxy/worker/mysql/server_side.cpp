@@ -16,10 +16,12 @@ constexpr std::uint8_t kDefaultCollation = 45;  // of backend::mysql::LoginOptio
 
 ServerSide::ServerSide(Proxy& proxy, const Key& key) : catalog_(proxy.side().catalog(key.user)) {}
 
-std::unique_ptr<ServerSide::Login> ServerSide::new_login(Server& server, const config::User& user, bool unix_socket) {
+std::unique_ptr<ServerSide::Login> ServerSide::new_login(Server& server, const config::User& user, const Secret& token,
+                                                         bool unix_socket) {
   backend::mysql::LoginOptions options;
   options.user = user.name;
-  options.password = user.password;
+  options.clear_password = !token.empty();
+  options.password = token.empty() ? user.password : token;
   options.tls = server.proxy().snapshot().server_tls.mode;
   options.unix_socket = unix_socket;
   options.capabilities = server.pool_key()->capabilities;
@@ -152,7 +154,11 @@ Step ServerSide::clean(Server& server) {
 }
 
 void ServerSide::cancel(Server& server, CancelDone done) {
-  KillConnection::start(server, connection_id_, std::move(done));
+  if (!server.uses_token()) return KillConnection::start(server, connection_id_, {}, std::move(done));
+  // Asked even where it cannot be made: the log-in that fails then tells that nothing was cancelled.
+  server.sign_token([&server, id = connection_id_, done = std::move(done)](aws::Outcome<Secret> token) mutable {
+    KillConnection::start(server, id, token.value, std::move(done));
+  });
 }
 
 }  // namespace dbproxy::worker::mysql

@@ -25,7 +25,7 @@ class ServerSide {
   ServerSide(Proxy& proxy, const Key& key);
 
   // Until it is ready.
-  std::unique_ptr<Login> new_login(Server& server, const config::User& user, bool unix_socket);
+  std::unique_ptr<Login> new_login(Server& server, const config::User& user, const Secret& token, bool unix_socket);
   std::size_t login_read_size(std::size_t most) const { return most; }
   void wants(Server&, Login&, backend::mysql::Want) {}
   void user_removed(Server& server);

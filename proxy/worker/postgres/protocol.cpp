@@ -29,6 +29,7 @@ std::string_view sqlstate(Trouble trouble) {
     case Trouble::kPoolFull:
       return "53300";
     case Trouble::kUserRemoved:
+    case Trouble::kNoCredentials:
       return "28000";
     case Trouble::kNotServed:
       return "0A000";
@@ -98,17 +99,22 @@ std::string Protocol::notice(std::string_view message, std::string_view hint) {
 }
 
 // What a server says of a user or a database is for the client; that it is starting or full is a matter of time.
-std::string Protocol::login_error(const backend::LoginFailure& failure, const Key& key) {
+std::string Protocol::login_error(const backend::LoginFailure& failure, const Key& key, bool token) {
   // The role may be good for everything else; and max_wal_senders is not ours to wait for.
   if (key.replication && !failure.raw.empty() && failure.sqlstate != "28P01") return failure.raw;
   bool passing = failure.sqlstate.starts_with("57P0") || failure.sqlstate.starts_with("53");
   std::string error;
+  // That it wants a password where there is a token is no matter of time.
+  if (token && failure.kind == backend::FailureKind::kAuthUnsupported)
+    return Protocol::error(Trouble::kNoCredentials, failure.message);
   if (failure.sqlstate.empty() || passing) return error;
   auto words = failure.is_auth_failure()
                    ? "the database refused the credentials that are configured for this user: " + failure.message
                    : failure.message;
   auto hint =
-      failure.is_auth_failure() ? "Correct the secret of this user in the DBProxy, or the user's password." : "";
+      !failure.is_auth_failure() ? ""
+      : token ? "Allow rds-db:connect on this user for the role that the sidecar has (dbproxyctl iam-policy prints it)."
+              : "Correct the secret of this user in the DBProxy, or the user's password.";
   wire::postgres::error_response(error,
                                  {.severity = "FATAL", .sqlstate = failure.sqlstate, .message = words, .hint = hint});
   return error;

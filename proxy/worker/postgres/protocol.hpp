@@ -74,8 +74,9 @@ struct Protocol {
   static std::string notice(std::string_view message, std::string_view hint);
   // What a session says of an error, as a message.
   static const std::string& as_error(const std::string& error) { return error; }
-  // What clients are told of a log-in that failed; empty where it is a matter of time.
-  static std::string login_error(const backend::LoginFailure& failure, const Key& key);
+  // What clients are told of a log-in that failed; empty where it is a matter of time. `token`: it was tried with
+  // one of AWS.
+  static std::string login_error(const backend::LoginFailure& failure, const Key& key, bool token);
 };
 
 }  // namespace dbproxy::worker::postgres

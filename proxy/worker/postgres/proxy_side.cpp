@@ -1,5 +1,8 @@
 #include "proxy/worker/postgres/proxy_side.hpp"
 
+#include <algorithm>
+
+#include "proxy/worker/pod_identity.hpp"
 #include "proxy/worker/postgres/protocol.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 
@@ -21,16 +24,20 @@ std::string start_key(const PoolKey& key, const session::postgres::Settings::Val
 
 }  // namespace
 
-std::unique_ptr<session::postgres::ClientLogin> ProxySide::new_login(Proxy& proxy, bool unix_socket) {
+std::unique_ptr<session::postgres::ClientLogin> ProxySide::new_login(Proxy& proxy, bool unix_socket, int fd) {
   session::postgres::LoginPolicy policy;
   const auto& snapshot = proxy.snapshot();
   policy.tls_available = proxy.listener_tls() != nullptr;
   policy.require_tls = snapshot.require_tls;
   policy.client_cert = snapshot.client_cert.mode;
   policy.unix_socket = unix_socket;
+  policy.pod_identity = pod_identity(snapshot, context_.options.own_user_only, unix_socket, fd);
   policy.too_many_clients = proxy.full();
   policy.process_secret = context_.process_secret;
   policy.random = context_.random;
+  policy.mock_clear_text = std::any_of(snapshot.users.begin(), snapshot.users.end(), [](const config::User& user) {
+    return user.iam_auth != config::IamAuth::kDisabled;
+  });
   // The snapshot may be exchanged while a client logs in: the credential found keeps its own alive.
   policy.find = [&proxy](std::string_view name) -> std::optional<session::postgres::Credential> {
     auto user = proxy.snapshot().find_user(name);

@@ -17,7 +17,7 @@ class ProxySide {
  public:
   ProxySide(Context& context, std::string name) : context_(context), name_(std::move(name)) {}
 
-  std::unique_ptr<session::postgres::ClientLogin> new_login(Proxy& proxy, bool unix_socket);
+  std::unique_ptr<session::postgres::ClientLogin> new_login(Proxy& proxy, bool unix_socket, int fd);
   const std::shared_ptr<Catalog>& catalog(const std::string& database);
   // What a client of this key is greeted with; none until a server connection has shown it.
   std::optional<session::postgres::SettingsPtr> greeting(const ClientSide& client, const Key& key,

@@ -28,7 +28,7 @@ class ServerSide {
   ~ServerSide();
 
   // Until it is ready.
-  std::unique_ptr<Login> new_login(Server& server, const config::User& user, bool unix_socket);
+  std::unique_ptr<Login> new_login(Server& server, const config::User& user, const Secret& token, bool unix_socket);
   // After SSLRequest exactly one byte is read: whatever follows belongs to TLS.
   std::size_t login_read_size(std::size_t most) { return std::exchange(awaiting_tls_answer_, false) ? 1 : most; }
   void wants(Server& server, Login& login, backend::Want want);

@@ -8,14 +8,16 @@
 
 namespace dbproxy::worker::postgres {
 
-std::unique_ptr<backend::Login> ServerSide::new_login(Server& server, const config::User& user, bool unix_socket) {
+std::unique_ptr<backend::Login> ServerSide::new_login(Server& server, const config::User& user, const Secret& token,
+                                                      bool unix_socket) {
   const auto& tls = server.proxy().snapshot().server_tls;
   const auto& key = *server.pool_key();
   backend::LoginOptions options;
   options.user = key.user;
   options.database = key.database;
   options.parameters = key.parameters;
-  options.password = user.password;
+  options.token = !token.empty();
+  options.password = options.token ? token : user.password;
   options.tls = tls.mode;
   options.direct_tls = tls.direct;
   options.protocol_3_2 = server.target().side().speaks_3_2();

@@ -53,7 +53,7 @@ TEST(FromRdsProxy, SaysEverySettingInOurWords) {
        {"idleClientTimeoutSeconds: 900", "clientPasswordAuthType: POSTGRES_MD5", "port: 5433",
         "endpoint: shop.cluster-c1.us-east-2.rds.amazonaws.com", "maxConnectionsPercent: 80",
         "maxIdleConnectionsPercent: 20", "connectionBorrowTimeoutSeconds: 30",
-        "roleArn: arn:aws:iam::123456789012:role/orders", "# IAMAuth: REQUIRED", "# VpcSubnetIds have no equal"}) {
+        "roleArn: arn:aws:iam::123456789012:role/orders", "iamAuth: REQUIRED", "# VpcSubnetIds have no equal"}) {
     EXPECT_NE(result.manifests.find(line), std::string::npos) << line << " in\n" << result.manifests;
   }
   ASSERT_EQ(loaded.endpoints.size(), 1u);

@@ -161,6 +161,77 @@ TEST(MysqlClientLogin, WrongPasswordsAndUnknownUsersAreTheSame) {
   EXPECT_EQ(replayed.send(*auth::mysql_native_response(kPassword, replayed.greeting.nonce)), Want::kRefuse);
 }
 
+TEST(MysqlClientLogin, ThePodsOwnClientsNeedNoPassword) {
+  LoginPolicy trusting = policy();
+  trusting.unix_socket = true;
+  trusting.pod_identity = PodIdentity::kTrusted;
+  Exchange without(trusting);
+  EXPECT_EQ(without.send(response("alice", "caching_sha2_password", "")), Want::kAuthenticated);
+  EXPECT_EQ(without.out, "");
+  Exchange with(trusting);  // its proof is answered, or it would wait
+  EXPECT_EQ(with.send(response("alice", "caching_sha2_password", "whatever it is")), Want::kAuthenticated);
+  EXPECT_EQ(with.out, "\x02\0\0\x02\x01\x03"sv);
+  Exchange other(trusting);
+  EXPECT_EQ(other.send(response("bob", "mysql_native_password", "")), Want::kRefuse);
+  EXPECT_EQ(other.code(), 1045);
+  EXPECT_EQ(other.login.result(), LoginResult::kPodIdentity);
+}
+
+TEST(MysqlClientLogin, NobodyElsewhereIsAskedForAPassword) {
+  LoginPolicy elsewhere = policy();
+  elsewhere.pod_identity = PodIdentity::kElsewhere;
+  Exchange exchange(elsewhere);
+  const auto proof = *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce);
+  EXPECT_EQ(exchange.send(response("alice", "caching_sha2_password", proof)), Want::kRefuse);
+  EXPECT_EQ(exchange.code(), 1045);
+}
+
+LoginPolicy iam_policy(config::IamAuth mode) {
+  LoginPolicy made = policy();
+  made.unix_socket = true;
+  made.find = [mode](std::string_view name) -> std::optional<Credential> {
+    config::User user;
+    user.name = name;
+    user.password = kPassword;
+    user.iam_auth = mode;
+    return Credential{std::make_shared<const config::User>(user)};
+  };
+  return made;
+}
+
+TEST(MysqlClientLogin, TokensAreForSomebodyElseToLookAt) {
+  Exchange exchange(iam_policy(config::IamAuth::kRequired));
+  EXPECT_EQ(exchange.send(response("alice", "caching_sha2_password", "x")), Want::kMore);  // another plugin
+  ++exchange.next;
+  EXPECT_EQ(exchange.send("host/?X-Amz-Signature=00\0"sv), Want::kVerify);
+  EXPECT_EQ(exchange.login.token().reveal(), "host/?X-Amz-Signature=00");
+  EXPECT_EQ(exchange.raw("whatever"), Want::kMore);
+  std::string out;
+  EXPECT_EQ(exchange.login.verified("", out), Want::kAuthenticated);
+  EXPECT_TRUE(exchange.login.token().empty());
+
+  Exchange refused(iam_policy(config::IamAuth::kEnabled));
+  EXPECT_EQ(refused.send(response("alice", "mysql_clear_password", "host/?X-Amz-Signature=00\0"sv)), Want::kVerify);
+  EXPECT_EQ(refused.login.verified("it has expired", refused.out), Want::kRefuse);
+  EXPECT_EQ(refused.login.result(), LoginResult::kIamToken);
+  EXPECT_NE(refused.login.refusal().find("it has expired"), std::string::npos);
+}
+
+TEST(MysqlClientLogin, APasswordIsTakenWhereIamIsEnabledOnly) {
+  Exchange enabled(iam_policy(config::IamAuth::kEnabled));
+  EXPECT_EQ(enabled.send(response("alice", "mysql_clear_password", "pencil\0"sv)), Want::kAuthenticated);
+  Exchange wrong(iam_policy(config::IamAuth::kEnabled));
+  EXPECT_EQ(wrong.send(response("alice", "mysql_clear_password", "pen\0"sv)), Want::kRefuse);
+  Exchange required(iam_policy(config::IamAuth::kRequired));
+  EXPECT_EQ(required.send(response("alice", "mysql_clear_password", "pencil\0"sv)), Want::kRefuse);
+  EXPECT_EQ(required.login.result(), LoginResult::kIamToken);
+  LoginPolicy plain = iam_policy(config::IamAuth::kEnabled);
+  plain.unix_socket = false;
+  Exchange readable(plain);
+  EXPECT_EQ(readable.send(response("alice", "mysql_clear_password", "pencil\0"sv)), Want::kRefuse);
+  EXPECT_EQ(readable.code(), 3159);
+}
+
 TEST(MysqlClientLogin, Tls) {
   LoginPolicy made = policy();
   made.require_tls = true;

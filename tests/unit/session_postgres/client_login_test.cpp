@@ -250,5 +250,132 @@ TEST(CancelKey, CarriesTheWorkerAndFitsTheProtocol) {
   EXPECT_FALSE(CancelKey().matches(""));
 }
 
+TEST(ClientLogin, LetsThePodsOwnClientsInWithoutAPassword) {
+  LoginPolicy trusting = policy();
+  trusting.unix_socket = true;
+  trusting.pod_identity = PodIdentity::kTrusted;
+  ClientLogin login(trusting);
+  const auto answer = feed(login, startup());
+  EXPECT_EQ(answer.want, Want::kAuthenticated);
+  EXPECT_EQ(answer.out, std::string("R\0\0\0\x08\0\0\0\0", 9));
+  EXPECT_EQ(login.result(), LoginResult::kSuccess);
+}
+
+TEST(ClientLogin, LetsThemInAsTheConfiguredUserOnly) {
+  LoginPolicy trusting = policy();
+  trusting.unix_socket = true;
+  trusting.pod_identity = PodIdentity::kTrusted;
+  std::string other;
+  wire::startup_message(other, k30, {{"user", "postgres"}});
+  ClientLogin login(trusting);
+  const auto answer = feed(login, other);
+  EXPECT_EQ(answer.want, Want::kRefuse);
+  EXPECT_EQ(answer.error().sqlstate, "28000");
+}
+
+TEST(ClientLogin, AsksNobodyElsewhereForAPassword) {
+  LoginPolicy elsewhere = policy();
+  elsewhere.pod_identity = PodIdentity::kElsewhere;
+  ClientLogin login(elsewhere);
+  const auto answer = feed(login, startup());
+  EXPECT_EQ(answer.want, Want::kRefuse);
+  EXPECT_EQ(answer.error().sqlstate, "28000");
+  EXPECT_EQ(login.result(), LoginResult::kPodIdentity);
+}
+
+TEST(ClientLogin, WantsTlsOfTrustedClientsOverTcpTooWhereItIsRequired) {
+  LoginPolicy trusting = policy();
+  trusting.require_tls = true;
+  trusting.pod_identity = PodIdentity::kTrusted;
+  ClientLogin login(trusting);
+  EXPECT_EQ(feed(login, startup()).want, Want::kRefuse);
+  EXPECT_EQ(login.result(), LoginResult::kTlsRequired);
+}
+
+LoginPolicy iam_policy(config::IamAuth mode) {
+  LoginPolicy made = policy();
+  made.unix_socket = true;
+  made.mock_clear_text = true;
+  made.find = [mode](std::string_view name) -> std::optional<Credential> {
+    if (name != "app") return std::nullopt;
+    auto user = std::make_shared<config::User>();
+    user->name = "app";
+    user->password = Secret("app-secret");
+    user->iam_auth = mode;
+    return Credential{user, nullptr};
+  };
+  return made;
+}
+
+std::string password(std::string_view text) {
+  std::string out;
+  wire::password_message(out, text);
+  return out;
+}
+
+TEST(ClientLogin, TokensAreForSomebodyElseToLookAt) {
+  for (const bool good : {true, false}) {
+    ClientLogin login(iam_policy(config::IamAuth::kRequired));
+    EXPECT_EQ(feed(login, startup()).out, std::string("R\0\0\0\x08\0\0\0\x03", 9));
+    EXPECT_EQ(feed(login, password("host/?X-Amz-Signature=00")).want, Want::kVerify);
+    EXPECT_EQ(login.token().reveal(), "host/?X-Amz-Signature=00");
+    EXPECT_EQ(feed(login, password("more")).want, Want::kMore);
+    std::string out;
+    EXPECT_EQ(login.verified(good ? "" : "it has expired", out), good ? Want::kAuthenticated : Want::kRefuse);
+    EXPECT_EQ(login.result(), good ? LoginResult::kSuccess : LoginResult::kIamToken);
+    EXPECT_TRUE(login.token().empty());
+    EXPECT_EQ(out.find("X-Amz"), std::string::npos);
+  }
+}
+
+TEST(ClientLogin, APasswordIsTakenWhereIamIsEnabledOnly) {
+  for (const auto& [mode, given, want] : {std::tuple{config::IamAuth::kEnabled, "app-secret", Want::kAuthenticated},
+                                          std::tuple{config::IamAuth::kEnabled, "wrong", Want::kRefuse},
+                                          std::tuple{config::IamAuth::kEnabled, "", Want::kRefuse},
+                                          std::tuple{config::IamAuth::kRequired, "app-secret", Want::kRefuse}}) {
+    ClientLogin login(iam_policy(mode));
+    feed(login, startup());
+    EXPECT_EQ(feed(login, password(given)).want, want) << given;
+  }
+  LoginPolicy plain = iam_policy(config::IamAuth::kEnabled);
+  plain.unix_socket = false;
+  ClientLogin login(plain);
+  EXPECT_EQ(feed(login, startup()).want, Want::kRefuse);
+  EXPECT_EQ(login.result(), LoginResult::kTlsRequired);
+}
+
+TEST(ClientLogin, AnUnknownUserIsAskedAsOneWithIam) {
+  ClientLogin login(iam_policy(config::IamAuth::kRequired));
+  std::string nobody;
+  wire::startup_message(nobody, k30, {{"user", "nobody"}});
+  EXPECT_EQ(feed(login, nobody).out, std::string("R\0\0\0\x08\0\0\0\x03", 9));
+  const auto answer = feed(login, password("host/?X-Amz-Signature=00"));
+  EXPECT_EQ(answer.want, Want::kRefuse);
+  EXPECT_EQ(answer.error().sqlstate, "28P01");
+}
+
+TEST(ClientLogin, NobodyProvesAPasswordThatIsNotThere) {
+  LoginPolicy empty = policy();
+  empty.find = [](std::string_view name) -> std::optional<Credential> {
+    auto user = std::make_shared<config::User>();
+    user->name = name;
+    return Credential{
+        user, std::make_shared<auth::ScramKeys>(auth::derive_scram_keys(user->password, "0123456789abcdef", 16))};
+  };
+  ClientLogin login(empty);
+  feed(login, startup());
+  auth::ScramClient client("clientnonce");
+  std::string message;
+  wire::sasl_initial_response(message, client.bind("", false), client.client_first());
+  const auto first = feed(login, message);
+  ASSERT_EQ(first.want, Want::kMore);
+  const auto challenge = client.on_server_first(std::string_view(first.out).substr(9));
+  ASSERT_TRUE(static_cast<bool>(challenge));
+  std::string final;
+  wire::sasl_response(final,
+                      client.client_final(auth::derive_scram_keys(Secret(), challenge->salt, challenge->iterations)));
+  EXPECT_EQ(feed(login, final).want, Want::kRefuse);
+}
+
 }  // namespace
 }  // namespace dbproxy::session::postgres

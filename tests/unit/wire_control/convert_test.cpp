@@ -23,11 +23,20 @@ config::Snapshot example() {
   s.limits = {5, 6, std::chrono::milliseconds(7), std::chrono::milliseconds(8), std::chrono::milliseconds(9)};
   s.endpoints = {{"default", 5432, config::TargetRole::kReadWrite, false},
                  {"readers", 5433, config::TargetRole::kReadOnly, true}};
-  s.users = {{"app", Secret("s3cret"), config::PasswordAuthType::kPostgresMd5, config::IamAuth::kEnabled, "words"}};
+  s.users = {{"app",
+              Secret("s3cret"),
+              config::PasswordAuthType::kPostgresMd5,
+              config::IamAuth::kEnabled,
+              "words",
+              config::AuthScheme::kIam,
+              Secret("0lder"),
+              {"arn:aws:iam::123456789012:role/shop"}}};
+  s.aws = {"us-east-2", "arn:aws:iam::123456789012:role/db", "https://sts.us-east-2.amazonaws.com"};
   s.targets = {{"orders-1", "db.example", 5432, config::TargetRole::kReadOnly, config::TargetHealth::kUnavailable,
                 config::HealthReason::kAuthFailure, 100, 3, 1.5}};
   s.server_tls = {config::TlsMode::kVerifyCa, "PEM", true, "client PEM", Secret("client k3y")};
   s.client_cert = {config::ClientCertMode::kVerifyFull, "CA of clients"};
+  s.pod_identity = {true, true, {1000, 4294967294}};
   s.pool = {90, 40, std::chrono::seconds(5), true, "SET a = b"};
   s.endpoint_policy = {true, {"10.96.0.0/16"}, {"rds.amazonaws.com", "10.0.0.0/8"}};
   s.tags = {{"team", "shop"}, {"a", "b"}, {"c", "d"}};
@@ -75,6 +84,7 @@ TEST(Convert, WipeLeavesNoSecret) {
   const std::string bytes = message.SerializeAsString();
   EXPECT_EQ(bytes.find("s3cret"), std::string::npos);
   EXPECT_EQ(bytes.find("the key"), std::string::npos);
+  EXPECT_EQ(bytes.find("0lder"), std::string::npos);
   EXPECT_EQ(bytes.find("client k3y"), std::string::npos);
 }
 
@@ -118,6 +128,20 @@ INSTANTIATE_TEST_SUITE_P(
         BadCase{"UserTwice", [](auto& m) { *m.add_users() = m.users(0); }, "users[1].name"},
         BadCase{"TooManyUsers", too_many_users, "users has 1002 entries"},
         BadCase{"ZeroByte", [](auto& m) { m.mutable_users(0)->set_password(std::string("a\0b", 3)); }, "zero byte"},
+        BadCase{"LongRole", [](auto& m) { m.mutable_aws()->set_role_arn(std::string(2049, 'r')); },
+                "aws.role_arn has 2049 bytes"},
+        BadCase{"ManyPrincipals",
+                [](auto& m) {
+                  for (int i = 0; i < 51; ++i) m.mutable_users(0)->add_iam_principals("arn");
+                },
+                "users[0].iam_principals has 52 entries"},
+        BadCase{"UnknownScheme", [](auto& m) { m.mutable_users(0)->set_auth_scheme(static_cast<v1::AuthScheme>(5)); },
+                "users[0].auth_scheme"},
+        BadCase{"ManyUids",
+                [](auto& m) {
+                  for (std::uint32_t i = 0; i < 65; ++i) m.add_pod_identity_uids(i);
+                },
+                "pod_identity_uids has 67 entries"},
         BadCase{"LagNotANumber",
                 [](auto& m) { m.mutable_targets(0)->set_lag_seconds(std::numeric_limits<double>::quiet_NaN()); },
                 "lag_seconds"},
