@@ -168,7 +168,8 @@ Outcome<std::string> ClientTokens::verify_database_token(std::string_view token,
   const std::size_t query_at = token.find("/?");
   if (query_at == std::string_view::npos) return wrong("the token cannot be read");
   if (token.substr(0, query_at) != where)
-    return wrong("the token is for another host or port than " + where, "make it for that (status.endpoints[].iamHost)");
+    return wrong("the token is for another host or port than " + where,
+                 "make it for that (status.endpoints[].iamHost)");
   const WallTime now = clock_.wall();
   const Outcome<Presigned> read = read_presigned(token.substr(query_at + 2), now);
   if (!read.ok()) return read.failure;
@@ -179,7 +180,8 @@ Outcome<std::string> ClientTokens::verify_database_token(std::string_view token,
   if (!subject.region.empty() && presigned.region != subject.region)
     return wrong("the token is for another region than " + subject.region);
   if (!subject.principals.empty())
-    return wrong("the token does not show who signed it, and iamPrincipals asks for that", "use dbproxyctl token --proxy");
+    return wrong("the token does not show who signed it, and iamPrincipals asks for that",
+                 "use dbproxyctl token --proxy");
   const Outcome<CredentialsPtr> keys = principals_.of("", "", presigned.region)->get();
   if (!keys.ok() || keys.value->access_key_id != presigned.key_id)
     return wrong("the token was signed with keys that the sidecar does not have",

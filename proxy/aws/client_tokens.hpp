@@ -1,10 +1,10 @@
 // ClientTokens: what clients send in their password's place to show who they are in AWS (auth[].iamAuth).
 //
 // Two kinds are taken. A token for a database (`aws rds generate-db-auth-token`), made for the proxy's own endpoint, is
-// good if it was signed with the keys that this process itself has: its signature is made again and compared. A presigned
-// call of sts:GetCallerIdentity, with the endpoint and the user as a signed header (`dbproxyctl token --proxy`), is sent
-// to STS, and whoever STS says signed it has to be among `principals`. Both are good for 15 minutes at most, from when
-// they say that they were made, with five minutes for clocks that differ.
+// good if it was signed with the keys that this process itself has: its signature is made again and compared. A
+// presigned call of sts:GetCallerIdentity, with the endpoint and the user as a signed header (`dbproxyctl token
+// --proxy`), is sent to STS, and whoever STS says signed it has to be among `principals`. Both are good for 15 minutes
+// at most, from when they say that they were made, with five minutes for clocks that differ.
 //
 // verify() blocks, for STS or while credentials are fetched; any thread. What STS has said is kept by hash for as long
 // as the token is good.

@@ -37,7 +37,8 @@ struct Slot {
 
 struct Read {
   Outcome<SecretValue> current;
-  bool same = false;  // as the version that is known
+  std::optional<SecretValue> previous;  // where it was asked for, and there is one
+  bool same = false;                    // as the version that is known
 };
 
 }  // namespace
@@ -48,7 +49,7 @@ struct SecretStore::Impl {
 
   void run();
   std::map<SecretKey, Slot>::iterator next_due();
-  Read read(const SecretKey& key, const std::string& known_version);
+  Read read(const SecretKey& key, const std::string& known_version, bool with_previous);
   void keep(const SecretKey& key, Slot& slot, Read fresh);
   milliseconds jittered(milliseconds time, double least, double most);
 
@@ -73,7 +74,7 @@ milliseconds SecretStore::Impl::jittered(milliseconds time, double least, double
   return milliseconds(static_cast<milliseconds::rep>(static_cast<double>(time.count()) * factor));
 }
 
-Read SecretStore::Impl::read(const SecretKey& key, const std::string& known_version) {
+Read SecretStore::Impl::read(const SecretKey& key, const std::string& known_version, bool with_previous) {
   Read out;
   const std::string region = parse_arn(key.arn).region;
   const auto credentials = principals.of(key.role_arn, key.sts_url, region);
@@ -87,6 +88,11 @@ Read SecretStore::Impl::read(const SecretKey& key, const std::string& known_vers
   if (!out.current.ok()) {
     if (out.current.failure.kind == Failure::Kind::kDenied) credentials->forget();
     return out;
+  }
+  if (with_previous) {
+    auto before =
+        get_secret_value(options.environment, key.arn, kPrevious, key.secrets_manager_url, *keys.value, clock.wall());
+    if (before.ok()) out.previous = std::move(before.value);  // many secrets have none
   }
   out.same = !known_version.empty() && out.current.value.version_id == known_version;
   return out;
@@ -105,9 +111,11 @@ void SecretStore::Impl::keep(const SecretKey& key, Slot& slot, Read fresh) {
     slot.pause = milliseconds(0);
     const milliseconds poll = now < slot.urgent_until ? std::min(options.poll, kUrgentPoll) : options.poll;
     slot.due = now + jittered(poll, 0.8, 1.2);
+    if (fresh.previous) state.previous = std::move(fresh.previous);
     if (fresh.same) return;
     if (state.current && !(*state.current == fresh.current.value)) {
       ++totals.changes;
+      state.previous = state.current;
       log::info("aws", "secret changed", {{"secret", key.arn}, {"version", fresh.current.value.version_id}});
     }
     state.current = std::move(fresh.current.value);
@@ -154,9 +162,10 @@ void SecretStore::Impl::run() {
     const SecretKey key = it->first;
     it->second.in_flight = true;
     const std::string version = it->second.state.current ? it->second.state.current->version_id : "";
+    const bool with_previous = it->second.urgent_until > SteadyClock::now() && !it->second.state.previous;
     if (idle > 0) wake.notify_all();
     lock.unlock();
-    Read fresh = read(key, version);
+    Read fresh = read(key, version, with_previous);
     if (options.on_read) options.on_read(fresh.current.failure.kind);
     lock.lock();
     const auto slot = slots.find(key);
@@ -167,8 +176,8 @@ void SecretStore::Impl::run() {
     if (std::exchange(slot->second.again, false))
       slot->second.due = std::min(slot->second.due, SteadyClock::now() + kBetweenPokes);
     const SecretState& after = slot->second.state;
-    const bool news =
-        before.asked != after.asked || !(before.failure == after.failure) || before.current != after.current;
+    const bool news = before.asked != after.asked || !(before.failure == after.failure) ||
+                      before.current != after.current || before.previous != after.previous;
     const std::set<std::string> owners = slot->second.owners;
     wake.notify_all();
     if (!news) continue;

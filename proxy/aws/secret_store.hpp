@@ -34,6 +34,8 @@ struct SecretKey {
 struct SecretState {
   bool asked = false;  // there was an answer, or a failure
   std::optional<SecretValue> current;
+  // What it was before: seen here, or asked for once a password was refused.
+  std::optional<SecretValue> previous;
   Failure failure;  // of the last time it was read
 };
 

@@ -25,6 +25,7 @@ struct Arn {
 Arn parse_arn(const std::string& text);
 
 inline constexpr const char* kCurrent = "AWSCURRENT";
+inline constexpr const char* kPrevious = "AWSPREVIOUS";
 
 Outcome<SecretValue> get_secret_value(const Environment& environment, const std::string& arn, const std::string& stage,
                                       const std::string& override_url, const Credentials& credentials, WallTime now);

@@ -59,6 +59,7 @@ std::vector<config::User> resolve_users(const manifest::Manifests& manifests, co
     if (taken) continue;
     config::User user;
     user.name = std::move(secret->username);
+    if (!(secret->previous == secret->password)) user.previous_password = std::move(secret->previous);
     user.password = std::move(secret->password);
     user.client_password_auth_type = auth.client_password_auth_type;
     user.iam_auth = auth.iam_auth;
@@ -192,6 +193,8 @@ topology::Cluster cluster(const DesiredProxy& proxy) {
   for (const auto& user : proxy.snapshot.users) {
     const bool iam = user.auth_scheme == config::AuthScheme::kIam;
     if (!iam || proxy.may_sign) out.credentials.push_back({user.name, user.password, iam});
+    // Where a rotation is under way the database may have the older of the two.
+    if (!user.previous_password.empty()) out.credentials.push_back({user.name, user.previous_password});
   }
   return out;
 }

@@ -36,6 +36,7 @@ using Observations = std::map<std::string, std::vector<topology::Observation>>;
 struct LoginSecret {
   std::string username;
   Secret password;
+  Secret previous = {};  // what its password was before; empty: not known
 };
 // For an entry with a secretArn; none: it is not known (yet), and its user is left out.
 using SecretLookup =

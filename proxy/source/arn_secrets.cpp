@@ -149,7 +149,10 @@ plan::Desired ArnSecrets::desired(const manifest::Manifests& manifests) {
                                            if (!state.current) return std::nullopt;
                                            if (!auth.user_name.empty() && auth.user_name != state.current->username)
                                              return std::nullopt;
-                                           return plan::LoginSecret{state.current->username, state.current->password};
+                                           plan::LoginSecret out{state.current->username, state.current->password};
+                                           if (state.previous && state.previous->username == out.username)
+                                             out.previous = state.previous->password;
+                                           return out;
                                          });
   for (plan::DesiredProxy& each : out.proxies) {
     const auto proxy = std::find_if(manifests.proxies.begin(), manifests.proxies.end(),

@@ -101,7 +101,14 @@ void ProxyRuntime<P>::tick() {
   const auto look_after = [&](Target<P>& target) {
     while (auto waiter = paused() ? nullptr : target.pool().first_waiter()) {
       if (now - waiter->since < timeout) break;
-      static_cast<ClientConnection<P>*>(waiter)->borrow_timed_out(borrow_timeout_error(target));
+      auto& client = *static_cast<ClientConnection<P>*>(waiter);
+      const std::string refusal = target.refusal_of(client.pool_key()->user);
+      if (refusal.empty()) {
+        client.borrow_timed_out(borrow_timeout_error(target));
+        continue;
+      }
+      target.cancel(client);
+      client.refused(refusal);
     }
     target.tick();
     tell_waiting(target);

@@ -104,6 +104,9 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   // A token for its user, made on another thread; the answer comes later, and not any more once this is closed.
   void sign_token(std::function<void(aws::Outcome<Secret>)> then);
   bool uses_token() const;
+  // Of its user: the current one, or the one before, where that is what its target takes.
+  const Secret& password(const config::User& user) const { return previous_ ? user.previous_password : user.password; }
+  bool with_previous_password() const { return previous_; }
   Channel& channel() { return channel_; }
   // From now on its client and it are passed through to each other.
   void begin_tunnel();
@@ -148,7 +151,8 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   net::Silence silence_;
   std::string in_;
   std::unique_ptr<Login> login_;
-  Secret token_;  // to log in with, where that is not a password
+  bool previous_ = false;  // it logs in with the user's previous password
+  Secret token_;           // to log in with, where that is not a password
   std::optional<Session> session_;
   ClientConnection<P>* client_ = nullptr;
   std::uint32_t cancels_in_flight_ = 0;

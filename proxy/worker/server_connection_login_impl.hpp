@@ -128,6 +128,7 @@ void ServerConnection<P>::connected() {
   }
   auto user = proxy_.snapshot().find_user(key_->user);
   if (user == nullptr) return side_.user_removed(*this);
+  previous_ = !user->previous_password.empty() && target_.takes_previous_password(user->name);
   state_ = State::kLogin;
   login_ = side_.new_login(*this, *user, token_, address_.storage.ss_family == AF_UNIX);
   std::string out;

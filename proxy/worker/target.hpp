@@ -83,6 +83,14 @@ class Target {
   }
   // Whom the sub-pool is for.
   const std::shared_ptr<const Key>& key_of(const pool::KeyPool& key) const { return by_pool_.at(&key); }
+  // It has refused this user's password, and there is one from before.
+  bool takes_previous_password(const std::string& user) const { return previous_users_.contains(user); }
+  // Why a client of this user waits in vain, where that is because of its credentials; else "".
+  const std::string& refusal_of(const std::string& user) const {
+    static const std::string kNone;
+    const auto found = taken_.find(user);
+    return found == taken_.end() ? kNone : found->second.refusal;
+  }
   // What its engine has learned about it.
   typename P::TargetSide& side() { return side_; }
   // After which a server that acknowledges nothing counts as vanished: sooner when it is in doubt anyway.
@@ -100,6 +108,9 @@ class Target {
   void hand_over(pool::Waiter* waiter, ServerConnection<P>& server);
   void forget(ServerConnection<P>& server);
   void observe(config::HealthReason reason, const std::string& user);
+  bool try_other_password(ServerConnection<P>& server);
+  bool may_hold(const ServerConnection<P>& server, const std::string& error);
+  void accepted(const ServerConnection<P>& server);
   std::uint32_t limit() const;
 
   ProxyRuntime<P>& proxy_;
@@ -113,6 +124,13 @@ class Target {
   std::unordered_map<pool::KeyPool*, OpenFailure> failures_;
   config::HealthReason observed_ = config::HealthReason::kNone;
   std::set<std::string> refused_users_;
+  std::set<std::string> previous_users_;  // who log in with their previous passwords
+  // Of each user whose credentials have been taken: since when they are not any more.
+  struct Taken {
+    TimePoint refused_since{};
+    std::string refusal;  // what its clients are told once they have waited for long enough
+  };
+  std::unordered_map<std::string, Taken> taken_;
   Duration back_off_{};
   typename P::TargetSide side_;
   TimePoint peers_checked_{};

@@ -142,6 +142,7 @@ void Target<P>::opened(ServerConnection<P>& server) {
   back_off_ = Duration::zero();
   failures_.erase(&server.key_pool());
   observe(config::HealthReason::kNone, server.pool_key()->user);
+  accepted(server);
   pool::Actions actions;
   auto waiter = pool_.opened(server.key_pool(), server, context_.loop.now(), actions);
   if (waiter != nullptr) {
@@ -171,7 +172,15 @@ void Target<P>::open_failed(ServerConnection<P>& server, config::HealthReason re
     perform(again);
     return;
   }
+  if (reason == config::HealthReason::kAuthFailure && try_other_password(server)) {
+    pool::Actions again;
+    pool_.open_failed(key, again);
+    forget(server);
+    perform(again);
+    return;
+  }
   observe(reason, server.pool_key()->user);
+  if (reason == config::HealthReason::kAuthFailure && may_hold(server, error)) error.clear();
   bool refused = !error.empty();
   back_off_ = refused ? kRefusedFor : std::clamp(back_off_ * 2, kFirstBackOff, kLongestBackOff);
   failures_[&key] = {context_.loop.now() + back_off_, error, server.generation};
@@ -190,6 +199,37 @@ void Target<P>::open_failed(ServerConnection<P>& server, config::HealthReason re
   forget(server);
   perform(actions);
   if (!refused) proxy_.in_doubt(*this);
+}
+
+// A rotation changes the password in the database and in the secret one after the other: until the second step is seen
+// it is the one from before that fits, or the one that is current does again.
+template <class P>
+bool Target<P>::try_other_password(ServerConnection<P>& server) {
+  const auto& name = server.pool_key()->user;
+  if (server.with_previous_password()) {
+    previous_users_.erase(name);
+    return false;
+  }
+  const auto* user = proxy_.snapshot().find_user(name);
+  if (user == nullptr || user->previous_password.empty() || user->auth_scheme == config::AuthScheme::kIam) return false;
+  return previous_users_.insert(name).second;
+}
+
+// Credentials that were good until now are being exchanged: whoever waits is told of it only when no others have come
+// for as long as anybody waits for a connection.
+template <class P>
+bool Target<P>::may_hold(const ServerConnection<P>& server, const std::string& error) {
+  const auto found = taken_.find(server.pool_key()->user);
+  if (found == taken_.end() || server.uses_token()) return false;
+  const auto now = context_.loop.now();
+  if (found->second.refused_since == TimePoint{}) found->second.refused_since = now;
+  found->second.refusal = error;
+  return now - found->second.refused_since < proxy_.snapshot().pool.borrow_timeout;
+}
+
+template <class P>
+void Target<P>::accepted(const ServerConnection<P>& server) {
+  taken_[server.pool_key()->user] = {};
 }
 
 template <class P>
@@ -335,6 +375,8 @@ void Target<P>::close_idle() {
 
 template <class P>
 void Target<P>::require_current_credentials() {
+  std::erase_if(taken_, [this](const auto& each) { return proxy_.snapshot().find_user(each.first) == nullptr; });
+  previous_users_.clear();
   pool::Actions actions;
   pool_.require_generation([this](const pool::KeyPool& key) { return proxy_.generation(key_of(key)->user); }, actions);
   // What was refused before may be taken now.

@@ -113,6 +113,37 @@ def test_rotation_loses_no_client(bed, moto, request):
         assert all(each.result() > 10 for each in running), "no client was lost"
 
 
+def test_in_the_middle_of_a_rotation_clients_wait(bed, moto, request):
+    """The password is changed, the secret is not yet, and every server connection has to be opened anew."""
+    arn = moto.make_secret("orders/app", secret_of())
+    use_arns(bed, [arn])
+    sidecar = bed.sidecar(write=False, env=moto.env, extra=POLL)
+    connections = [bed.connect() for _ in range(4)]
+    for connection in connections:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+    request.addfinalizer(lambda: bed.writer.sql(f"ALTER ROLE app PASSWORD '{PASSWORDS['app']}'"))
+    bed.writer.sql("ALTER ROLE app PASSWORD 'rotated'")
+    bed.writer.end_sessions("app")
+    wait_for(lambda: bed.writer.sessions("app") == 0, 30, "the sessions have ended")
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        asked = [pool.submit(lambda each=each: each.execute("SELECT 1").fetchone()) for each in connections]
+        wait_for(lambda: sidecar.metrics().sum("dbproxy_server_connection_failures_total") >= 1
+                 or "reason=AUTH_FAILURE" in sidecar.log(), 30, "the database has refused the password")
+        assert not any(each.done() for each in asked), "they wait"
+        moto.put(arn, secret_of(password="rotated"))
+        assert all(each.result(timeout=60) == (1,) for each in asked)
+
+
+def test_a_database_that_still_has_the_previous_password_is_served(bed, moto):
+    """A rotation that failed half-way: the secret is the newer one. Started anew, so that nobody remembers the other."""
+    arn = moto.make_secret("orders/app", secret_of())
+    moto.put(arn, secret_of(password="not-yet"))
+    use_arns(bed, [arn])
+    sidecar = bed.sidecar(wait=False, write=False, env=moto.env, extra=POLL)
+    wait_for(lambda: can_log_in(bed, password="not-yet"), 30, "AWSPREVIOUS is tried")
+    assert "app-secret" not in sidecar.log() and "not-yet" not in sidecar.log()
+
+
 def test_one_secret_of_two_proxies_is_read_once(bed, moto):
     arn = moto.make_secret("orders/app", secret_of())
     use_arns(bed, [arn])

@@ -82,8 +82,8 @@ SPOILED = {
     "blank": (lambda good, port: good + " ", "do not belong there"),
     "too long": (lambda good, port: good + "0" * 7000, "longer than any|signature is wrong|password message"),
     "of STS, and nobody is listed": (lambda good, port: "https://" + good, "no iamPrincipals"),
-    "password": (lambda good, port: PASSWORDS["app"], "token of IAM only"),
-    "nothing": (lambda good, port: "x", "token of IAM only"),
+    "password": (lambda good, port: PASSWORDS["app"], "only a token of IAM"),
+    "nothing": (lambda good, port: "x", "only a token of IAM"),
 }
 
 
@@ -153,4 +153,4 @@ def test_whoever_sts_says_it_is_has_to_be_listed(bed):
                 assert sts.asked == before, "nobody is asked whom a token names"
         assert session in sidecar.log(), "the log says who came"
     with pytest.raises(psycopg.OperationalError, match="no answer from"):
-        connect(bed, caller())
+        connect(bed, caller(age=30))

@@ -171,6 +171,7 @@ def test_an_expired_password_counts_when_a_server_connection_is_opened(bed, role
             return ""
         except psycopg.OperationalError as error:
             return str(error)
-    wait_for(lambda: "the database refused the credentials" in refused(), what="the database is asked")
+    # Credentials that were good may be being exchanged: that is waited for, as long as for a connection.
+    wait_for(lambda: "the database refused the credentials" in refused(), 60, "the database is asked")
     bed.writer.sql("ALTER ROLE umlaut VALID UNTIL 'infinity'")
-    wait_for(lambda: refused() == "", what="the user is let in again")
+    wait_for(lambda: refused() == "", 30, "the user is let in again")

@@ -19,7 +19,7 @@ def test_no_password_on_the_socket_and_no_way_in_elsewhere(bed):
     sidecar = bed.sidecar(clientAuth="PodIdentity")
     with over_socket(bed, sidecar) as connection:
         assert connection.execute("SELECT current_user").fetchone() == ("app",)
-    with pytest.raises(psycopg.OperationalError, match="not the one that clients of this pod are"):
+    with pytest.raises(psycopg.OperationalError, match="are another user than"):
         over_socket(bed, sidecar, user="reports")
     for password in ("", "app-secret"):
         with pytest.raises(psycopg.OperationalError, match="knows its clients by their pod"):

@@ -189,7 +189,7 @@ ClientLogin::Want ClientLogin::begin_authentication(std::string& out) {
   if (policy_.pod_identity == PodIdentity::kTrusted) {
     if (credential_) return succeed(out);
     return refuse(out, LoginResult::kPodIdentity, "28000",
-                  "user \"" + user_ + "\" is not the one that clients of this pod are (PodIdentity)",
+                  "clients of this pod are another user than \"" + user_ + "\" (PodIdentity)",
                   "Connect as the user in spec.auth of the DBProxy.");
   }
   const bool iam = credential_ && credential_->user->iam_auth != config::IamAuth::kDisabled;
@@ -283,7 +283,7 @@ ClientLogin::Want ClientLogin::clear_text(std::string_view body, std::string& ou
   }
   if (user.iam_auth == config::IamAuth::kRequired)
     return refuse(out, LoginResult::kIamToken, "28000",
-                  "user \"" + user_ + "\" logs in with a token of IAM only (iamAuth: REQUIRED)",
+                  "only a token of IAM lets in user \"" + user_ + "\" (iamAuth: REQUIRED)",
                   "Give a token in the password's place: dbproxyctl token makes it.");
   if (user.password.empty() || !(given == user.password)) return wrong_password(out);
   return succeed(out);

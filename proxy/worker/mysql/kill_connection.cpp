@@ -36,7 +36,7 @@ void KillConnection::start(Server& server, std::uint32_t connection_id, const Se
   backend::mysql::LoginOptions options;
   options.user = user->name;
   options.clear_password = !token.empty();
-  options.password = token.empty() ? user->password : token;
+  options.password = token.empty() ? server.password(*user) : token;
   options.tls = made->mode_;
   options.unix_socket = unix_socket;
   made->login_ = std::make_unique<backend::mysql::Login>(std::move(options));

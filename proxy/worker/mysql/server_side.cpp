@@ -21,7 +21,7 @@ std::unique_ptr<ServerSide::Login> ServerSide::new_login(Server& server, const c
   backend::mysql::LoginOptions options;
   options.user = user.name;
   options.clear_password = !token.empty();
-  options.password = token.empty() ? user.password : token;
+  options.password = token.empty() ? server.password(user) : token;
   options.tls = server.proxy().snapshot().server_tls.mode;
   options.unix_socket = unix_socket;
   options.capabilities = server.pool_key()->capabilities;

@@ -17,7 +17,7 @@ std::unique_ptr<backend::Login> ServerSide::new_login(Server& server, const conf
   options.database = key.database;
   options.parameters = key.parameters;
   options.token = !token.empty();
-  options.password = options.token ? token : user.password;
+  options.password = options.token ? token : server.password(user);
   options.tls = tls.mode;
   options.direct_tls = tls.direct;
   options.protocol_3_2 = server.target().side().speaks_3_2();
@@ -40,7 +40,8 @@ void ServerSide::derive_keys(Server& server, Login& login) {
   const auto& name = server.pool_key()->user;
   auto challenge = login.scram_challenge();
   std::string out;
-  if (auto known = proxy.side().server_keys(name, challenge.salt, challenge.iterations)) {
+  const bool previous = server.with_previous_password();
+  if (auto known = previous ? nullptr : proxy.side().server_keys(name, challenge.salt, challenge.iterations)) {
     auto want = login.keys_derived(*known, out);
     server.resume_login(want, out);
     return;
@@ -48,19 +49,20 @@ void ServerSide::derive_keys(Server& server, Login& login) {
   auto user = proxy.snapshot().find_user(name);
   if (user == nullptr) return user_removed(server);
   server.pause_login();
-  server.context().offload.run(
-      [&server, &login, alive = server.alive(), password = user->password, challenge]() -> net::Offload::Done {
-        auto keys = auth::derive_scram_keys(password, challenge.salt, challenge.iterations);
-        return [&server, &login, alive, keys] {
-          if (alive.expired()) return;
-          const auto& of = server.pool_key()->user;
-          // Of a password that has been replaced meanwhile they would spoil every log-in to come.
-          if (server.generation == server.proxy().generation(of)) server.proxy().side().keep_server_keys(of, keys);
-          std::string reply;
-          auto next = login.keys_derived(keys, reply);
-          server.resume_login(next, reply);
-        };
-      });
+  server.context().offload.run([&server, &login, alive = server.alive(), password = server.password(*user), previous,
+                                challenge]() -> net::Offload::Done {
+    auto keys = auth::derive_scram_keys(password, challenge.salt, challenge.iterations);
+    return [&server, &login, alive, previous, keys] {
+      if (alive.expired()) return;
+      const auto& of = server.pool_key()->user;
+      // Of a password that has been replaced meanwhile they would spoil every log-in to come.
+      if (!previous && server.generation == server.proxy().generation(of))
+        server.proxy().side().keep_server_keys(of, keys);
+      std::string reply;
+      auto next = login.keys_derived(keys, reply);
+      server.resume_login(next, reply);
+    };
+  });
 }
 
 void ServerSide::logged_in(Server& server, const Login& login,

@@ -85,8 +85,7 @@ TEST(DatabaseTokens, NeedARegionAndCredentials) {
   EXPECT_TRUE(tokens.make({"a.b.us-east-2.rds.amazonaws.com", 5432, "app", "", "", ""}).ok());
   DatabaseTokens nobody([](const std::string& name) { return name == "AWS_EC2_METADATA_DISABLED" ? "true" : ""; },
                         clock);
-  EXPECT_EQ(nobody.make({"db.example", 5432, "app", "us-east-2", "", ""}).failure.kind,
-            Failure::Kind::kNotConfigured);
+  EXPECT_EQ(nobody.make({"db.example", 5432, "app", "us-east-2", "", ""}).failure.kind, Failure::Kind::kNotConfigured);
 }
 
 }  // namespace

@@ -202,7 +202,6 @@ LoginPolicy iam_policy(config::IamAuth mode) {
 TEST(MysqlClientLogin, TokensAreForSomebodyElseToLookAt) {
   Exchange exchange(iam_policy(config::IamAuth::kRequired));
   EXPECT_EQ(exchange.send(response("alice", "caching_sha2_password", "x")), Want::kMore);  // another plugin
-  ++exchange.next;
   EXPECT_EQ(exchange.send("host/?X-Amz-Signature=00\0"sv), Want::kVerify);
   EXPECT_EQ(exchange.login.token().reveal(), "host/?X-Amz-Signature=00");
   EXPECT_EQ(exchange.raw("whatever"), Want::kMore);
