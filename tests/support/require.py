@@ -31,6 +31,10 @@ COMPONENTS = {
     "helm": (lambda: (paths.KUBE_BIN / "helm").exists(), SETUP),
     "node": (lambda: shutil.which("node") and (paths.TESTBED / "node/node_modules/pg").exists(), SETUP),
     "java": (lambda: shutil.which("java") and list((paths.TESTBED / "jars").glob("postgresql-*.jar")), SETUP),
+    "mysql-drivers": (lambda: shutil.which("node") and shutil.which("java") and shutil.which("go")
+                      and shutil.which("mariadb_config") and (paths.TESTBED / "node-mysql/node_modules/mysql2").exists()
+                      and list((paths.TESTBED / "jars").glob("mysql-connector-j-*.jar"))
+                      and list((paths.TESTBED / "venv/lib").glob("*/site-packages/MySQLdb")), SETUP),
     "go": (lambda: shutil.which("go"), SETUP),
     "suites": (lambda: all((paths.TESTBED / "suites" / name).exists()
                            for name in ("venv", "psycopg2", "sqlalchemy", "pgx", "pgjdbc", "regress/regress.so")), SETUP),

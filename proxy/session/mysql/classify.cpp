@@ -44,7 +44,7 @@ class Classifier {
       statement();
     }
     if (verdict_.statement_count == 0) verdict_.only_sets = false;
-    if (verdict_.statement_count != 1) verdict_.kill = false;
+    if (verdict_.statement_count != 1) verdict_.kill = verdict_.call = false;
     return verdict_;
   }
 
@@ -73,6 +73,7 @@ class Classifier {
     first_ = token_;
     if (token_.kind != TokenKind::kWord || !is_known(token_.text)) {
       verdict_.only_sets = false;
+      verdict_.call = token_.is_word("call");
       pin(PinReason::kOpaque);  // CALL, a block of MariaDB's, or what nobody here knows
       return rest();
     }

@@ -39,6 +39,7 @@ struct Verdict {
   bool changes_programs : 1 = false;  // what `hazards` are about: functions, triggers and views
   bool diagnostics : 1 = false;
   bool calc_found_rows : 1 = false;
+  bool call : 1 = false;      // the only statement: whatever results it has, another follows them
   bool unlocks : 1 = false;   // UNLOCK TABLES
   bool releases : 1 = false;  // RELEASE_ALL_LOCKS()
   bool kill : 1 = false;      // the only statement; of kill_id

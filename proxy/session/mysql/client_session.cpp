@@ -325,8 +325,12 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   if (ready != ClientVerdict::kMore) return ready;
   ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, nullptr);
   const bool rows = (other && verdict.row_count) || (other_rows && verdict.found_rows);
-  if (rows || verdict.connection_id) {
-    own_text_ = substituted(text, lexical, rows, verdict.connection_id ? step.options.connection_id : 0);
+  own_text_.clear();
+  if (verdict.session_tracking && verdict.only_sets && verdict.statement_count == 1)
+    own_text_ = without_tracking(text, lexical);
+  const bool tracking = !own_text_.empty();
+  if (rows || verdict.connection_id || tracking) {
+    if (!tracking) own_text_ = substituted(text, lexical, rows, verdict.connection_id ? step.options.connection_id : 0);
     // Attributes stay where they are.
     std::string& out = step.to_server.own();
     wire::PacketWriter(out, 0)
@@ -336,6 +340,7 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
     send(step, packet);
   }
   server.verdict_store_ = verdict;
+  if (tracking) server.verdict_store_.session_tracking = false;
   // Its views are of bytes that go.
   own_text_.clear();
   for (std::size_t i = 0; i < verdict.setting_count; ++i) own_text_ += verdict.settings[i];

@@ -134,6 +134,7 @@ class ClientSession {
 
   // What the server lacks. kMore: nothing.
   ClientVerdict steps(Step& step, const Verdict& asks, bool changes_schema = false);
+  std::uint32_t statement_number(std::uint32_t told) const;
   ClientVerdict prepare_here(Step& step, const ClientStatement& statement);
   ServerSession& ask(Step& step, ServerSession::Purpose purpose, wire::mysql::Answer answer, const Verdict* verdict);
   void send(Step& step, std::span<char> packet);
@@ -147,6 +148,8 @@ class ClientSession {
   void note(const Verdict& verdict, std::string_view text, const LexOptions& lex);
   // `rows`: what ROW_COUNT() and FOUND_ROWS() were; `connection_id`: 0, or what CONNECTION_ID() is.
   std::string substituted(std::string_view sql, const LexOptions& lex, bool rows, std::uint32_t connection_id) const;
+  // A SET with all but what is about the server's session trackers.
+  static std::string without_tracking(std::string_view sql, const LexOptions& lex);
   bool kills(std::string_view text, const ClientOptions& options);
   LexOptions lex(const Step& step) const;
 
@@ -165,6 +168,7 @@ class ClientSession {
   std::uint64_t serial_;
   std::unordered_map<std::uint32_t, ClientStatement> statements_;
   std::uint32_t next_statement_ = 1;
+  std::uint32_t last_prepared_ = 0;
   std::uint32_t executing_ = 0;  // the statement whose answer is awaited
   std::uint32_t pins_ = 0;
   std::uint32_t pins_before_ = 0;  // the statement that runs

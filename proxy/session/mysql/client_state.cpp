@@ -1,5 +1,6 @@
 // The part of ClientSession that keeps what its requests have left: values that later ones ask for, resets, options.
 #include <algorithm>
+#include <array>
 
 #include "proxy/session/mysql/client_session.hpp"
 #include "proxy/wire/mysql/commands.hpp"
@@ -58,6 +59,43 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
   }
   out += sql.substr(copied);
   return out;
+}
+
+// What the server tells of is the proxy's to say. A client that sets it among others of its settings, as MariaDB's
+// Connector/J does, would keep the server from telling of those: they go without it, and the client hears no less than
+// it asked for. Empty: there are no others, or the text is not to be taken apart.
+std::string ClientSession::without_tracking(std::string_view sql, const LexOptions& lex) {
+  static constexpr std::array<std::string_view, 4> kOwn = {"session_track_state_change", "session_track_schema",
+                                                           "session_track_transaction_info",
+                                                           "session_track_system_variables"};
+  if (sql.find("/*!") != std::string_view::npos || sql.find("/*M") != std::string_view::npos) return {};
+  std::string out;
+  Tokenizer tokens(sql, lex);
+  tokens.next();  // SET
+  std::size_t from = 0, to = 0;
+  bool any = false, target = true, own = false, global = false;
+  int depth = 0;
+  for (Token token = tokens.next();; token = tokens.next()) {
+    if (token.kind == TokenKind::kEnd || (depth == 0 && (token.is(',') || token.is(';')))) {
+      if (any && !own) out.append(out.empty() ? "SET " : ", ").append(sql.substr(from, to - from));
+      if (token.kind == TokenKind::kEnd) return out;
+      any = own = global = false;
+      target = true;
+      continue;
+    }
+    to = static_cast<std::size_t>(token.text.data() - sql.data()) + token.text.size();
+    if (!std::exchange(any, true)) from = to - token.text.size();
+    if (token.is('(')) ++depth;
+    if (token.is(')')) --depth;
+    if (token.is('=') || token.kind == TokenKind::kAssign) target = false;
+    std::string_view name = token.text;
+    if (token.kind == TokenKind::kSystemVariable) name.remove_prefix(2);
+    if (token.kind == TokenKind::kQuotedIdentifier) name = name.substr(1, name.size() - 2);
+    if (!target) continue;
+    global = global || equals_folded(name, "global") || equals_folded(name, "persist");
+    own = own || (!global && std::any_of(kOwn.begin(), kOwn.end(),
+                                         [name](std::string_view each) { return equals_folded(name, each); }));
+  }
 }
 
 ClientVerdict ClientSession::reset(Step& step, std::span<char> packet) {

@@ -38,6 +38,7 @@ ClientVerdict ClientSession::prepare(Step& step, std::span<char> packet, std::st
   server.statement_ = std::move(statement);
   while (next_statement_ == 0 || statements_.contains(next_statement_)) ++next_statement_;
   server.client_number_ = next_statement_++;
+  last_prepared_ = 0;  // until it is
   if (keep_text) last_text = text;
   if (own)
     wire::command(step.to_server.own(), Command::kStmtPrepare, own_text_);
@@ -46,7 +47,13 @@ ClientVerdict ClientSession::prepare(Step& step, std::span<char> packet, std::st
   return ClientVerdict::kMore;
 }
 
+// MariaDB's connectors send an execution behind its prepare, before they know the number: of what was prepared last.
+std::uint32_t ClientSession::statement_number(std::uint32_t told) const {
+  return told == 0xffffffff ? last_prepared_ : told;
+}
+
 void ClientSession::prepared(std::uint32_t number, const StatementPtr& statement, std::uint16_t parameters) {
+  last_prepared_ = number;
   ClientStatement& made = statements_[number];
   made = ClientStatement{};
   made.statement = statement;
@@ -71,7 +78,7 @@ ClientVerdict ClientSession::prepare_here(Step& step, const ClientStatement& sta
 ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::string_view payload) {
   if (rejected(step)) return ClientVerdict::kMore;
   wire::Reader reader(payload.substr(1));
-  const std::uint32_t number = reader.u32();
+  const std::uint32_t number = statement_number(reader.u32());
   const auto it = statements_.find(number);
   if (!reader.ok() || it == statements_.end()) {
     local_error(step, error::kUnknownStatement, "HY000",
@@ -119,7 +126,7 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
   const bool answered = command != Command::kStmtSendLongData;
   if (answered && rejected(step)) return ClientVerdict::kMore;
   wire::Reader reader(payload.substr(1));
-  const std::uint32_t number = reader.u32();
+  const std::uint32_t number = statement_number(reader.u32());
   const auto it = statements_.find(number);
   if (!reader.ok() || it == statements_.end()) {
     // Long data for nothing is an error that MySQL tells with the statement's next execution, if ever.
@@ -155,7 +162,7 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
 // Has no answer. Other clients may use it on this connection.
 ClientVerdict ClientSession::close(Step& step, std::string_view payload) {
   wire::Reader reader(payload.substr(1));
-  const auto it = statements_.find(reader.u32());
+  const auto it = statements_.find(statement_number(reader.u32()));
   if (!reader.ok() || it == statements_.end()) return ClientVerdict::kMore;
   const ClientStatement statement = std::move(it->second);
   statements_.erase(it);

@@ -183,6 +183,8 @@ void ServerSession::fatal(const wire::Error& error) {
 
 void ServerSession::columns_ended(std::uint16_t status, Output& out) {
   columns_end_owed_ = false;
+  // Not known before the rows are over, but where there is no other way: libmariadb goes by this one.
+  if (verdict_ != nullptr && verdict_->call) status |= wire::status::kMoreResults;
   wire::eof(out.own(), ++last_sequence_, 0, static_cast<std::uint16_t>(status & ~wire::status::kStateChanged));
   ++delta_;
 }

@@ -220,6 +220,42 @@ TEST(MysqlSession, ChangesThatNobodyCanExplainPin) {
   EXPECT_EQ(pinned("SET session_track_schema = OFF", Says().changed().ok()), "");
 }
 
+TEST(MysqlSession, AResultOfACallIsFollowedByAnotherForOldClientsToo) {
+  for (const auto& [sql, flags] : {std::pair("CALL p()", "\x0a"s), std::pair("SELECT 1", "\x02"s)}) {
+    World world;
+    Client client(world, 1, kOld);
+    world.say(client, query(sql));
+    world.serve(client, Says().raw("\x01").raw("def").raw("\x01x").end());
+    const std::string eof = "\xfe\0\0"s + flags + '\0';
+    EXPECT_NE(world.seen().find("\x05\0\0\x03"s + eof), std::string::npos) << sql;
+  }
+}
+
+TEST(MysqlSession, SettingsThatComeWithTrackersAreSetWithoutThem) {
+  const auto sent = [](std::string_view sql) {
+    World world;
+    Client client(world);
+    EXPECT_EQ(world.say(client, query(sql)), ClientVerdict::kMore);
+    const std::string text = world.to_server.substr(5);
+    EXPECT_EQ(world.serve(client, Says().variable("sql_mode", "ANSI").ok()), ServerVerdict::kReady);
+    EXPECT_EQ(client.pins(), 0u) << sql;
+    EXPECT_EQ(world.server.needs_start(), text == sql) << sql;
+    return text;
+  };
+  EXPECT_EQ(
+      sent("set sql_mode=CONCAT(@@sql_mode,',ANSI'),session_track_system_variables = CONCAT(@@global.x, ',a,b') , "
+           "NAMES utf8mb4"),
+      "SET sql_mode=CONCAT(@@sql_mode,',ANSI'), NAMES utf8mb4");
+  EXPECT_EQ(sent("SET SESSION session_track_schema = OFF, `sql_mode` := 'a''b, session_track_schema = 1'"),
+            "SET `sql_mode` := 'a''b, session_track_schema = 1'");
+  EXPECT_EQ(sent("SET sql_mode = 'ANSI', @@session.session_track_state_change = 0;"), "SET sql_mode = 'ANSI'");
+  EXPECT_EQ(sent("SET sql_mode = 'ANSI', GLOBAL session_track_schema = 0, @@session_track_schema = 1"),
+            "SET sql_mode = 'ANSI', GLOBAL session_track_schema = 0");
+  for (const std::string_view as_it_is :
+       {"SET session_track_schema = 1", "SET sql_mode = '' /*!5 , session_track_schema = 1*/"})
+    EXPECT_EQ(sent(as_it_is), as_it_is);
+}
+
 TEST(MysqlSession, TheServersTrackersAreKeptOn) {
   World world;
   Client client(world);

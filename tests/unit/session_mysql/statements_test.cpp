@@ -47,6 +47,34 @@ TEST(MysqlStatements, NumbersAreTheClientsOwn) {
   EXPECT_EQ(error.code, 1243);
 }
 
+TEST(MysqlStatements, TheLastPreparedNeedsNoNumber) {
+  World world;
+  Client client(world);
+  const std::string last = request(Command::kStmtExecute, "\xff\xff\xff\xff\0\x01\0\0\0"s + std::string(kTyped));
+  const auto code = [&](std::string bytes) {
+    EXPECT_EQ(world.say(client, std::move(bytes)), ClientVerdict::kMore);
+    wire::Error error;
+    const std::string got = world.seen();
+    return got.size() > 4 && wire::read_error(std::string_view(got).substr(4), error) ? error.code : 0;
+  };
+  EXPECT_EQ(code(last), 1243);
+  for (const char there : {'\x50', '\x51'}) {
+    // Both at once, as MariaDB's connectors send them.
+    const std::string prepare = request(Command::kStmtPrepare, "INSERT INTO t VALUES (?), ("s + there + ")");
+    EXPECT_EQ(world.say(client, prepare + last), ClientVerdict::kWait);
+    EXPECT_EQ(world.to_server, prepare);
+    ASSERT_EQ(world.serve(client, prepared(there)), ServerVerdict::kReady);
+    world.say(client, last);
+    EXPECT_EQ(world.to_server, execute(there, kTyped));
+    world.serve(client, Says().ok());
+    world.seen();
+  }
+  world.say(client, request(Command::kStmtPrepare, "SELEC ?"));
+  world.serve(client, Says().error());
+  world.seen();
+  EXPECT_EQ(code(last), 1243);
+}
+
 TEST(MysqlStatements, WhereTheClientLandsTheyArePreparedAgainWithTheirTypes) {
   World here, there;
   Client client(here);
