@@ -29,7 +29,7 @@ build_packages+=(libgtest-dev libgmock-dev libbenchmark-dev)
 demo_packages=(postgresql-15 postgresql-contrib openssl procps)
 test_packages=(curl clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 prometheus chromium strace iproute2 python3-venv
   shellcheck xz-utils bzip2 unzip postgresql-server-dev-15 mariadb-server mariadb-client libaio1 libnuma1
-  libmariadb-dev python3-dev)
+  libmariadb-dev python3-dev nftables)
 kube_packages=(etcd-server openssl)
 cluster_packages=(containerd runc containernetworking-plugins conntrack iptables nftables iproute2 util-linux kmod
   postgresql-15 gcc libc6-dev)

@@ -61,8 +61,10 @@ class Bed:
             self.manifests.write("readers.yaml", endpoint("orders-readers", "orders", self.readers))
 
     def sidecar(self, wait=True, write=True, users=("app",), read_only=False, extra=(), binary=None, env=None,
-                **options) -> Sidecar:
-        """A sidecar on manifests. `limit=N` is so many server connections, of the 100 that the database allows."""
+                inside=None, **options) -> Sidecar:
+        """A sidecar on manifests. `limit=N` is so many server connections, of the 100 that the database allows.
+
+        `inside`: a namespace that it stands in."""
         if DIRECT:
             return None
         if "limit" in options:
@@ -70,7 +72,7 @@ class Bed:
         if write:
             self.write(users, read_only, **options)
         sidecar = Sidecar(self.directory, f"sidecar{len(self.sidecars)}", manifests=self.manifests.directory,
-                          extra=extra, binary=binary, env=env)
+                          extra=extra, binary=binary, env=env, inside=inside)
         self.sidecars.append(sidecar)
         return sidecar.start(wait)
 

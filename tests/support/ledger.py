@@ -16,9 +16,32 @@ KEPT_NOTHING = ("40001", "25006")  # the SQLSTATEs of a transaction that may be 
 UNKNOWN = ("08007",)
 
 
+_INSERT = "INSERT INTO ledger VALUES (%s, %s)"
+
+
+def _in_a_block(connection, row):
+    with connection.transaction():
+        connection.execute(_INSERT, row)
+
+
+def _by_copy(connection, row):
+    with connection.cursor() as cursor, cursor.copy("COPY ledger FROM STDIN") as copy:
+        copy.write_row(row)
+
+
+def _in_a_pipeline(connection, row):
+    with connection.pipeline(), connection.transaction():
+        connection.execute("SELECT 1")
+        connection.execute(_INSERT, row)
+
+
+_WAYS = (_in_a_block, lambda connection, row: connection.execute(_INSERT, row), _by_copy, _in_a_pipeline,
+         lambda connection, row: connection.execute(_INSERT, row, prepare=True))
+
+
 class Ledger:
-    """Context manager: `clients` connections to `dsn`, each writing one row after the other, every second one in a
-    transaction block of its own."""
+    """Context manager: `clients` connections to `dsn`, each writing one row after the other: plainly, in a transaction
+    block of its own, by COPY, in a pipeline, and by a prepared statement."""
 
     def __init__(self, dsn: str, clients: int = 8, pause: float = 0.005):
         self._dsn, self._pause = dsn, pause
@@ -71,11 +94,7 @@ class Ledger:
                 self.attempted[writer] = number
             failed = False
             try:
-                if number % 2:
-                    connection.execute("INSERT INTO ledger VALUES (%s, %s)", (writer, number))
-                else:
-                    with connection.transaction():
-                        connection.execute("INSERT INTO ledger VALUES (%s, %s)", (writer, number))
+                _WAYS[number % len(_WAYS)](connection, (writer, number))
                 self.acknowledged[writer].append(number)
                 now = time.monotonic()
                 self.gaps[writer] = max(self.gaps[writer], now - (last or now))

@@ -14,8 +14,10 @@ class Sidecar(Program):
     def __init__(self, directory: Path, name: str = "sidecar", manifests: Path | None = None, operator=None,
                  identity: str = "shop/orders-1", proxy: str | None = None, bind: str = "127.0.0.1",
                  state_dir: Path | None = None, binary: Path | None = None, extra=(), env: dict | None = None,
-                 nofile: int = 65536):
-        super().__init__(directory, name, f"127.0.0.1:{free_port('127.0.0.1')}", env, nofile)
+                 nofile: int = 65536, inside=None):
+        host = inside.inside if inside else "127.0.0.1"
+        super().__init__(directory, name, f"{host}:{free_port('127.0.0.1')}", env, nofile)
+        bind = host if inside else bind
         self.admin = self.http
         self.socket_dir = self.directory / "s"
         self.socket_dir.mkdir(exist_ok=True)
@@ -33,6 +35,8 @@ class Sidecar(Program):
             Path(state_dir).mkdir(mode=0o700, parents=True, exist_ok=True)
             self.argv += ["--state-dir", state_dir]
         self.argv += list(extra)
+        if inside:
+            self.argv = [*inside.enter, *self.argv]
 
     def resident_bytes(self) -> int:
         return _status(self.process.pid, "VmRSS")
