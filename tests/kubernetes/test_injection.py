@@ -5,6 +5,7 @@ import time
 import pytest
 import yaml
 
+from bad_manifests import TABLE, text_of
 from support import paths
 from support.kube_apiserver import Refused
 from support.ports import free_port
@@ -114,6 +115,17 @@ def test_refusals_reach_whoever_makes_the_pod(crds, operator):
     assert "Windows" in refused(crds, "orders", os={"name": "windows"})
     done = crds.kubectl("run", "x", "-n", "shop", "--image=x", "--labels=dbproxy.io/inject=nothing", check=False)
     assert "dbproxy refuses the pod" in done.stderr
+
+
+@pytest.mark.parametrize("case", [each for each in TABLE["cases"] if each["where"] == "pod"], ids=lambda case: case["name"])
+def test_what_the_table_says_is_refused_at_the_pod(crds, operator, case):
+    space = f"bad-{TABLE['cases'].index(case)}"
+    crds.namespace(space)
+    crds.kubectl("apply", "--server-side", "-f", "-", input=text_of(case).replace("namespace: shop", f"namespace: {space}"))
+    items = crds.get(f"/apis/dbproxy.io/v1alpha1/namespaces/{space}/dbproxies")["items"]
+    names = ",".join(each["metadata"]["name"] for each in items)
+    with pytest.raises(Refused, match="one sidecar listens on all of them"):
+        crds.request("POST", f"/api/v1/namespaces/{space}/pods", pod("true", {"dbproxy.io/proxies": names}))
 
 
 def test_a_new_dbproxy_is_known_at_once(crds, operator):
