@@ -18,6 +18,7 @@
 #include "operator/ctl/iam_policy.hpp"
 #include "operator/ctl/import.hpp"
 #include "operator/ctl/inject.hpp"
+#include "operator/ctl/outdated.hpp"
 #include "operator/ctl/plan_connections.hpp"
 #include "operator/ctl/plan_ips.hpp"
 #include "operator/ctl/preflight.hpp"
@@ -90,6 +91,7 @@ struct Tools {
   CLI::App* ips;
   CLI::App* connections;
   CLI::App* check;
+  CLI::App* outdated;
   CLI::App* preflight;
   CLI::App* iam_policy;
   CLI::App* token;
@@ -169,7 +171,8 @@ Tools add_tools(CLI::App& app, Flags& flags) {
       });
 
   out.check = add(app, "check", "Ask whether an installation is well; with --operator only whether that one is");
-  app.add_option("--kubeconfig", flags.kubeconfig, "check, preflight, export: how the API server is reached")
+  out.outdated = add(app, "outdated", "List pods whose sidecar is not the one that new pods get, and what to do");
+  app.add_option("--kubeconfig", flags.kubeconfig, "check, outdated, preflight, export: how the API server is reached")
       ->type_name("FILE")
       ->envname("KUBECONFIG");
   out.iam_policy = add(app, "iam-policy", "Print the policy and the trust policy that a DBProxy needs in AWS, as JSON");
@@ -343,6 +346,10 @@ int run_tool(const Tools& tools, Flags& flags, const ctl::Transport& transport) 
     return ctl::inject(flags.inject, std::cin, std::cout, std::cerr);
   }
   if (tools.check->parsed()) return check(flags, transport);
+  if (tools.outdated->parsed()) {
+    const auto client = api_server(flags);
+    return client ? ctl::outdated(*client, flags.options.name_space, std::cout, std::cerr) : ctl::kUsage;
+  }
   if (tools.iam_policy->parsed()) return iam_policy(flags);
   if (tools.token->parsed()) return token(flags);
   if (tools.exporting->parsed()) return export_rds_proxy(flags);
@@ -416,8 +423,8 @@ int main(int argc, char** argv) {
     return http::request(server.address, what, server.unix_path);
   };
   if (tools.inject->parsed() || tools.ips->parsed() || tools.connections->parsed() || tools.check->parsed() ||
-      tools.preflight->parsed() || tools.iam_policy->parsed() || tools.token->parsed() || tools.import->parsed() ||
-      tools.exporting->parsed()) {
+      tools.outdated->parsed() || tools.preflight->parsed() || tools.iam_policy->parsed() || tools.token->parsed() ||
+      tools.import->parsed() || tools.exporting->parsed()) {
     return run_tool(tools, flags, transport);
   }
   const auto& where = flags.where;

@@ -146,6 +146,37 @@ def test_check_is_content(crds, operator):
     assert run([paths.binary("dbproxyctl"), "check", "--operator", operator.http]).stdout.startswith("ok    operator")
 
 
+def test_outdated_pods_are_listed_with_what_to_do(crds, operator):
+    deployment = next(each for each in chart() if each["kind"] == "Deployment")
+    crds.apply(deployment)
+    path = "/apis/apps/v1/namespaces/dbproxy/deployments/dbproxy-operator"
+    owners = {"web-5d8f": ("ReplicaSet", "web-5d8f"), "db-0": ("StatefulSet", "db"), "nightly-1": ("Job", "nightly"),
+              "alone": None}
+    try:
+        for name, owner in owners.items():
+            document = pod()
+            document["metadata"] = {**document["metadata"], "name": name, "labels": {
+                **document["metadata"]["labels"], "pod-template-hash": "5d8f"}}
+            if owner:
+                document["metadata"]["ownerReferences"] = [{"apiVersion": "apps/v1", "kind": owner[0], "name": owner[1],
+                                                            "uid": "0", "controller": True}]
+            crds.request("POST", PODS, document)
+        listed = run([paths.binary("dbproxyctl"), "outdated", "--kubeconfig", crds.kubeconfig, "-n", "shop"]).stdout
+        for words in ("deployment/web", "kubectl -n shop rollout restart deployment/web", "dbproxy:test",
+                      "kubectl -n shop rollout restart statefulset/db", "job/nightly in shop ends by itself",
+                      "kubectl -n shop delete pod/alone"):
+            assert words in listed, listed
+        image = {"op": "replace", "path": "/spec/template/spec/containers/0/args", "value": ["--sidecar-image=dbproxy:test"]}
+        crds.patch(path, [image], "json")
+        listed = run([paths.binary("dbproxyctl"), "outdated", "--kubeconfig", crds.kubeconfig, "-n", "shop"]).stdout
+        assert listed == "All 4 pods run dbproxy:test.\n"
+    finally:
+        crds.delete(path)
+        crds.delete(PODS + "?gracePeriodSeconds=0")
+    done = run([paths.binary("dbproxyctl"), "outdated", "--kubeconfig", crds.kubeconfig], check=False)
+    assert done.returncode == 1 and "no operator here gives sidecars to pods" in done.stderr
+
+
 def test_reviews_are_quick(crds, operator):
     begin = time.monotonic()
     for _ in range(20):
