@@ -33,6 +33,9 @@ constexpr int kMostMappings = 48'000;
 struct Flags {
   int secret_poll_seconds = 60;
   int debug_logging_seconds = 24 * 3600, unused_after_seconds = 600;
+  std::int64_t ca_seconds = kubernetes_mode::AuthorityPolicy().life.count();
+  std::int64_t ca_overlap_seconds = kubernetes_mode::AuthorityPolicy().overlap.count();
+  std::int64_t certificate_seconds = kubernetes_mode::Options().leaf_life.count();
   std::vector<std::string> aws_grants;
   std::string manifests;
   std::string kubeconfig, context, name_space, pod_name, pod_address;
@@ -97,6 +100,21 @@ void describe(CLI::App& app, Flags& flags) {
                  "On Kubernetes: a sidecar without a client for that long makes an Event of its pod; 0: none does")
       ->type_name("N")
       ->check(CLI::Range(0, 86400))
+      ->capture_default_str();
+  app.add_option("--ca-seconds", flags.ca_seconds,
+                 "On Kubernetes: the life of the CAs that the operator makes; another one is made in its last third")
+      ->type_name("N")
+      ->check(CLI::Range(30, 2'000'000'000))
+      ->capture_default_str();
+  app.add_option("--ca-overlap-seconds", flags.ca_overlap_seconds,
+                 "On Kubernetes: how long another CA is trusted before it signs, and the one before after that")
+      ->type_name("N")
+      ->check(CLI::Range(1, 31'536'000))
+      ->capture_default_str();
+  app.add_option("--certificate-seconds", flags.certificate_seconds,
+                 "On Kubernetes: the life of certificates that it issues; they are renewed in their last third")
+      ->type_name("N")
+      ->check(CLI::Range(10, 31'536'000))
       ->capture_default_str();
   app.add_option("--aws-grant", flags.aws_grants, "Secrets and roles that DBProxies of a namespace may use; repeatable")
       ->type_name("NAMESPACE=ARN");
@@ -216,6 +234,8 @@ int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t
   options.secrets.store.poll = std::chrono::seconds(flags.secret_poll_seconds);
   options.debug_for = std::chrono::seconds(flags.debug_logging_seconds);
   options.unused_after = std::chrono::seconds(flags.unused_after_seconds);
+  options.authorities = {std::chrono::seconds(flags.ca_seconds), std::chrono::seconds(flags.ca_overlap_seconds)};
+  options.leaf_life = std::chrono::seconds(flags.certificate_seconds);
   std::vector<aws::Grant> grants;
   for (const std::string& text : flags.aws_grants) {
     grants.push_back(aws::parse_grant(text));
@@ -244,6 +264,8 @@ int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t
     service.name_space = options.name_space;
     service.settings = flags.sidecar;
     service.settings.native = !flags.ordinary_sidecar;
+    service.leaf_life = std::min(service.leaf_life, options.leaf_life);
+    if (options.leaf_life < std::chrono::minutes(10)) service.check = std::chrono::seconds(1);
     service.settings.operator_address =
         service.service + "." + options.name_space + ".svc:" + std::to_string(control->port);
     options.webhook = std::move(service);

@@ -15,6 +15,7 @@ Hub::Hub(ServerOptions o, const TokenStore& t, metrics::Registry& registry, cons
     : options(std::move(o)),
       tokens(t),
       clock(c),
+      registry_(registry),
       admissions_(options.admissions_per_second, options.admission_burst, clock.now()),
       next_verify_(clock.now() + kVerifyEvery),
       connected_(registry.gauge("dbproxy_operator_sidecars_connected", "Sidecars whose stream is up")),
@@ -25,17 +26,27 @@ Hub::Hub(ServerOptions o, const TokenStore& t, metrics::Registry& registry, cons
       nacks_(registry.counter("dbproxy_operator_config_nacks_total", "Configurations that sidecars refused")),
       refused_(
           registry.counter("dbproxy_operator_streams_refused_total", "Streams ended for what they asked or sent")) {
-  const auto expires = [&](const char* which, const std::string& pem) {
-    const Result<WallTime> end = pki::expires_at(pem);
-    if (end.has_error()) return;
-    const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(end.value().time_since_epoch()).count();
-    registry
-        .gauge("dbproxy_operator_certificate_expires_seconds",
-               "When a certificate of the control stream ends, in seconds since the epoch", {{"certificate", which}})
-        .set(static_cast<std::uint64_t>(seconds));
-  };
-  expires("authority", options.authority.certificate_pem);
-  expires("server", options.identity.certificate_pem);
+  set_certificates(options.identity, options.authority);
+}
+
+void Hub::set_certificates(const pki::Identity& identity, const pki::Authority& authority) {
+  show_end("authority", authority.certificate_pem);
+  show_end("server", identity.certificate_pem);
+  const std::lock_guard lock(certificates_mutex_);
+  if (authority.certificate_pem == authority_.certificate_pem) return;
+  authority_ = authority;
+  ++authorities_;
+  recheck_ = true;  // all sidecars' certificates are due
+}
+
+void Hub::show_end(const char* which, const std::string& pem) {
+  const Result<WallTime> end = pki::expires_at(pem);
+  if (end.has_error()) return;
+  const auto seconds = std::chrono::duration_cast<std::chrono::seconds>(end.value().time_since_epoch()).count();
+  registry_
+      .gauge("dbproxy_operator_certificate_expires_seconds",
+             "When a certificate of the control stream ends, in seconds since the epoch", {{"certificate", which}})
+      .set(static_cast<std::uint64_t>(seconds));
 }
 
 void Hub::opened(const std::shared_ptr<Stream>& stream) {
@@ -75,31 +86,36 @@ bool Hub::admit() {
 }
 
 pki::Identity Hub::listener_identity(const std::string& identity) {
-  if (options.authority.certificate_pem.empty()) return {};
   const std::lock_guard lock(certificates_mutex_);
-  pki::Identity& known = certificates_[identity];
-  if (!known.certificate_pem.empty()) {
-    const Result<bool> due = pki::needs_renewal(known.certificate_pem, clock);
-    if (due.has_value() && !due.value()) return known;
-  }
-  const Result<pki::Identity> made = pki::issue(
-      options.authority,
-      {.common_name = "localhost", .dns_names = {"localhost"}, .addresses = {"127.0.0.1", "::1"}, .days = 90}, clock);
+  if (authority_.certificate_pem.empty()) return {};
+  Certificate& known = certificates_[identity];
+  if (!known.identity.certificate_pem.empty() && !is_due(known)) return known.identity;
+  const Result<pki::Identity> made = pki::issue(authority_,
+                                                {.common_name = "localhost",
+                                                 .dns_names = {"localhost"},
+                                                 .addresses = {"127.0.0.1", "::1"},
+                                                 .life = options.listener_life},
+                                                clock);
   if (made.has_error()) {
     log::error("control", "cannot issue a certificate for a sidecar's listeners",
                {{"identity", identity}, {"error", made.error().message()}});
     return {};
   }
-  known = made.value();
-  return known;
+  known = {made.value(), authorities_};
+  return known.identity;
+}
+
+// With the lock of certificates.
+bool Hub::is_due(const Certificate& certificate) const {
+  if (certificate.authority != authorities_) return true;
+  const Result<bool> due = pki::needs_renewal(certificate.identity.certificate_pem, clock);
+  return due.has_error() || due.value();
 }
 
 bool Hub::is_due(const std::string& identity) {
   const std::lock_guard lock(certificates_mutex_);
   const auto known = certificates_.find(identity);
-  if (known == certificates_.end()) return false;
-  const Result<bool> due = pki::needs_renewal(known->second.certificate_pem, clock);
-  return due.has_error() || due.value();
+  return known != certificates_.end() && is_due(known->second);
 }
 
 void Hub::lead(bool leading, std::function<std::string()> leader) {

@@ -30,6 +30,8 @@ class Hub {
 
   bool admit();  // false: too many at once, come back later
   pki::Identity listener_identity(const std::string& identity);
+  // What signs from now on. The identity is shown by the server; here its end is.
+  void set_certificates(const pki::Identity& identity, const pki::Authority& authority);
 
   void publish(const std::map<std::string, config::SnapshotPtr>& changed, const std::vector<std::string>& unknown);
   void lead(bool leading, std::function<std::string()> leader);
@@ -49,8 +51,15 @@ class Hub {
   std::function<void(const TargetReport&)> target_report;
 
  private:
+  struct Certificate {
+    pki::Identity identity;
+    std::uint64_t authority = 0;  // which one signed it
+  };
+  bool is_due(const Certificate& certificate) const;
+  void show_end(const char* which, const std::string& pem);
   bool is_due(const std::string& identity);  // its listener certificate
 
+  metrics::Registry& registry_;
   mutable std::mutex mutex_;
   std::mutex publish_mutex_;  // one publication at a time, so that streams see them in order
   bool complete_ = false;     // the first publication has been
@@ -59,7 +68,9 @@ class Hub {
   std::map<std::string, std::weak_ptr<Stream>> by_identity_;
   // Streams ask for these two with their own lock held, so they are not the hub's.
   std::mutex certificates_mutex_, count_mutex_;
-  std::map<std::string, pki::Identity> certificates_;  // by identity
+  std::map<std::string, Certificate> certificates_;  // by identity
+  pki::Authority authority_;
+  std::uint64_t authorities_ = 0;  // that there have been
   TokenBucket admissions_;
   TimePoint next_verify_;
   std::atomic<bool> recheck_{false};

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 #include <thread>
@@ -10,6 +9,7 @@
 
 #include "dbproxy/v1/control.grpc.pb.h"
 
+#include "operator/control/credentials.hpp"
 #include "operator/control/hub.hpp"
 #include "operator/control/stream.hpp"
 #include "proxy/wire/control/grpc_process.hpp"
@@ -39,7 +39,9 @@ class Service final : public v1::Control::CallbackService {
 
 struct Server::Impl {
   Impl(ServerOptions options, const TokenStore& tokens, metrics::Registry& registry, const Clock& clock)
-      : hub(std::move(options), tokens, registry, clock), service(hub) {}
+      : hub(std::move(options), tokens, registry, clock), service(hub) {
+    shown.set(hub.options.identity);
+  }
 
   void tick() {
     const auto every = std::min<std::chrono::milliseconds>(hub.options.hello_timeout / 4, std::chrono::seconds(1));
@@ -53,6 +55,7 @@ struct Server::Impl {
 
   Hub hub;
   Service service;
+  ShownIdentity shown;  // outlives the server, which asks it at each handshake
   std::unique_ptr<grpc::Server> server;
   int port = 0;
   std::mutex mutex;
@@ -77,9 +80,7 @@ void Server::on_target_report(std::function<void(const TargetReport&)> sink) {
 std::string Server::start() {
   const ServerOptions& options = impl_->hub.options;
   grpc::ServerBuilder builder;
-  grpc::SslServerCredentialsOptions tls(GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE);
-  tls.pem_key_cert_pairs.push_back({std::string(options.identity.key_pem.reveal()), options.identity.certificate_pem});
-  builder.AddListeningPort(options.listen, grpc::SslServerCredentials(tls), &impl_->port);
+  builder.AddListeningPort(options.listen, make_credentials(impl_->shown), &impl_->port);
   builder.RegisterService(&impl_->service);
   builder.SetMaxReceiveMessageSize(wire_control::kMaxMessageToOperator);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // or a second operator would share the port silently
@@ -102,6 +103,11 @@ std::string Server::start() {
 
 int Server::port() const {
   return impl_->port;
+}
+
+void Server::set_certificates(const pki::Identity& identity, const pki::Authority& authority) {
+  impl_->shown.set(identity);
+  impl_->hub.set_certificates(identity, authority);
 }
 
 void Server::stop() {

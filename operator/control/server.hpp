@@ -29,6 +29,7 @@ struct ServerOptions {
   pki::Identity identity;
   // Signs a certificate for each sidecar's own listeners; without a certificate in it, sidecars make their own.
   pki::Authority authority;
+  std::chrono::seconds listener_life = std::chrono::hours(24 * 90);  // of those
   std::string software_version;
   std::chrono::milliseconds hello_timeout{5000};
   double messages_per_second = 200, message_burst = 1000;     // of one stream
@@ -48,6 +49,9 @@ class Server {
   // Returns "" or why it cannot listen.
   std::string start();
   int port() const;  // as bound
+  // What the next handshake shows, and what signs from now on. Streams that are up stay; sidecars whose certificate
+  // another authority has signed get a new one within a second.
+  void set_certificates(const pki::Identity& identity, const pki::Authority& authority);
   // Tells the sidecars, ends their streams, and returns within about a second. Idempotent.
   void stop();
 

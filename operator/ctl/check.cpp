@@ -7,6 +7,7 @@
 #include "operator/kubernetes/objects.hpp"
 #include "operator/kubernetes/reviews.hpp"
 #include "operator/webhook/base64.hpp"
+#include "operator/webhook/ca_bundle.hpp"
 #include "proxy/pki/pki.hpp"
 
 namespace dbproxy::ctl {
@@ -112,18 +113,18 @@ class ClusterCheck {
       }
       return;
     }
-    const auto pem = webhook::decode_base64(text_at(*secret, {"data", "tls.crt"}));
+    const auto pem = webhook::decode_base64(text_at(*secret, {"data", webhook::kCaCertificate}));
     const auto ends = pem ? pki::expires_at(*pem) : Result<WallTime>(pki::Error::kBadCertificate);
     if (ends.has_error()) {
       findings_.fail("CA", "the Secret " + std::string(kCaName) + " holds no certificate",
                      "delete it and restart all replicas of the operator at once: they make another");
       return;
     }
-    ca_ = *pem;
+    ca_ = webhook::ca_bundle(*secret);
     const auto days = std::chrono::duration_cast<std::chrono::hours>(ends.value() - clock_.wall()).count() / 24;
     if (days < kDaysLeft) {
       findings_.fail("CA", "ends in " + std::to_string(days) + " days",
-                     "delete the Secret and restart all replicas of the operator at once: they make another");
+                     "the operator replaces it long before, if it may update its Secret: see its log");
     } else {
       findings_.ok("CA", "good for " + std::to_string(days) + " days");
     }

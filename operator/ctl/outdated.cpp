@@ -31,8 +31,7 @@ kubernetes::Outcome<std::vector<json::object>> list(kubernetes::Client& client, 
   std::string more;
   do {
     kubernetes::Request request;
-    request.target =
-        path + kubernetes::query_text({{"labelSelector", selector}, {"limit", "500"}, {"continue", more}});
+    request.target = path + kubernetes::query_text({{"labelSelector", selector}, {"limit", "500"}, {"continue", more}});
     auto page = client.send_json(request);
     if (page.has_error()) return page.error();
     if (json::value* items = page->if_contains("items"); items != nullptr && items->is_array()) {
@@ -117,16 +116,17 @@ int outdated(kubernetes::Client& client, const std::string& name_space, std::ost
     err << "error: " << printable(what) << "\n";
     return kRefused;
   };
-  const auto deployments = list(client, kubernetes::path_of({"apps", "v1", "deployments"}, ""),
-                                "app.kubernetes.io/name=dbproxy-operator");
+  const auto deployments =
+      list(client, kubernetes::path_of({"apps", "v1", "deployments"}, ""), "app.kubernetes.io/name=dbproxy-operator");
   if (deployments.has_error()) return fail(deployments.error().text());
   std::optional<std::string> image;
   for (const json::object& each : *deployments) {
     if (!image) image = injected_image(each);
   }
   if (!image) {
-    return fail("no operator here gives sidecars to pods: install the chart with webhook.enabled=true, or give the " 
-                "right --kubeconfig");
+    return fail(
+        "no operator here gives sidecars to pods: install the chart with webhook.enabled=true, or give the "
+        "right --kubeconfig");
   }
   const auto pods = list(client, kubernetes::path_of({"", "v1", "pods"}, name_space), kInjectLabel);
   if (pods.has_error()) return fail(pods.error().text());

@@ -8,9 +8,9 @@
 
 namespace dbproxy::ctl {
 
-// Looks at the operator's Deployment and at the pods that have the label, of one namespace or of all (""). Prints a table of
-// workloads, and under it the commands that restart them; nothing restarts by itself. Returns an exit code: that pods
-// are outdated is no error.
+// Looks at the operator's Deployment and at the pods that have the label, of one namespace or of all (""). Prints a
+// table of workloads, and under it the commands that restart them; nothing restarts by itself. Returns an exit code:
+// that pods are outdated is no error.
 int outdated(kubernetes::Client& client, const std::string& name_space, std::ostream& out, std::ostream& err);
 
 }  // namespace dbproxy::ctl

@@ -5,7 +5,6 @@
 
 #include "operator/kubernetes/backoff.hpp"
 #include "operator/kubernetes/objects.hpp"
-#include "operator/kubernetes_mode/certificates.hpp"
 #include "operator/manifest_mode/view.hpp"
 #include "proxy/base/log.hpp"
 
@@ -16,9 +15,9 @@ constexpr const char* kName = "dbproxy-operator";  // of the Lease, of the Servi
 constexpr std::chrono::seconds kCount{1};
 constexpr unsigned kCountPodsEvery = 5;
 constexpr unsigned kServiceRangesEvery = 60;
-constexpr unsigned kAuthorityEvery = 10;
+constexpr unsigned kCertificatesEvery = 10;
+constexpr std::chrono::minutes kSteadyLife{10};
 constexpr std::size_t kMostRanges = 128;
-constexpr int kLeafDays = 365;
 constexpr std::size_t kMostVerdicts = 1000;
 constexpr std::chrono::seconds kKeepVerdict{10};
 
@@ -33,7 +32,7 @@ pki::LeafRequest server_leaf(const Options& options) {
   pki::LeafRequest request{.common_name = kName,
                            .dns_names = {kName, service, service + ".svc", service + ".svc.cluster.local", "localhost"},
                            .addresses = {"127.0.0.1", "::1"},
-                           .days = kLeafDays};
+                           .life = options.leaf_life};
   std::vector<std::string> names = options.server_names;
   if (!options.address.empty()) names.push_back(options.address);
   for (const std::string& name : names) (is_address(name) ? request.addresses : request.dns_names).push_back(name);
@@ -64,7 +63,8 @@ Operator::Operator(Options options, topology::Prober prober, const Clock& clock)
       client_(options_.config),
       webhook_client_(options_.config),
       review_client_(options_.config),
-      people_(review_client_, for_people(), clock) {}
+      people_(review_client_, for_people(), clock),
+      certificates_(client_, {options_.name_space, server_leaf(options_), options_.authorities}, canceller_, clock) {}
 
 Operator::~Operator() {
   stop();
@@ -120,13 +120,11 @@ std::string Operator::start() {
 
 void Operator::boot() {
   kubernetes::Backoff backoff;
-  pki::Authority known;
   for (;;) {
-    const auto authority = shared_authority(client_, options_.name_space, clock_, canceller_);
-    std::string error = authority.has_error() ? authority.error().text() : learn_service_ranges();
-    if (error.empty()) error = serve(*authority);
+    const auto certificates = certificates_.keep(false);
+    std::string error = certificates.has_error() ? certificates.error().text() : learn_service_ranges();
+    if (error.empty()) error = serve();
     if (canceller_.cancelled()) return;
-    if (error.empty()) known = *authority;
     if (error.empty()) break;
     log::error("operator", "cannot serve yet", {{"error", error}});
     if (canceller_.sleep(backoff.next(std::chrono::steady_clock::now(), 0.5))) return;
@@ -134,27 +132,30 @@ void Operator::boot() {
   for (unsigned i = 0; !canceller_.sleep(kCount); ++i) {
     publish_counts();
     if (i % kCountPodsEvery == 0) count_pods();
-    if (i % kAuthorityEvery == kAuthorityEvery - 1) keep_authority(known);
+    // Of short lives something is due at any time.
+    const bool often = std::min(options_.leaf_life, options_.authorities.overlap) < kSteadyLife;
+    if (often || i % kCertificatesEvery == kCertificatesEvery - 1) keep_certificates();
     if (i % kServiceRangesEvery != 0 || i == 0) continue;
     const std::string error = learn_service_ranges();
     if (!error.empty()) log::warn("operator", "the ranges of Services are not known now", {{"error", error}});
   }
 }
 
-// Pods trust the CA that this replica has: somebody who deletes its Secret takes it from nobody.
-void Operator::keep_authority(const pki::Authority& known) {
-  const auto found = shared_authority(client_, options_.name_space, clock_, canceller_, &known);
-  std::string trouble;
-  if (found.has_error()) {
-    if (found.error().cancelled()) return;
-    trouble = found.error().text();
-  } else if (found->certificate_pem != known.certificate_pem) {
-    trouble = "it holds another CA than the one in use; restart all replicas of the operator at once to use that";
+void Operator::keep_certificates() {
+  const kubernetes::Outcome<bool> kept = certificates_.keep(leads_);
+  if (kept.has_error() && kept.error().cancelled()) return;
+  // Of two replicas that move on at once one is told to look again.
+  const bool trouble = kept.has_error() && !kept.error().conflict();
+  const std::string text = trouble ? kept.error().text() : "";
+  if (trouble && text != certificate_trouble_) {
+    log::warn("operator", "the Secret of the CA is not as it should be", {{"error", text}});
   }
-  if (!trouble.empty() && trouble != authority_trouble_) {
-    log::warn("operator", "the Secret of the CA is not as it should be", {{"error", trouble}});
-  }
-  authority_trouble_ = trouble;
+  certificate_trouble_ = text;
+  if (kept.has_error() || !*kept) return;
+  server_->set_certificates(certificates_.leaf(), certificates_.authority());
+  server_->recheck();  // those of sidecars are as old
+  status_->set_bundle(certificates_.bundle());
+  log::info("operator", "certificates renewed");
 }
 
 std::string Operator::learn_service_ranges() {
@@ -183,13 +184,12 @@ std::string Operator::learn_service_ranges() {
   return {};
 }
 
-std::string Operator::serve(const pki::Authority& authority) {
-  const Result<pki::Identity> leaf = pki::issue(authority, server_leaf(options_), clock_);
-  if (leaf.has_error()) return "cannot issue the server's certificate: " + leaf.error().message();
+std::string Operator::serve() {
   operator_control::ServerOptions server_options;
   server_options.listen = options_.listen;
-  server_options.identity = leaf.value();
-  server_options.authority = authority;
+  server_options.identity = certificates_.leaf();
+  server_options.authority = certificates_.authority();
+  server_options.listener_life = options_.leaf_life;
   server_options.software_version = options_.software_version;
   server_ = std::make_unique<operator_control::Server>(server_options, *tokens_, registry_, clock_);
   server_->on_target_report([this](const operator_control::TargetReport& report) {
@@ -207,7 +207,7 @@ std::string Operator::serve(const pki::Authority& authority) {
   server_->lead(false, [this] { return leader_elsewhere(); });
   status_ = std::make_unique<StatusWriter>(
       client_, *source_, *events_, [this] { return server_->sidecars(); },
-      StatusOptions{authority.certificate_pem, options_.unused_after,
+      StatusOptions{certificates_.bundle(), options_.unused_after,
                     [this](const std::string& identity) { pod_unused(identity); }},
       clock_);
   serving_ = true;

@@ -17,6 +17,7 @@
 #include "operator/admin/admin.hpp"
 #include "operator/control/server.hpp"
 #include "operator/kubernetes/leader_elector.hpp"
+#include "operator/kubernetes_mode/certificates.hpp"
 #include "operator/kubernetes_mode/kubernetes_source.hpp"
 #include "operator/kubernetes_mode/pod_tokens.hpp"
 #include "operator/kubernetes_mode/status_writer.hpp"
@@ -38,9 +39,11 @@ struct Options {
   source::ArnSecretsOptions secrets;
   // Which addresses targets may have. The cluster's ranges of Services are added to what is refused.
   config::EndpointPolicy endpoint_policy{true, {}, {}};
-  std::chrono::seconds debug_for{24 * 3600};       // how long debugLogging lasts
-  std::chrono::seconds unused_after{10 * 60};      // a sidecar without clients is told of; zero: it is not
-  std::optional<webhook::ServiceOptions> webhook;  // none: pods get their sidecars otherwise
+  std::chrono::seconds debug_for{24 * 3600};   // how long debugLogging lasts
+  std::chrono::seconds unused_after{10 * 60};  // a sidecar without clients is told of; zero: it is not
+  AuthorityPolicy authorities;
+  std::chrono::seconds leaf_life = std::chrono::hours(24 * 90);  // of the control stream's and of sidecars' listeners
+  std::optional<webhook::ServiceOptions> webhook;                // none: pods get their sidecars otherwise
 };
 
 class Operator {
@@ -54,8 +57,8 @@ class Operator {
 
  private:
   void boot();  // in its thread
-  std::string serve(const pki::Authority& authority);
-  void keep_authority(const pki::Authority& known);  // likewise
+  std::string serve();
+  void keep_certificates();  // likewise
   // "" or why they cannot be had; where the API server has no such resource, or does not show it, nothing is added.
   std::string learn_service_ranges();
   void leading(bool leads);
@@ -96,7 +99,8 @@ class Operator {
   std::unique_ptr<kubernetes::LeaderElector> elector_;
   std::unique_ptr<webhook::Service> webhook_;
   std::unique_ptr<operator_admin::Admin> admin_;
-  std::string authority_trouble_;  // of the thread
+  Certificates certificates_;  // of the thread
+  std::string certificate_trouble_;
   std::thread thread_;
 };
 

@@ -96,7 +96,8 @@ StatusWriter::StatusWriter(kubernetes::Client& client, const KubernetesSource& s
       options_(std::move(options)),
       clock_(clock),
       endpoints_(client, source, clock),
-      unused_(options_.unused_after) {
+      unused_(options_.unused_after),
+      bundle_(options_.bundle) {
   thread_ = std::thread([this] { run(); });
 }
 
@@ -123,6 +124,14 @@ void StatusWriter::lead(bool leading) {
 
 void StatusWriter::nudge() {
   const std::lock_guard lock(mutex_);
+  nudged_ = true;
+  wake_.notify_all();
+}
+
+void StatusWriter::set_bundle(const std::string& bundle) {
+  const std::lock_guard lock(mutex_);
+  bundle_ = bundle;
+  ++bundle_number_;
   nudged_ = true;
   wake_.notify_all();
 }
@@ -227,12 +236,18 @@ void StatusWriter::write(const std::string& key, const Facts& facts) {
 }
 
 void StatusWriter::publish_bundles(const std::map<std::string, Facts>& all) {
+  std::string bundle;
+  {
+    const std::lock_guard lock(mutex_);
+    bundle = bundle_;
+    if (std::exchange(published_number_, bundle_number_) != bundle_number_) bundles_.clear();
+  }
   std::set<std::string> name_spaces;
   for (const auto& [key, facts] : all) name_spaces.insert(key.substr(0, key.find('/')));
   for (const std::string& name_space : name_spaces) {
     const auto known = bundles_.find(name_space);
     if (known != bundles_.end() && clock_.now() - known->second < kBundleEvery) continue;
-    const kubernetes::Failure failure = publish_bundle(client_, name_space, options_.bundle, canceller_);
+    const kubernetes::Failure failure = publish_bundle(client_, name_space, bundle, canceller_);
     if (failure.cancelled()) return;
     if (!failure.ok()) {
       log::warn("kubernetes", "the CA's ConfigMap was not taken",

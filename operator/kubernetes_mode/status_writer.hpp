@@ -28,7 +28,7 @@ std::map<std::string, operator_status::Facts> gather(const KubernetesSource& sou
                                                      const std::vector<operator_control::SidecarRow>& sidecars);
 
 struct StatusOptions {
-  std::string bundle;  // the CA that namespaces with DBProxies are given in a ConfigMap
+  std::string bundle;  // the CAs that namespaces with DBProxies are given in a ConfigMap
   // A sidecar that nobody has used for that long is told to `unused`, by its identity; zero: none.
   Duration unused_after = std::chrono::minutes(10);
   std::function<void(const std::string& identity)> unused;
@@ -43,6 +43,7 @@ class StatusWriter {
 
   void lead(bool leading);
   void nudge();  // something has changed
+  void set_bundle(const std::string& bundle);
   void stop();
 
   std::uint64_t written() const { return written_; }
@@ -71,12 +72,15 @@ class StatusWriter {
   std::atomic<std::uint64_t> written_{0}, failed_{0};
   std::map<std::string, Written> known_;  // of the thread
   std::map<std::string, TimePoint> bundles_;
+  std::uint64_t published_number_ = 0;
   EndpointStatuses endpoints_;
   operator_status::UnusedSidecars unused_;
   kubernetes::Canceller canceller_;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool stopping_ = false, leading_ = false, nudged_ = false;
+  std::string bundle_;
+  std::uint64_t bundle_number_ = 0;  // of those that there have been
   std::thread thread_;
 };
 

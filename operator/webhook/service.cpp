@@ -2,6 +2,7 @@
 
 #include "operator/kubernetes/objects.hpp"
 #include "operator/webhook/base64.hpp"
+#include "operator/webhook/ca_bundle.hpp"
 #include "operator/webhook/live.hpp"
 #include "proxy/base/log.hpp"
 
@@ -9,7 +10,6 @@ namespace dbproxy::webhook {
 namespace {
 
 constexpr std::chrono::seconds kLookUp{5};  // the API server waits for ten at most
-constexpr int kLeafDays = 30;
 constexpr const char* kReviews = "dbproxy_operator_webhook_reviews_total";
 constexpr const char* kReviewsHelp = "Pods that were reviewed as they were made, by what came of it";
 constexpr const char* kExpires = "dbproxy_operator_webhook_certificate_expires_seconds";
@@ -20,7 +20,7 @@ pki::LeafRequest leaf_request(const ServiceOptions& options) {
   return {.common_name = "dbproxy webhook",
           .dns_names = {name + ".svc", name, name + ".svc.cluster.local", "localhost"},
           .addresses = {"127.0.0.1", "::1"},
-          .days = kLeafDays};
+          .life = options.leaf_life};
 }
 
 }  // namespace
@@ -105,8 +105,8 @@ void Service::maintain() {
 std::string Service::renew() {
   const auto secret = kubernetes::get(client_, {{"", "v1", "secrets"}, options_.name_space, options_.ca_secret});
   if (secret.has_error()) return "the Secret " + options_.ca_secret + ": " + secret.error().text();
-  const auto certificate = decode_base64(kubernetes::text_at(*secret, {"data", "tls.crt"}));
-  auto key = decode_base64(kubernetes::text_at(*secret, {"data", "tls.key"}));
+  const auto certificate = decode_base64(kubernetes::text_at(*secret, {"data", kCaCertificate}));
+  auto key = decode_base64(kubernetes::text_at(*secret, {"data", kCaKey}));
   if (!certificate || !key) return "the Secret " + options_.ca_secret + " has no tls.crt and tls.key";
   pki::Authority authority{*certificate, Secret(std::move(*key))};
 
@@ -121,10 +121,9 @@ std::string Service::renew() {
     if (const auto end = pki::expires_at(leaf_.certificate_pem); end.has_value()) {
       expires_.set(static_cast<std::uint64_t>(std::chrono::system_clock::to_time_t(end.value())));
     }
-    log::info("webhook", "certificate issued", {{"days", kLeafDays}});
+    log::info("webhook", "certificate issued", {{"seconds", options_.leaf_life.count()}});
   }
-  authority_ = std::move(authority);
-  return publish(authority_.certificate_pem);
+  return publish(ca_bundle(*secret));
 }
 
 std::string Service::publish(const std::string& ca_pem) {

@@ -1,8 +1,8 @@
 // Service: the webhook as a whole. Its HTTPS server, its certificate, and its CA in the webhook's configuration.
 //
 // Every replica runs one. The leaf is its own and never stored; it is signed by the CA that all replicas share in a
-// Secret, issued again before it ends or when the CA is another, and the CA is put into caBundle wherever it is missing
-// there. Owns its threads.
+// Secret, issued again before it ends or when another CA signs, and what is to be trusted is put into caBundle wherever
+// it is missing there. Owns its threads.
 #pragma once
 
 #include <atomic>
@@ -24,6 +24,7 @@ struct ServiceOptions {
   std::string configuration = "dbproxy-operator";  // the MutatingWebhookConfiguration
   std::string ca_secret = "dbproxy-operator-ca";   // tls.crt and tls.key
   Settings settings;
+  std::chrono::seconds leaf_life = std::chrono::hours(24 * 30);
   std::chrono::seconds check{10};        // of certificate and caBundle, once they are good
   std::chrono::milliseconds retry{500};  // before
 };
@@ -58,7 +59,6 @@ class Service {
   metrics::Cell& expires_;
   std::mutex counting_;  // a cell has one writer at a time
   kubernetes::Canceller canceller_;
-  pki::Authority authority_;  // that the leaf is signed by
   pki::Identity leaf_;
   std::atomic<bool> ready_{false};
   HttpsServer server_;

@@ -1,5 +1,6 @@
 #include "proxy/pki/pki.hpp"
 
+#include <algorithm>
 #include <openssl/pem.h>
 
 #include "proxy/pki/openssl.hpp"
@@ -29,8 +30,9 @@ class Category final : public boost::system::error_category {
   }
 };
 
-// Clocks of machines differ: a fresh certificate is good a little before it was made.
-constexpr std::chrono::minutes kBackdate{5};
+// Clocks of machines differ: a fresh certificate is good a little before it was made. Of a short life a tenth at most.
+constexpr std::chrono::seconds kBackdate{300};
+constexpr std::chrono::hours kDay{24};
 
 KeyPtr make_key() {
   return KeyPtr(EVP_EC_gen("P-256"));
@@ -71,7 +73,7 @@ CertificatePtr make_certificate(EVP_PKEY* key, const std::string& common_name, W
                                 std::chrono::seconds life) {
   CertificatePtr certificate(X509_new());
   if (!certificate) return nullptr;
-  const auto start = std::chrono::system_clock::to_time_t(now - kBackdate);
+  const auto start = std::chrono::system_clock::to_time_t(now - std::min(kBackdate, life / 10));
   const auto end = std::chrono::system_clock::to_time_t(now + life);
   X509_NAME* name = X509_get_subject_name(certificate.get());
   const bool ok =
@@ -133,11 +135,14 @@ KeyPtr parse_key(std::string_view pem) {
 }
 
 Result<Authority> make_authority(const std::string& common_name, int years, const Clock& clock) {
+  return make_authority(common_name, 365 * kDay * years, clock);
+}
+
+Result<Authority> make_authority(const std::string& common_name, std::chrono::seconds life, const Clock& clock) {
   if (common_name.empty() || common_name.size() > 64) return Error::kBadName;
   const KeyPtr key = make_key();
   if (!key) return Error::kCrypto;
-  const CertificatePtr made =
-      make_certificate(key.get(), common_name, clock.wall(), std::chrono::hours(24 * 365) * years);
+  const CertificatePtr made = make_certificate(key.get(), common_name, clock.wall(), life);
   if (!made) return Error::kCrypto;
   X509* certificate = made.get();
   const bool ok = X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) == 1 &&
@@ -162,7 +167,8 @@ Result<Identity> issue(const Authority& authority, const LeafRequest& request, c
   const KeyPtr key = make_key();
   if (!key) return Error::kCrypto;
   const CertificatePtr made =
-      make_certificate(key.get(), request.common_name, clock.wall(), std::chrono::hours(24) * request.days);
+      make_certificate(key.get(), request.common_name, clock.wall(),
+                       request.life.count() > 0 ? request.life : std::chrono::seconds(kDay * request.days));
   if (!made) return Error::kCrypto;
   X509* certificate = made.get();
   if (const Result<void> named = add_alternative_names(certificate, request); named.has_error()) return named.error();

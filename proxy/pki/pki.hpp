@@ -43,9 +43,11 @@ struct LeafRequest {
   std::vector<std::string> dns_names = {};
   std::vector<std::string> addresses = {};  // IPv4 or IPv6, as text
   int days = 90;
+  std::chrono::seconds life{0};  // zero: that many days
 };
 
 Result<Authority> make_authority(const std::string& common_name, int years, const Clock& clock);
+Result<Authority> make_authority(const std::string& common_name, std::chrono::seconds life, const Clock& clock);
 Result<Identity> issue(const Authority& authority, const LeafRequest& request, const Clock& clock);
 
 // The end of the first certificate's life, and whether less than a third of that life is left.

@@ -10,9 +10,9 @@ class Authority:
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.certificate = self.directory / "ca.pem"
-        self._key = self.directory / "ca.key"
+        self.key = self.directory / "ca.key"
         run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
-             "-keyout", self._key, "-out", self.certificate, "-days", "2", "-subj", f"/CN={name}",
+             "-keyout", self.key, "-out", self.certificate, "-days", "2", "-subj", f"/CN={name}",
              "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign,cRLSign"])
 
     def issue(self, name: str, alternatives: str = "DNS:localhost,IP:127.0.0.1,IP:::1",
@@ -24,6 +24,6 @@ class Authority:
         run(["openssl", "req", "-newkey", *kind, "-nodes", "-keyout", key, "-out", request,
              "-subj", subject or f"/CN={name}"])
         extensions.write_text(f"subjectAltName={alternatives}\nextendedKeyUsage={usage}\n")
-        run(["openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key,
+        run(["openssl", "x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key,
              "-CAcreateserial", "-out", certificate, "-days", "2", "-extfile", extensions])
         return certificate, key
