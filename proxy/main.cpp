@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <sys/random.h>
 #include <thread>
 
 #include "proxy/admin/admin.hpp"
@@ -23,8 +24,9 @@ namespace {
 
 using namespace dbproxy;
 
-constexpr int kFailed = 1;    // could not run
-constexpr int kBadInput = 2;  // flags or manifests
+constexpr int kFailed = 1;                               // could not run
+constexpr int kBadInput = 2;                             // flags or manifests
+constexpr std::chrono::milliseconds kPartingTime{1000};  // for databases to end what we have ended, and to tell it
 
 struct Flags {
   std::string operator_address, operator_ca, token_file, identity, state_dir;
@@ -101,7 +103,16 @@ struct Configuration {
   std::unique_ptr<source::ManifestSource> manifests;
 };
 
-control::ClientOptions client_options(const Flags& flags) {
+// Tells this process from those before it, to the operator.
+std::uint64_t draw_incarnation() {
+  std::uint64_t number = 0;
+  while (number == 0) {
+    if (::getrandom(&number, sizeof number, 0) != sizeof number) number = 0;
+  }
+  return number;
+}
+
+control::ClientOptions client_options(const Flags& flags, std::uint64_t incarnation) {
   control::ClientOptions options;
   options.operator_address = flags.operator_address;
   options.ca_file = flags.operator_ca;
@@ -110,6 +121,7 @@ control::ClientOptions client_options(const Flags& flags) {
   options.proxies = flags.proxies;
   options.state_dir = flags.state_dir;
   options.software_version = metrics::build_version();
+  options.incarnation = incarnation;
   return options;
 }
 
@@ -129,6 +141,8 @@ int run(const Flags& flags) {
   service_options.socket_dir = flags.socket_dir;
   service_options.server_label = flags.identity;
   service_options.own_user_only = flags.operator_address.empty();
+  const std::uint64_t incarnation = draw_incarnation();
+  if (!flags.operator_address.empty()) service_options.budget = {incarnation, flags.state_dir};
   if (!flags.identity.empty()) service_options.default_application_name = "dbproxy/" + flags.identity;
   // For tests only: how old what is known of a database's catalogue may be, which is a minute.
   if (const char* age = std::getenv("DBPROXY_TEST_CATALOG_AGE_MS"); age != nullptr && std::atoi(age) > 0) {
@@ -217,8 +231,16 @@ int run(const Flags& flags) {
     callbacks.apply = apply;
     callbacks.remove = remove;
     callbacks.status = [&] { return service.proxies(); };
-    configuration.client = std::make_unique<control::Client>(client_options(flags), callbacks, registry, clock);
+    callbacks.open = [&](const std::string& proxy, const budget::Open& open) { service.take(proxy, open); };
+    callbacks.allow = [&](const std::string& proxy, const budget::Allowance& allowance) {
+      service.take(proxy, allowance);
+    };
+    callbacks.count_alone = [&] { service.count_alone(); };
+    configuration.client =
+        std::make_unique<control::Client>(client_options(flags, incarnation), callbacks, registry, clock);
     service.on_observation([&](const worker::TargetObservation& seen) { configuration.client->observe(seen); });
+    service.on_budget_report(
+        [&](const std::string& proxy, const budget::Report& report) { configuration.client->report(proxy, report); });
   }
   if (const std::string error = admin.start(); !error.empty()) return fail(error, kFailed);
   if (configuration.manifests) configuration.manifests->start();
@@ -235,6 +257,11 @@ int run(const Flags& flags) {
     if (sigtimedwait(&signals, nullptr, &pause) > 0) break;
   }
   service.on_observation({});
+  if (configuration.client) {
+    service.leave_budget(kPartingTime);
+    configuration.client->flush(kPartingTime);
+    service.on_budget_report({});
+  }
   if (configuration.client) configuration.client->stop();
   if (configuration.manifests) configuration.manifests->stop();
   admin.stop();

@@ -86,11 +86,21 @@ void Allocator::silent(const std::string& pod) {
   found->second.session = ++sessions_;  // that nobody has heard of: what is still on its way counts no more
 }
 
-void Allocator::bury(const std::string& pod) {
+void Allocator::bury(const std::string& pod, Slots left) {
   const auto found = pods_.find(pod);
   if (found == pods_.end()) return;
   if (!found->second.usable) return;  // what it holds itself may be among what remains, until it says so
-  for (auto& [lane, entry] : found->second.lanes) entry.remains = 0;
+  for (auto& [lane, entry] : found->second.lanes) entry.remains = std::min(entry.remains, left);
+}
+
+std::map<std::string, std::uint64_t> Allocator::haunted() const {
+  std::map<std::string, std::uint64_t> out;
+  for (const auto& [name, pod] : pods_) {
+    const bool any =
+        std::any_of(pod.lanes.begin(), pod.lanes.end(), [](const auto& i) { return i.second.remains > 0; });
+    if (pod.usable && any) out[name] = pod.incarnation;
+  }
+  return out;
 }
 
 void Allocator::forget(const std::string& pod) {

@@ -61,8 +61,11 @@ class Allocator {
   bool report(const budget::Report& report, TimePoint now);
   // Its stream is gone. What it was charged it is charged on.
   void silent(const std::string& pod);
-  // Of all its processes but the present one no connection is left. Ignored until that one has reported.
-  void bury(const std::string& pod);
+  // Of all its processes but the present one no more than so many connections are left, to whatever member. Ignored
+  // until that one has reported.
+  void bury(const std::string& pod, Slots left = 0);
+  // Those with a process that has reported, and others before it of which connections may be left; and which it is.
+  std::map<std::string, std::uint64_t> haunted() const;
   // It is gone for ever, and with it all its connections.
   void forget(const std::string& pod);
   // Whether the last `save` is in force. False: others have changed what is kept, and nothing is granted ever again.

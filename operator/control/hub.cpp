@@ -15,6 +15,7 @@ Hub::Hub(ServerOptions o, const TokenStore& t, metrics::Registry& registry, cons
     : options(std::move(o)),
       tokens(t),
       clock(c),
+      budgets(options.ceilings, registry, c),
       registry_(registry),
       admissions_(options.admissions_per_second, options.admission_burst, clock.now()),
       next_verify_(clock.now() + kVerifyEvery),
@@ -124,6 +125,7 @@ void Hub::lead(bool leading, std::function<std::string()> leader) {
     leading_ = leading;
     leader_ = std::move(leader);
   }
+  budgets.lead(leading);
   if (leading) return;
   for (const std::shared_ptr<Stream>& stream : streams()) {
     stream->end({grpc::StatusCode::UNAVAILABLE, "this replica does not lead any more"});
@@ -151,6 +153,7 @@ void Hub::publish(const std::map<std::string, config::SnapshotPtr>& changed, con
     wire_control::wipe(message);
   }
   for (const std::string& proxy : unknown) news[proxy] = std::make_shared<const Published>();
+  for (const auto& [proxy, snapshot] : changed) budgets.publish(proxy, snapshot);
   bool first = false;
   std::vector<std::shared_ptr<Stream>> to;
   {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/control/budgets.hpp"
 #include "operator/control/server.hpp"
 #include "operator/control/session.hpp"
 #include "operator/control/token_bucket.hpp"
@@ -49,6 +50,7 @@ class Hub {
   const TokenStore& tokens;
   const Clock& clock;
   std::function<void(const TargetReport&)> target_report;
+  Budgets budgets;
 
  private:
   struct Certificate {

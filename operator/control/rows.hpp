@@ -32,6 +32,15 @@ struct SidecarRow {
   WallTime connected_since{};
 };
 
+// One per DBProxy, lane of its connection budget, and sidecar that holds or wants something of it.
+struct BudgetRow {
+  std::string proxy, lane;  // empty lane: READ_WRITE
+  std::string identity;     // empty: the sum over all
+  std::uint32_t limit = 0;  // of the sum only: what all together may have
+  std::uint32_t granted = 0, unknown = 0, wanted = 0;
+  double full_seconds = 0;  // of the sum: for so long more was wanted than there is
+};
+
 struct SidecarCounts {
   std::uint32_t connected = 0, updated = 0, rejected = 0;
 };

@@ -98,6 +98,7 @@ std::string Server::start() {
     return "cannot listen on " + options.listen + ": the address is in use, not of this machine, or not HOST:PORT";
   }
   impl_->ticker = std::thread([this] { impl_->tick(); });
+  impl_->hub.budgets.start();
   return {};
 }
 
@@ -123,6 +124,7 @@ void Server::stop() {
   }
   impl_->server->Shutdown(std::chrono::system_clock::now() + kStopGrace);
   impl_->server->Wait();
+  impl_->hub.budgets.stop();
   impl_->server.reset();
 }
 
@@ -149,6 +151,21 @@ std::vector<SidecarRow> Server::sidecars() const {
     return std::tie(a.identity, a.proxy) < std::tie(b.identity, b.proxy);
   });
   return out;
+}
+
+topology::ProbeResult Server::ask(const topology::Prober& prober, const topology::ProbeRequest& request) {
+  const auto question = impl_->hub.budgets.question(request.host, request.port, request.user);
+  if (!question) return prober(request);
+  topology::ProbeRequest asked = request;
+  asked.users = question->users;
+  asked.known = question->known;
+  topology::ProbeResult result = prober(asked);
+  if (result.strangers) impl_->hub.budgets.answer(*question, *result.strangers);
+  return result;
+}
+
+std::vector<BudgetRow> Server::budgets() const {
+  return impl_->hub.budgets.rows();
 }
 
 SidecarCounts Server::counts(const std::string& proxy) const {

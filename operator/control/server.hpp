@@ -1,8 +1,8 @@
 // Server: every sidecar's stream, and what each is to have.
 //
 // gRPC over TLS. Nothing is served without a token that belongs to the identity of the Hello. `publish` says what a
-// DBProxy is from now on; streams get it when it differs from what they hold. Demand, give-back acknowledgements and
-// holdings are read and kept out of the way until slots are leased (the connection budget): they change nothing yet.
+// DBProxy is from now on; streams get it when it differs from what they hold. The connections that sidecars may have
+// are leased to them (budgets.hpp).
 //
 // Thread-safe. Streams live on gRPC's threads, which are few and do not grow with the streams; `on_target_report` is
 // called on them and must not block.
@@ -15,12 +15,14 @@
 #include <string>
 #include <vector>
 
+#include "operator/control/ceiling_store.hpp"
 #include "operator/control/rows.hpp"
 #include "operator/control/token_store.hpp"
 #include "proxy/base/clock.hpp"
 #include "proxy/config/snapshot.hpp"
 #include "proxy/metrics/registry.hpp"
 #include "proxy/pki/pki.hpp"
+#include "proxy/topology/observation.hpp"
 
 namespace dbproxy::operator_control {
 
@@ -31,6 +33,8 @@ struct ServerOptions {
   pki::Authority authority;
   std::chrono::seconds listener_life = std::chrono::hours(24 * 90);  // of those
   std::string software_version;
+  // Where the ceilings of connection budgets are kept. None: nothing is leased, each sidecar counts by itself.
+  std::shared_ptr<CeilingStore> ceilings = {};
   std::chrono::milliseconds hello_timeout{5000};
   double messages_per_second = 200, message_burst = 1000;     // of one stream
   double admissions_per_second = 500, admission_burst = 500;  // of all together: a storm of reconnects is spread
@@ -66,7 +70,10 @@ class Server {
   // Asks the token store about all streams within a second: what tokens are good for has changed.
   void recheck();
 
-  std::vector<SidecarRow> sidecars() const;              // by identity, then proxy
+  std::vector<SidecarRow> sidecars() const;  // by identity, then proxy
+  // Asks, along with whatever else is asked of a database, for sessions that sidecars may have left behind.
+  topology::ProbeResult ask(const topology::Prober& prober, const topology::ProbeRequest& request);
+  std::vector<BudgetRow> budgets() const;                // by proxy, then lane; the sum first
   SidecarCounts counts(const std::string& proxy) const;  // of those that are to have this one
 
   struct Impl;

@@ -115,6 +115,19 @@ bool Session::behind() const {
   });
 }
 
+bool Session::exists(const std::string& proxy) const {
+  const auto found = entries_.find(proxy);
+  return found != entries_.end() && found->second.desired;
+}
+
+std::set<std::string> Session::served() const {
+  std::set<std::string> out;
+  for (const auto& [proxy, entry] : entries_) {
+    if (entry.desired && entry.desired->snapshot) out.insert(proxy);
+  }
+  return out;
+}
+
 std::vector<SidecarRow> Session::rows() const {
   std::vector<SidecarRow> out;
   for (const auto& [proxy, entry] : entries_) {

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -56,6 +57,10 @@ class Session {
 
   // Whether something that is published is not in force there.
   bool behind() const;
+  // DBProxies whose configuration it gets.
+  std::set<std::string> served() const;
+  // It is there, whether or not its configuration is known now.
+  bool exists(const std::string& proxy) const;
   // Proxy, versions, state and figures; the stream adds the rest.
   std::vector<SidecarRow> rows() const;
 

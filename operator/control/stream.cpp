@@ -1,13 +1,16 @@
 #include "operator/control/stream.hpp"
 
 #include "proxy/base/log.hpp"
+#include "proxy/wire/control/budget.hpp"
 #include "proxy/wire/control/convert.hpp"
+#include "proxy/wire/control/limits.hpp"
 
 namespace dbproxy::operator_control {
 namespace {
 
 constexpr std::string_view kBearer = "Bearer ";
 constexpr std::size_t kMaxWord = 253;
+constexpr int kMaxBackends = 10'000;  // of one target that are counted as known
 
 Secret bearer_token(const grpc::CallbackServerContext& context) {
   const auto& metadata = context.client_metadata();
@@ -102,13 +105,14 @@ grpc::Status Stream::handle() {
     case v1::SidecarMessage::kTargetReport:
       handle_target_report(incoming_.target_report());
       break;
-    case v1::SidecarMessage::kStatus: {
-      const std::lock_guard lock(mutex_);
-      session_.status(incoming_.status());
+    case v1::SidecarMessage::kBudgetReport:
+      handle_budget_report(incoming_.budget_report());
       break;
-    }
+    case v1::SidecarMessage::kStatus:
+      handle_status(incoming_.status());
+      break;
     default:
-      break;  // demand and give-backs wait for the connection budget; the rest is from a newer sidecar
+      break;  // from a newer sidecar
   }
   return grpc::Status::OK;
 }
@@ -175,9 +179,13 @@ void Stream::greet(const Verdict& verdict) {
     } else {
       identity_ = name;
       software_version_ = word(hello.software_version());
+      incarnation_ = hello.incarnation();
       connected_since_ = hub_.clock.wall();
       state_ = State::kGreeted;
       context_.AddInitialMetadata("dbproxy-operator-version", hub_.options.software_version);
+      if (hub_.budgets.leases()) {
+        context_.AddInitialMetadata(wire_control::kBudgetMetadata, wire_control::kBudgetVersion);
+      }
       StartSendInitialMetadata();
     }
   }
@@ -229,18 +237,84 @@ void Stream::handle_target_report(const v1::TargetReport& message) {
   if (hub_.target_report) hub_.target_report(report);
 }
 
+void Stream::handle_status(const v1::StatusReport& report) {
+  std::string pod;
+  {
+    const std::lock_guard lock(mutex_);
+    session_.status(report);
+    if (!budgets_.contains(report.proxy())) return;
+    pod = identity_;
+  }
+  std::map<std::string, std::vector<std::uint32_t>> ids;
+  for (const v1::Backends& each : report.backends()) {
+    if (ids.size() >= wire_control::kMaxTargets) break;
+    const int count = std::min(each.ids_size(), kMaxBackends);
+    ids[each.target().substr(0, kMaxWord)].assign(each.ids().begin(), each.ids().begin() + count);
+  }
+  hub_.budgets.backends(report.proxy(), pod, std::move(ids));
+}
+
+void Stream::handle_budget_report(const v1::BudgetReport& message) {
+  std::string pod;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!budgets_.contains(message.proxy())) return;
+    pod = identity_;
+  }
+  if (const auto report = wire_control::from_proto(message, pod)) hub_.budgets.report(message.proxy(), *report);
+}
+
 void Stream::serve(const std::map<std::string, PublishedPtr>& book) {
-  const std::lock_guard lock(mutex_);
-  if (state_ != State::kGreeted) return;
-  state_ = State::kServed;
-  session_.publish_all(book);
-  pump();
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ != State::kGreeted) return;
+    state_ = State::kServed;
+    session_.publish_all(book);
+    pump();
+  }
+  enter_budgets();
 }
 
 void Stream::publish(const std::map<std::string, PublishedPtr>& changed) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ != State::kServed) return;
+    session_.publish_all(changed);
+    pump();
+  }
+  enter_budgets();
+}
+
+// Behind the configuration: a sidecar has no use for slots of a DBProxy that it does not have.
+void Stream::enter_budgets() {
+  std::vector<std::string> fresh;
+  {
+    const std::lock_guard lock(mutex_);
+    if (incarnation_ == 0 || !hub_.budgets.leases()) return;
+    std::erase_if(budgets_, [&](const std::string& proxy) { return !session_.exists(proxy); });
+    for (const std::string& proxy : session_.served()) {
+      if (budgets_.insert(proxy).second) fresh.push_back(proxy);
+    }
+  }
+  for (const std::string& proxy : fresh) hub_.budgets.hello(proxy, identity(), incarnation_, shared_from_this());
+}
+
+void Stream::tell(const std::string& proxy, const budget::Open& open) {
+  v1::OperatorMessage message;
+  *message.mutable_budget_open() = wire_control::to_proto(proxy, open);
+  queue(std::move(message));
+}
+
+void Stream::tell(const std::string& proxy, const budget::Allowance& allowance) {
+  v1::OperatorMessage message;
+  *message.mutable_budget_allowance() = wire_control::to_proto(proxy, allowance);
+  queue(std::move(message));
+}
+
+void Stream::queue(v1::OperatorMessage message) {
   const std::lock_guard lock(mutex_);
   if (state_ != State::kServed) return;
-  session_.publish_all(changed);
+  budget_messages_.push_back(std::move(message));
   pump();
 }
 
@@ -253,7 +327,14 @@ void Stream::refresh() {
 void Stream::pump() {
   if (state_ != State::kServed || writing_) return;
   const std::optional<Push> push = session_.next();
-  if (!push) return;
+  if (!push) {
+    if (budget_messages_.empty()) return;
+    outgoing_ = std::move(budget_messages_.front());
+    budget_messages_.pop_front();
+    writing_ = true;
+    StartWrite(&outgoing_);
+    return;
+  }
   v1::ConfigUpdate* update = outgoing_.mutable_config();
   update->set_nonce(push->nonce);
   update->set_proxy(push->proxy);
@@ -312,6 +393,7 @@ void Stream::OnDone() {
   const std::string name = identity();
   if (!name.empty()) log::info("control", "sidecar disconnected", {{"identity", name}, {"peer", peer_}});
   hub_.closed(this);
+  hub_.budgets.silent(name, this);
   const std::shared_ptr<Stream> last = std::move(self_);
 }
 

@@ -4,19 +4,23 @@
 // called OnDone, whoever else lets go of it.
 #pragma once
 
+#include <deque>
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "operator/control/budgets.hpp"
 #include "operator/control/hub.hpp"
 
 namespace dbproxy::operator_control {
 
 class Stream final : public grpc::ServerBidiReactor<v1::SidecarMessage, v1::OperatorMessage>,
+                     public BudgetPeer,
                      public std::enable_shared_from_this<Stream> {
  public:
   Stream(Hub& hub, grpc::CallbackServerContext& context);
@@ -35,6 +39,9 @@ class Stream final : public grpc::ServerBidiReactor<v1::SidecarMessage, v1::Oper
   std::vector<SidecarRow> rows() const;
   bool behind() const;
 
+  void tell(const std::string& proxy, const budget::Open& open) override;
+  void tell(const std::string& proxy, const budget::Allowance& allowance) override;
+
   void OnReadDone(bool ok) override;
   void OnWriteDone(bool ok) override;
   void OnCancel() override;
@@ -49,6 +56,10 @@ class Stream final : public grpc::ServerBidiReactor<v1::SidecarMessage, v1::Oper
   void redirect(const std::string& address);
   void handle_reply(const v1::ConfigReply& reply);
   void handle_target_report(const v1::TargetReport& report);
+  void handle_status(const v1::StatusReport& report);
+  void handle_budget_report(const v1::BudgetReport& report);
+  void enter_budgets();  // of the DBProxies that it is served and that it has not entered yet
+  void queue(v1::OperatorMessage message);
   void finish(const grpc::Status& status);  // with the lock
   void pump();                              // with the lock
 
@@ -66,6 +77,9 @@ class Stream final : public grpc::ServerBidiReactor<v1::SidecarMessage, v1::Oper
   v1::OperatorMessage outgoing_;
   std::optional<grpc::Status> final_status_;  // to be said once the write in flight is done
   Session session_;
+  std::deque<v1::OperatorMessage> budget_messages_;  // behind configurations
+  std::uint64_t incarnation_ = 0;                    // 0: it counts its connections by itself
+  std::set<std::string> budgets_;                    // DBProxies whose budget knows of it
   Secret token_;
   std::string identity_, software_version_;
   WallTime connected_since_{};

@@ -62,7 +62,10 @@ Operator::Operator(Options options, topology::Prober prober, const Clock& clock)
   source_options.metrics_prefix = "dbproxy_operator";
   source_options.versions_file = options_.state_dir + "/versions";
   source_ = std::make_unique<source::ManifestSource>(
-      source_options, std::move(prober),
+      source_options,
+      [this, ask = std::move(prober)](const topology::ProbeRequest& request) {
+        return server_ ? server_->ask(ask, request) : ask(request);
+      },
       [this](const source::Snapshots& changed) {
         chronicle_.note(changed);
         server_->publish(changed);
@@ -95,6 +98,7 @@ std::string Operator::start() {
   server_options.identity = files.value().server;
   server_options.authority = files.value().authority;
   server_options.software_version = options_.software_version;
+  server_options.ceilings = std::make_shared<operator_control::CeilingFiles>(options_.state_dir, clock_);
   server_ = std::make_unique<operator_control::Server>(server_options, tokens_, registry_, clock_);
   // What a sidecar sees by using a target may be news: ask the target at once.
   server_->on_target_report([this](const operator_control::TargetReport& report) {

@@ -38,7 +38,8 @@ class Probe : ProbeConnection {
         const config::EndpointPolicy& policy)
       : ProbeConnection(host, tls, timeout, policy) {}
 
-  Outcome run(std::uint16_t port, LoginOptions options) {
+  Outcome run(std::uint16_t port, LoginOptions options, const SessionQuestion& sessions) {
+    const bool sees_them = sessions.users == std::vector<std::string>{options.user};
     Outcome out;
     Login login(std::move(options));
     outcome_.ok = (connection_.connect(host_, port, "mysqld.sock") || connection_failed()) &&
@@ -46,7 +47,7 @@ class Probe : ProbeConnection {
     if (outcome_.ok) {
       capabilities_ = login.capabilities();
       out.greeting = login.greeting();
-      outcome_.ok = ask();
+      outcome_.ok = ask() && (!sees_them || strangers(sessions));
     }
     out.base = outcome_;
     if (!outcome_.ok) return out;
@@ -74,6 +75,18 @@ class Probe : ProbeConnection {
           outcome_.lag_seconds = std::max(0.0, std::strtod(lag.row[i]->c_str(), nullptr));
       if (!lag.row.empty()) break;
     }
+    outcome_.sqlstate.clear();
+    return true;
+  }
+
+  bool strangers(const SessionQuestion& sessions) {
+    std::string sql =
+        "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = SUBSTRING_INDEX(USER(), '@', 1)"
+        " AND ID NOT IN (CONNECTION_ID()";
+    for (const std::uint32_t id : sessions.known) sql += ", " + std::to_string(id);
+    Table count;
+    if (!question(sql + ")", count)) return false;
+    if (count.row.size() == 1 && count.row[0]) outcome_.strangers = number(*count.row[0]);
     outcome_.sqlstate.clear();
     return true;
   }
@@ -140,7 +153,7 @@ class Probe : ProbeConnection {
 
 Outcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
               const Secret& password, std::chrono::milliseconds timeout, const config::EndpointPolicy& policy,
-              bool token) {
+              bool token, const SessionQuestion& sessions) {
   LoginOptions options;
   options.user = user;
   options.password = password;
@@ -148,7 +161,7 @@ Outcome probe(const std::string& host, std::uint16_t port, const config::ServerT
   options.attributes = {{"program_name", "dbproxy-monitor"}};
   options.tls = tls.mode;
   options.unix_socket = !host.empty() && host[0] == '/';
-  return Probe(host, tls, timeout, policy).run(port, std::move(options));
+  return Probe(host, tls, timeout, policy).run(port, std::move(options), sessions);
 }
 
 }  // namespace dbproxy::backend::mysql

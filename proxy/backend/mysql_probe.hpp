@@ -16,6 +16,7 @@
 namespace dbproxy::backend::mysql {
 
 struct Outcome {
+  // strangers: only where all of these users are the one that asks, since it need not see those of others.
   // in_recovery: read_only or innodb_read_only is on, so that writes are refused. reserved is 0: the place that MySQL
   // keeps for administrators is beyond max_connections. lag_seconds: 0 where this user may not ask.
   ProbeOutcome base;
@@ -26,6 +27,6 @@ struct Outcome {
 // `token`: the password is one of AWS, and may be sent as it is over TLS.
 Outcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
               const Secret& password, std::chrono::milliseconds timeout = std::chrono::milliseconds(2000),
-              const config::EndpointPolicy& policy = {}, bool token = false);
+              const config::EndpointPolicy& policy = {}, bool token = false, const SessionQuestion& sessions = {});
 
 }  // namespace dbproxy::backend::mysql

@@ -34,6 +34,29 @@ constexpr std::string_view kMembers =
     " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) last_update_timestamp),"
     " replica_lag_in_msec OPERATOR(pg_catalog./) 1000 FROM pg_catalog.aurora_replica_status()";
 
+// Any user sees whose sessions there are. Names in hexadecimal: nothing in them can be read as SQL.
+std::string strangers_sql(const SessionQuestion& sessions) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string out =
+      "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE application_name OPERATOR(pg_catalog.<>)"
+      " 'dbproxy-monitor' AND usename OPERATOR(pg_catalog.=) ANY (ARRAY[";
+  for (const std::string& user : sessions.users) {
+    if (&user != &sessions.users.front()) out += ',';
+    out += "pg_catalog.convert_from(pg_catalog.decode('";
+    for (const char c : user) {
+      out += kHex[static_cast<unsigned char>(c) >> 4];
+      out += kHex[c & 15];
+    }
+    out += "', 'hex'), 'UTF8')";
+  }
+  out += "]) AND pid OPERATOR(pg_catalog.<>) ALL ('{";
+  for (const std::uint32_t id : sessions.known) {
+    if (out.back() != '{') out += ',';
+    out += std::to_string(id);
+  }
+  return out + "}'::pg_catalog.int4[])";
+}
+
 constexpr std::size_t kMaxAnswer = 64 * 1024;
 constexpr std::size_t kMaxRows = 128;
 
@@ -77,7 +100,7 @@ class ProbeSession::Connection : ProbeConnection {
   // Logged in, and every question so far was answered.
   bool usable() const { return usable_; }
 
-  ProbeOutcome begin() {
+  ProbeOutcome begin(const SessionQuestion& sessions) {
     if (!connection_.connect(address_.host, address_.port)) return connection_failed(), outcome_;
     LoginOptions options;
     options.user = address_.user;
@@ -98,22 +121,24 @@ class ProbeSession::Connection : ProbeConnection {
     if (!in) return outcome_;
     for (const auto& [name, value] : login.parameters())
       if (name == "server_version") outcome_.server_version = value;
-    return ask();
+    return ask(sessions);
   }
 
-  ProbeOutcome again(std::chrono::milliseconds timeout) {
+  ProbeOutcome again(std::chrono::milliseconds timeout, const SessionQuestion& sessions) {
     connection_.set_timeout(timeout);
-    return ask();
+    return ask(sessions);
   }
 
  private:
-  ProbeOutcome ask() {
+  ProbeOutcome ask(const SessionQuestion& sessions) {
     usable_ = false;
     outcome_.ok = false;
     outcome_.reason = config::HealthReason::kNone;
     outcome_.detail.clear();
     outcome_.sqlstate.clear();
-    usable_ = outcome_.ok = who() && (!tells_of_members_ || members());
+    outcome_.strangers.reset();
+    usable_ = outcome_.ok =
+        who() && (!tells_of_members_ || members()) && (sessions.users.empty() || strangers(sessions));
     return outcome_;
   }
 
@@ -164,6 +189,17 @@ class ProbeSession::Connection : ProbeConnection {
     return true;
   }
 
+  bool strangers(const SessionQuestion& sessions) {
+    std::string out;
+    wire::query(out, strangers_sql(sessions));
+    if (!connection_.send(out)) return connection_failed();
+    Rows rows;
+    if (!answer(rows)) return false;
+    if (rows.size() == 1 && rows[0].size() == 1 && !rows[0][0].empty()) outcome_.strangers = to_number(rows[0][0]);
+    outcome_.sqlstate.clear();
+    return true;
+  }
+
   // Up to ReadyForQuery. An ErrorResponse leaves no row, unless the session ends with it.
   bool answer(Rows& rows) {
     for (;;) {
@@ -203,10 +239,11 @@ ProbeSession::ProbeSession(ProbeAddress address, ScramKeyCache& keys) : address_
 
 ProbeSession::~ProbeSession() = default;
 
-ProbeOutcome ProbeSession::ask(std::chrono::milliseconds timeout, std::chrono::milliseconds reply) {
+ProbeOutcome ProbeSession::ask(std::chrono::milliseconds timeout, std::chrono::milliseconds reply,
+                               const SessionQuestion& sessions) {
   const auto began = std::chrono::steady_clock::now();
   if (connection_) {
-    ProbeOutcome outcome = connection_->again(std::min(timeout, reply));
+    ProbeOutcome outcome = connection_->again(std::min(timeout, reply), sessions);
     if (connection_->usable()) return outcome;
     connection_.reset();
     // One that does not answer is not asked once more; one that has ended may be there again.
@@ -214,7 +251,7 @@ ProbeOutcome ProbeSession::ask(std::chrono::milliseconds timeout, std::chrono::m
   }
   const auto spent = std::chrono::ceil<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began);
   connection_ = std::make_unique<Connection>(address_, keys_, timeout - std::min(timeout, spent));
-  ProbeOutcome outcome = connection_->begin();
+  ProbeOutcome outcome = connection_->begin(sessions);
   if (!connection_->usable()) connection_.reset();
   return outcome;
 }

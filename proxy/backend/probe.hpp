@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,12 @@ struct MemberNews {
   double lag_seconds = 0;
 };
 
+// Sessions of these users that are not among `known`, and not probes.
+struct SessionQuestion {
+  std::vector<std::string> users;    // none: not asked
+  std::vector<std::uint32_t> known;  // ids of processes or connections
+};
+
 struct ProbeOutcome {
   bool ok = false;
   // kUnreachable: nobody answers; kAuthFailure: the user is refused; kEndpointRefused: its address is refused;
@@ -46,7 +53,8 @@ struct ProbeOutcome {
   std::string system_identifier;  // empty where this user may not ask
   std::uint32_t timeline = 0;     // of the last checkpoint; 0 where this user may not ask
   std::string server_version;
-  std::vector<MemberNews> members;  // at most 128; empty where the server knows of no others
+  std::vector<MemberNews> members;              // at most 128; empty where the server knows of no others
+  std::optional<std::uint32_t> strangers = {};  // what was asked of sessions; none where this user cannot tell
 };
 
 struct ProbeAddress {
@@ -71,7 +79,8 @@ class ProbeSession {
 
   // `reply`: within which a server that was there before has to answer; `timeout`: for log-in and answer together.
   ProbeOutcome ask(std::chrono::milliseconds timeout = std::chrono::milliseconds(2000),
-                   std::chrono::milliseconds reply = std::chrono::milliseconds(1500));
+                   std::chrono::milliseconds reply = std::chrono::milliseconds(1500),
+                   const SessionQuestion& sessions = {});
 
  private:
   class Connection;

@@ -17,6 +17,9 @@ Ledger::Ledger(LedgerOptions options) : options_(std::move(options)) {
   for (const auto& [lane, slots] : options_.left) {
     if (slots > 0) accounts_[lane].left = slots;
   }
+  for (const auto& [lane, slots] : options_.own) {
+    if (slots > 0) accounts_[lane].cap = accounts_[lane].goal = slots;
+  }
 }
 
 bool Ledger::take(const Open& open) {
@@ -41,7 +44,7 @@ bool Ledger::take(const Allowance& allowance, TimePoint now) {
   account.seen = allowance.number;
   account.floor = allowance.floor;
   const Slots own = beyond(allowance.slots, account.left);
-  if (own > account.cap) {
+  if (own > account.cap && !leaving_) {
     const Slots before = std::exchange(account.cap, own);
     if (!save()) account.cap = before;
   }
@@ -56,6 +59,23 @@ void Ledger::set_use(const std::string& member, Use use, TimePoint now) {
   uses_[member] = use;
   if (!use.writer && use.open == 0 && use.waiting == 0) uses_.erase(member);
   settle_all(now);
+}
+
+void Ledger::assume(const Lane& lane, Slots slots) {
+  Account& account = accounts_[lane];
+  if (slots <= account.cap) return;
+  account.cap = account.goal = slots;
+  due_ = true;
+  save();
+}
+
+void Ledger::leave(Slots keep) {
+  leaving_ = true;
+  for (auto& [lane, account] : accounts_) {
+    account.cap = account.goal = lane == kReadWrite ? std::min(account.cap, keep) : 0;
+  }
+  due_ = true;
+  save();
 }
 
 void Ledger::set_left(const Lane& lane, Slots slots) {
@@ -148,7 +168,8 @@ std::optional<Report> Ledger::report() {
   if (!due_ && std::equal(now.begin(), now.end(), told_.begin(), told_.end(), same)) return std::nullopt;
   due_ = false;
   told_ = now;
-  return Report{options_.pod, options_.incarnation, epoch_, session_, ++reports_, options_.complete, std::move(now)};
+  return Report{options_.pod, options_.incarnation, epoch_,   session_,
+                ++reports_,   options_.complete,    leaving_, std::move(now)};
 }
 
 Holdings Ledger::holdings() const {

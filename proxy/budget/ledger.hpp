@@ -23,12 +23,14 @@ struct Use {
   bool writer = false;  // it has the role READ_WRITE
   Slots open = 0;       // connections, those that are being opened and those that are being closed included
   Slots waiting = 0;    // clients for which none is being opened
+  bool operator==(const Use&) const = default;
 };
 
 struct LedgerOptions {
   std::string pod;
   std::uint64_t incarnation = 0;
   Holdings left = {};    // what the predecessor had saved: connections of it may live on
+  Holdings own = {};     // likewise, but all of them are closed: this one goes on with it
   bool complete = true;  // false: there may have been a predecessor, and nothing is known of it
   Duration keep = std::chrono::milliseconds(500);  // slots without use
   // Keeps holdings where a successor finds them. False: it could not, and nothing more is taken.
@@ -46,6 +48,10 @@ class Ledger {
 
   // What is there now. `open` may exceed limit() only by connections that there were before it fell.
   void set_use(const std::string& member, Use use, TimePoint now);
+  // Of connections that it has without having been allowed them, from a time when it counted by itself.
+  void assume(const Lane& lane, Slots slots);
+  // It ends, and its connections are closed: gives back all but so many for a successor, and takes no more.
+  void leave(Slots keep);
   // Of the predecessor's connections this many are left; they only grow fewer.
   void set_left(const Lane& lane, Slots slots);
   // Gives back what has had no use for long enough. Call a few times a second.
@@ -81,6 +87,7 @@ class Ledger {
   std::map<std::string, Use> uses_;
   std::map<Lane, LaneReport> told_;
   bool due_ = false;
+  bool leaving_ = false;
 };
 
 }  // namespace dbproxy::budget

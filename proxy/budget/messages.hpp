@@ -50,6 +50,7 @@ struct Report {
   std::uint64_t incarnation = 0, epoch = 0, session = 0;
   std::uint64_t number = 0;          // counts up within the incarnation
   bool complete = true;              // what predecessors left is known and part of `held`
+  bool leaving = false;              // the last one: the process ends, and none of its connections is left
   std::map<Lane, LaneReport> lanes;  // all of them: of others nothing is held
 };
 

@@ -14,6 +14,7 @@
 #include "proxy/control/configs.hpp"
 #include "proxy/control/outbox.hpp"
 #include "proxy/pki/pki.hpp"
+#include "proxy/wire/control/budget.hpp"
 #include "proxy/wire/control/grpc_process.hpp"
 
 namespace dbproxy::control {
@@ -25,6 +26,9 @@ using Stream = grpc::ClientReaderWriterInterface<v1::SidecarMessage, v1::Operato
 
 constexpr milliseconds kReportSpacing{100};  // between bursts of reports
 constexpr milliseconds kStableAfter{5000};   // a stream that lived this long proves that the operator is well
+constexpr milliseconds kRedirectTime{200};   // for an operator that does not lead to say so
+constexpr milliseconds kBudgetSpacing{10};   // between reports of the connection budget, once there were many of them
+constexpr int kBudgetBurst = 50;
 constexpr std::size_t kMaxCa = 1024 * 1024;
 
 std::vector<std::string> with_namespaces(std::vector<std::string> proxies) {
@@ -52,6 +56,7 @@ struct Client::Impl {
   void read(Stream& stream);
   void write(Stream& stream, grpc::ClientContext& context, SteadyClock::time_point taken_by);
   void restore_when_due();
+  void learn_alone();
   void sleep(milliseconds duration);
 
   const ClientOptions options;
@@ -65,6 +70,10 @@ struct Client::Impl {
   bool stopping = false;
   bool stream_over = false;  // tells the writer of the current stream to end
   bool hello_taken = false;
+  bool leases = false;  // the operator of the current stream does
+  SteadyClock::time_point served_from;
+  bool writing = false;
+  std::condition_variable flushed;
   grpc::ClientContext* context = nullptr;
   Outbox outbox;
 
@@ -152,6 +161,7 @@ std::string Client::Impl::attempt() {
   v1::SidecarMessage hello;
   hello.mutable_hello()->set_identity(options.identity);
   hello.mutable_hello()->set_software_version(options.software_version);
+  hello.mutable_hello()->set_incarnation(options.incarnation);
   for (const std::string& proxy : with_namespaces(options.proxies)) hello.mutable_hello()->add_proxies(proxy);
   for (v1::HeldConfig& held : configs.held()) *hello.mutable_hello()->add_held() = std::move(held);
   {
@@ -166,10 +176,13 @@ std::string Client::Impl::attempt() {
   std::thread writer([&] { write(*stream, stream_context, deadline); });
   // The operator's first metadata come when it has taken the Hello; a refusal has none.
   stream->WaitForInitialMetadata();
-  if (stream_context.GetServerInitialMetadata().contains("dbproxy-operator-version")) {
+  const auto& metadata = stream_context.GetServerInitialMetadata();
+  if (metadata.contains("dbproxy-operator-version")) {
     {
       const std::lock_guard lock(mutex);
       hello_taken = true;
+      leases = metadata.contains(wire_control::kBudgetMetadata);
+      served_from = SteadyClock::now() + kRedirectTime;
     }
     connected.set(1);
     log::info("control", "connected to the operator", {{"operator", address}, {"peer", stream_context.peer()}});
@@ -195,9 +208,12 @@ std::string Client::Impl::attempt() {
 
 void Client::Impl::read(Stream& stream) {
   v1::OperatorMessage message;
+  bool served = false;
   while (stream.Read(&message)) {
     switch (message.body_case()) {
       case v1::OperatorMessage::kConfig: {
+        // So that clients need not wait until it is clear that nobody sends us on: who serves does not.
+        if (!std::exchange(served, true)) learn_alone();
         v1::ConfigReply reply = configs.receive(*message.mutable_config());
         const std::lock_guard lock(mutex);
         outbox.reply(std::move(reply));
@@ -207,7 +223,17 @@ void Client::Impl::read(Stream& stream) {
         redirect = message.redirect().address();
         log::info("control", "redirected to the leader", {{"address", redirect}});
         return;
-      default:  // slots come with the connection budget; what a newer operator says is not for us
+      case v1::OperatorMessage::kBudgetOpen:
+        if (callbacks.open) {
+          callbacks.open(message.budget_open().proxy(), wire_control::from_proto(message.budget_open()));
+        }
+        break;
+      case v1::OperatorMessage::kBudgetAllowance:
+        if (const auto allowance = wire_control::from_proto(message.budget_allowance()); allowance && callbacks.allow) {
+          callbacks.allow(message.budget_allowance().proxy(), *allowance);
+        }
+        break;
+      default:  // what a newer operator says is not for us
         break;
     }
     wake.notify_all();
@@ -215,15 +241,32 @@ void Client::Impl::read(Stream& stream) {
   }
 }
 
+// The operator of this stream serves. Whether it leases, too, it has said.
+void Client::Impl::learn_alone() {
+  {
+    const std::lock_guard lock(mutex);
+    if (leases) return;
+  }
+  if (callbacks.count_alone) callbacks.count_alone();
+}
+
 void Client::Impl::write(Stream& stream, grpc::ClientContext& stream_context, SteadyClock::time_point taken_by) {
   auto next_status = SteadyClock::now();
   auto next_report = SteadyClock::now();
+  auto budget_from = SteadyClock::now() - kBudgetBurst * kBudgetSpacing;  // each report moves it on by the spacing
+  bool looked = false;
   std::unique_lock lock(mutex);
   while (!stream_over && !stopping) {
     const auto now = SteadyClock::now();
     if (!hello_taken && now >= taken_by) {
       stream_context.TryCancel();
       return;
+    }
+    // One that does not lease because it does not lead has sent us on by then.
+    if (hello_taken && now >= served_from && !std::exchange(looked, true)) {
+      lock.unlock();
+      learn_alone();
+      lock.lock();
     }
     if (hello_taken && callbacks.status && now >= next_status) {
       next_status = now + options.status_interval;
@@ -232,15 +275,25 @@ void Client::Impl::write(Stream& stream, grpc::ClientContext& stream_context, St
       lock.lock();
       for (const worker::ProxyRow& row : rows) outbox.status(row);
     }
-    if (hello_taken && !outbox.empty() && (outbox.has_reply() || now >= next_report)) {
-      if (!outbox.has_reply()) next_report = now + kReportSpacing;
+    const bool budget_now = outbox.has_budget() && now >= budget_from;
+    if (hello_taken && !outbox.empty() && (outbox.has_reply() || budget_now || now >= next_report)) {
       std::vector<v1::SidecarMessage> burst;
-      while (std::optional<v1::SidecarMessage> message = outbox.take()) burst.push_back(std::move(*message));
+      const bool others = now >= next_report;
+      if (others) next_report = now + kReportSpacing;
+      while (std::optional<v1::SidecarMessage> message = outbox.take(budget_now, others)) {
+        if (message->has_budget_report()) {
+          budget_from = std::max(budget_from, now - kBudgetBurst * kBudgetSpacing) + kBudgetSpacing;
+        }
+        burst.push_back(std::move(*message));
+      }
+      writing = true;
       lock.unlock();
       for (const v1::SidecarMessage& message : burst) {
         if (!stream.Write(message)) return;  // the reader sees the end too
       }
       lock.lock();
+      writing = false;
+      flushed.notify_all();
       continue;
     }
     lock.unlock();
@@ -248,7 +301,11 @@ void Client::Impl::write(Stream& stream, grpc::ClientContext& stream_context, St
     lock.lock();
     if (stream_over || stopping) return;
     if (!outbox.empty() && hello_taken) {
-      wake.wait_until(lock, next_report, [this] { return stream_over || stopping || outbox.has_reply(); });
+      const auto until = outbox.has_budget() ? std::min(next_report, budget_from) : next_report;
+      wake.wait_until(lock, until, [&] {
+        return stream_over || stopping || outbox.has_reply() ||
+               (outbox.has_budget() && SteadyClock::now() >= budget_from);
+      });
     } else {
       wake.wait_for(lock, milliseconds(callbacks.status || !hello_taken || !restored ? 100 : 1000),
                     [this] { return stream_over || stopping || (hello_taken && !outbox.empty()); });
@@ -282,6 +339,21 @@ void Client::stop() {
 
 bool Client::connected() const {
   return impl_->connected.get() == 1;
+}
+
+void Client::report(const std::string& proxy, const budget::Report& report) {
+  {
+    const std::lock_guard lock(impl_->mutex);
+    impl_->outbox.budget(proxy, report);
+  }
+  impl_->wake.notify_all();
+}
+
+void Client::flush(std::chrono::milliseconds timeout) {
+  std::unique_lock lock(impl_->mutex);
+  impl_->flushed.wait_for(lock, timeout, [this] {
+    return !impl_->hello_taken || impl_->context == nullptr || (!impl_->outbox.has_budget() && !impl_->writing);
+  });
 }
 
 void Client::observe(const worker::TargetObservation& observation) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "proxy/base/clock.hpp"
+#include "proxy/budget/messages.hpp"
 #include "proxy/config/snapshot.hpp"
 #include "proxy/metrics/registry.hpp"
 #include "proxy/worker/service.hpp"
@@ -30,6 +31,7 @@ struct ClientOptions {
   std::vector<std::string> proxies;  // namespace/name, or a name alone in "default"; empty: all that the token allows
   std::string state_dir;             // for the last good configuration; empty: it is not kept
   std::string software_version;
+  std::uint64_t incarnation = 0;  // of this process, drawn at random
 
   std::chrono::milliseconds last_good_wait{2000};   // for the operator, before the file is used
   std::chrono::milliseconds connect_timeout{5000};  // until the operator has taken the Hello
@@ -44,6 +46,10 @@ struct ClientCallbacks {
   std::function<void(const std::string& proxy)> remove;
   // Asked once per interval while a stream is up; what changed is reported. May be empty.
   std::function<std::vector<worker::ProxyRow>()> status;
+  // The fleet's connection budget: as worker::Service. May be empty; must not block.
+  std::function<void(const std::string& proxy, const budget::Open&)> open = {};
+  std::function<void(const std::string& proxy, const budget::Allowance&)> allow = {};
+  std::function<void()> count_alone = {};
 };
 
 class Client {
@@ -62,6 +68,11 @@ class Client {
 
   // What using a target has shown: reported to the operator, the newest per target and user.
   void observe(const worker::TargetObservation& observation);
+  // What is held and wanted of a DBProxy's connection budget: the newest is told, at once or as soon as the operator
+  // may be expected to take it.
+  void report(const std::string& proxy, const budget::Report& report);
+  // Until what has been reported is on its way, or there is no stream, or the time is over.
+  void flush(std::chrono::milliseconds timeout);
 
  private:
   struct Impl;

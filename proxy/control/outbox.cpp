@@ -1,5 +1,6 @@
 #include "proxy/control/outbox.hpp"
 
+#include "proxy/wire/control/budget.hpp"
 #include "proxy/wire/control/convert.hpp"
 
 namespace dbproxy::control {
@@ -23,6 +24,11 @@ void Outbox::status(const worker::ProxyRow& row) {
   report_message->set_server_connections(row.servers);
   report_message->set_server_connections_in_use(row.servers_in_use);
   report_message->set_pinned(row.pinned);
+  for (const auto& [target, ids] : row.backends) {
+    v1::Backends* const to = report_message->add_backends();
+    to->set_target(target);
+    to->mutable_ids()->Add(ids.begin(), ids.end());
+  }
   report({kStatus, row.proxy, "", ""}, std::move(message));
 }
 
@@ -49,13 +55,21 @@ void Outbox::report(Key key, v1::SidecarMessage message) {
   reports_[std::move(key)] = std::move(message);
 }
 
-std::optional<v1::SidecarMessage> Outbox::take() {
+// Each says all that there is to say.
+void Outbox::budget(const std::string& proxy, const budget::Report& report) {
+  v1::SidecarMessage message;
+  *message.mutable_budget_report() = wire_control::to_proto(proxy, report);
+  budgets_[proxy] = std::move(message);
+}
+
+std::optional<v1::SidecarMessage> Outbox::take(bool budgets, bool others) {
   if (!replies_.empty()) {
     v1::SidecarMessage out = std::move(replies_.front());
     replies_.pop_front();
     return out;
   }
-  if (reports_.empty()) return std::nullopt;
+  if (budgets && !budgets_.empty()) return std::move(budgets_.extract(budgets_.begin()).mapped());
+  if (!others || reports_.empty()) return std::nullopt;
   auto first = reports_.extract(reports_.begin());
   said_[first.key()] = first.mapped().SerializeAsString();
   return std::move(first.mapped());
@@ -63,6 +77,7 @@ std::optional<v1::SidecarMessage> Outbox::take() {
 
 void Outbox::new_stream() {
   replies_.clear();
+  budgets_.clear();
   said_.clear();
   reports_ = current_;
 }

@@ -10,6 +10,7 @@
 
 #include "dbproxy/v1/control.pb.h"
 
+#include "proxy/budget/messages.hpp"
 #include "proxy/worker/service.hpp"
 
 namespace dbproxy::control {
@@ -19,10 +20,13 @@ class Outbox {
   void reply(v1::ConfigReply reply);
   void status(const worker::ProxyRow& row);
   void observation(const worker::TargetObservation& observation);
+  void budget(const std::string& proxy, const budget::Report& report);
 
-  std::optional<v1::SidecarMessage> take();
-  bool empty() const { return replies_.empty() && reports_.empty(); }
+  // `budgets`: whether reports of the connection budget, which go before the others, may go now; `others`: likewise.
+  std::optional<v1::SidecarMessage> take(bool budgets = true, bool others = true);
+  bool empty() const { return replies_.empty() && reports_.empty() && budgets_.empty(); }
   bool has_reply() const { return !replies_.empty(); }
+  bool has_budget() const { return !budgets_.empty(); }
 
   // A new stream: replies of the one before mean nothing, reports have to be made again.
   void new_stream();
@@ -32,9 +36,10 @@ class Outbox {
   void report(Key key, v1::SidecarMessage message);
 
   std::deque<v1::SidecarMessage> replies_;
-  std::map<Key, v1::SidecarMessage> reports_;  // to be sent
-  std::map<Key, std::string> said_;            // serialised, as the operator last heard it
-  std::map<Key, v1::SidecarMessage> current_;  // target reports that hold now
+  std::map<std::string, v1::SidecarMessage> budgets_;  // to be sent, by proxy
+  std::map<Key, v1::SidecarMessage> reports_;          // to be sent
+  std::map<Key, std::string> said_;                    // serialised, as the operator last heard it
+  std::map<Key, v1::SidecarMessage> current_;          // target reports that hold now
 };
 
 }  // namespace dbproxy::control

@@ -1,5 +1,6 @@
 #include "proxy/pool/pool.hpp"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace dbproxy::pool {
@@ -202,6 +203,21 @@ void TargetPool::closed(Server& server, Actions& actions) {
   if (server.state == Server::State::kNone) return;
   drop(server);
   open_where_needed(actions);
+}
+
+std::uint32_t TargetPool::unserved() const {
+  std::uint32_t sum = 0;
+  for (const auto& key : waiting_keys_) {
+    if (!wants_connection(key)) continue;
+    std::uint32_t more = key.waiting_count - key.connecting_count;
+    const auto bound = [&](std::uint32_t most, std::uint32_t open) {
+      if (most != 0) more = std::min(more, most > open ? most - open : 0);
+    };
+    bound(limits_.max_per_user, key.user->open);
+    bound(limits_.max_per_database, key.database->open);
+    sum += more;
+  }
+  return sum;
 }
 
 bool TargetPool::wants_connection(const KeyPool& key) const {

@@ -137,6 +137,9 @@ class TargetPool {
   std::uint32_t idle() const { return idle_; }
   std::uint32_t connecting() const { return connecting_; }
   std::uint32_t waiting() const { return waiting_; }
+  // Of the clients that wait, those who could get a connection if there were more of them, and for whom none is being
+  // opened.
+  std::uint32_t unserved() const;
   // Of the client that has waited longest; zero when none waits.
   Duration longest_wait(TimePoint now) const;
   const std::map<std::string, std::unique_ptr<KeyPool>>& keys() const { return keys_; }

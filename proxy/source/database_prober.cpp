@@ -14,6 +14,7 @@
 namespace dbproxy::source {
 namespace {
 
+constexpr auto kReply = std::chrono::milliseconds(1500);  // from a server that was there before
 // A name may lead elsewhere by now, and a password may be refused that was taken before: only a new log-in tells.
 constexpr auto kRenewed = std::chrono::seconds(10);
 // Longer than the interval between two questions to a member that answers; what is older belongs to nobody.
@@ -32,6 +33,7 @@ topology::ProbeResult to_result(backend::ProbeOutcome outcome) {
   result.lag_seconds = outcome.lag_seconds;
   result.system_identifier = std::move(outcome.system_identifier);
   result.timeline = outcome.timeline;
+  result.strangers = outcome.strangers;
   for (auto& news : outcome.members) {
     result.members.push_back({std::move(news.id), news.writer, news.age_seconds, news.lag_seconds});
   }
@@ -44,7 +46,7 @@ class Sessions {
   topology::ProbeResult ask(const topology::ProbeRequest& request) {
     auto entry = take({request.host, request.port, request.tls, request.user, request.password, "postgres",
                        request.topology_query, request.policy, request.iam});
-    auto result = to_result(entry->session.ask(request.timeout));
+    auto result = to_result(entry->session.ask(request.timeout, kReply, {request.users, request.known}));
     if (result.ok) give_back(std::move(entry));
     return result;
   }
@@ -106,7 +108,7 @@ class Sessions {
 // A connection each time: MySQL's log-in is cheap.
 topology::ProbeResult ask_mysql(const topology::ProbeRequest& request) {
   auto asked = backend::mysql::probe(request.host, request.port, request.tls, request.user, request.password,
-                                     request.timeout, request.policy, request.iam);
+                                     request.timeout, request.policy, request.iam, {request.users, request.known});
   auto result = to_result(std::move(asked.base));
   result.server_version = std::move(asked.greeting.server_version);
   return result;

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +44,9 @@ struct ProbeRequest {
   config::EndpointPolicy policy = {};
   bool iam = false;  // by a token, which whoever implements it makes as `aws` says
   config::Aws aws = {};
+  // How many sessions of these users are there besides those with the ids in `known`? Not asked without users.
+  std::vector<std::string> users = {};
+  std::vector<std::uint32_t> known = {};
 };
 
 // What a member says of another, or of itself.
@@ -65,6 +69,7 @@ struct ProbeResult {
   std::uint32_t timeline = 0;       // grows with each promotion; 0: not told
   std::vector<MemberNews> members;  // empty: it knows of no others
   std::string server_version;
+  std::optional<std::uint32_t> strangers = {};  // the answer about sessions, where there is one
 };
 
 using Prober = std::function<ProbeResult(const ProbeRequest&)>;

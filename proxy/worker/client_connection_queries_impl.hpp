@@ -160,7 +160,8 @@ bool ClientConnection<P>::acquire() {
   }
   // A time-out of 0: only a connection that is being opened for this client is waited for.
   const bool at_once = proxy_.snapshot().pool.borrow_timeout.count() == 0 && !proxy_.paused();
-  if (at_once && key->connecting_count < key->waiting_count) {
+  if (at_once && target_->pool().limits().max_connections >= target_->own_limit() &&
+      key->connecting_count < key->waiting_count) {
     target_->cancel(*this);
     proxy_.stats().borrow_timeouts->add();
     session_->reject(proxy_.borrow_timeout_error(*target_));

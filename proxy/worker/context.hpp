@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "proxy/net/offload.hpp"
 #include "proxy/net/resolver.hpp"
 #include "proxy/session/output.hpp"
+#include "proxy/worker/budget_side.hpp"
 #include "proxy/worker/early_ports.hpp"
 #include "proxy/worker/service.hpp"
 
@@ -47,8 +49,11 @@ struct Context {
   session::Output to_server;
   session::Output to_client;
   session::Output listen_to_server;  // for a connection that no client is attached to, while one is being served
-  std::unordered_map<net::Pollable*, std::unique_ptr<net::Pollable>> cancels;  // on their way
-  std::uint32_t worker = 0;                                                    // its number
+  std::unordered_map<net::Pollable*, std::unique_ptr<net::Pollable>> cancels;  // on their way; and partings
+  BudgetReportSink budget_report;
+  bool count_alone = false;     // the operator leases nothing
+  std::set<std::string> begun;  // DBProxies that were ever in force
+  std::uint32_t worker = 0;     // its number
 
  private:
   std::unique_ptr<net::Offload> signing_, verifying_;

@@ -45,6 +45,12 @@ class Runtime {
   virtual void remove() = 0;
   virtual bool empty() const = 0;  // no client is left
 
+  virtual void take(const budget::Open& open) = 0;
+  virtual void take(const budget::Allowance& allowance) = 0;
+  virtual void count_alone() = 0;
+  // Closes what there is; true when nothing is left and that has been told.
+  virtual bool leave_budget() = 0;
+
   virtual ProxyRow row() const = 0;
   virtual void add_rows(std::vector<TargetRow>& rows) const = 0;
   virtual void add_rows(std::vector<PoolRow>& rows) const = 0;

@@ -13,6 +13,7 @@
 #include "proxy/config/snapshot.hpp"
 #include "proxy/net/address_policy.hpp"
 #include "proxy/net/listener.hpp"
+#include "proxy/worker/budget_side.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/context.hpp"
 #include "proxy/worker/engine.hpp"
@@ -69,6 +70,16 @@ class ProxyRuntime final : public Runtime {
   // Counts up whenever this user's credential changes: connections opened before are not reused.
   std::uint64_t generation(const std::string& user) const;
 
+  // The fleet's connection budget. How many of the target's own limit it may have now, and what its use of them has
+  // become: that is looked at when this round of events is over.
+  bool leased() const { return budget_.leased(); }
+  std::uint32_t slots(const Target<P>& target, std::uint32_t limit) const;
+  void use_changed() { context_.loop.defer(settling_); }
+  void take(const budget::Open& open) override;
+  void take(const budget::Allowance& allowance) override;
+  void count_alone() override;
+  bool leave_budget() override;
+
   void client_gone(ClientConnection<P>& client);
   // A flood of bad log-ins is counted in full, but at most ten a second are logged.
   bool may_log_refusal();
@@ -113,6 +124,18 @@ class ProxyRuntime final : public Runtime {
   void choose_again(pool::TargetPool& waiting);
   void balance_readers();
   void update_gauges();
+  BudgetSide::Uses uses();
+  void settle_budget();
+  void tell_budget();
+
+  class Settling final : public net::Deferred {
+   public:
+    explicit Settling(ProxyRuntime& proxy) : proxy_(proxy) {}
+    void on_deferred() override { proxy_.settle_budget(); }
+
+   private:
+    ProxyRuntime& proxy_;
+  };
 
   Context& context_;
   metrics::Registry& registry_;
@@ -128,6 +151,8 @@ class ProxyRuntime final : public Runtime {
   std::unordered_map<ClientConnection<P>*, std::unique_ptr<ClientConnection<P>>> clients_;
   std::unordered_map<std::string, std::shared_ptr<const Key>> keys_;
   typename P::ProxySide side_;
+  BudgetSide budget_;
+  Settling settling_{*this};
   std::unordered_map<std::string, std::uint64_t> generations_;
   bool debug_logging_ = false;
   bool has_time_limits_ = false;

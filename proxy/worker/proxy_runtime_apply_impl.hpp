@@ -30,6 +30,7 @@ std::string ProxyRuntime<P>::apply(Prepared prepared) {
   apply_maintenance();
   apply_users(*before.snapshot);
   apply_targets();
+  settle_budget();
   apply_debug_logging();
   for (auto client : client_list()) {
     bool served = std::any_of(endpoints_.begin(), endpoints_.end(),

@@ -108,12 +108,11 @@ void ProxyRuntime<P>::balance_readers() {
     if (description.health != config::TargetHealth::kAvailable) continue;
     readers.push_back(target.get());
     clients += target->clients();
-    connections += target->pool().limits().max_connections;
+    connections += target->own_limit();
   }
   if (readers.size() < 2 || connections == 0) return;
   for (auto reader : readers) {
-    const auto share =
-        static_cast<std::uint32_t>((clients * reader->pool().limits().max_connections + connections - 1) / connections);
+    const auto share = static_cast<std::uint32_t>((clients * reader->own_limit() + connections - 1) / connections);
     if (reader->clients() <= share + std::max(kUnevenClients, share / kUnevenPart)) continue;
     std::uint32_t moving = 0;
     std::vector<ClientConnection<P>*> movable;

@@ -20,7 +20,9 @@ ProxyRuntime<P>::ProxyRuntime(Context& context, metrics::Registry& registry, Pre
       observation_sink_(observation_sink),
       shared_(shared),
       stats_(registry, name(), P::pin_reason_names()),
-      side_(context, name()) {
+      side_(context, name()),
+      budget_(context.options.budget, name(), !context.begun.insert(name()).second) {
+  if (context_.count_alone) budget_.count_alone();
   apply_tls();
 }
 
@@ -74,7 +76,7 @@ void ProxyRuntime<P>::observed(const Target<P>& target, config::HealthReason rea
 template <class P>
 std::string ProxyRuntime<P>::borrow_timeout_error(const Target<P>& target) const {
   auto seconds = std::to_string(snapshot().pool.borrow_timeout.count());
-  bool full = target.usable() && target.reachable() && target.pool().limits().max_connections > 0;
+  bool full = target.usable() && target.reachable() && target.own_limit() > 0;
   auto message = "timed out after " + seconds + " s waiting for a database connection";
   return P::error(full ? Trouble::kPoolFull : Trouble::kUnreachable, message,
                   full ? "All server connections are in use: shorten transactions, or raise maxConnectionsPercent, "
@@ -116,6 +118,7 @@ void ProxyRuntime<P>::tick() {
   for (const auto& [id, target] : targets_) look_after(*target);
   if (nobody_) look_after(*nobody_);
   balance_readers();
+  settle_budget();
   for (const auto& target : leaving_) target->check_peers();
   std::erase_if(leaving_, [](const auto& target) { return target->unused(); });
   std::erase_if(keys_, [](const auto& item) { return item.second.use_count() == 1; });
@@ -224,7 +227,14 @@ ProxyRow ProxyRuntime<P>::row() const {
       if (client->pins() != 0) ++row.pinned;
     }
   }
+  const auto add_backends = [&row](const Target<P>& target) {
+    for (const auto& [server, owner] : target.servers()) {
+      if (server->side().id() != 0) row.backends[target.description().id].push_back(server->side().id());
+    }
+  };
+  for (const auto& target : leaving_) add_backends(*target);
   for (const auto& [id, target] : targets_) {
+    add_backends(*target);
     row.servers += target->pool().total();
     row.servers_in_use += target->pool().total() - target->pool().idle() - target->pool().connecting();
   }

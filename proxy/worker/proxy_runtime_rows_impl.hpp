@@ -23,7 +23,8 @@ void ProxyRuntime<P>::add_rows(std::vector<TargetRow>& rows) const {
       row.reason = config::to_string(target->observed_reason());
     }
     row.max_connections = description.max_connections;
-    row.limit = target->pool().limits().max_connections;
+    row.limit = target->own_limit();
+    row.slots = target->pool().limits().max_connections;
     row.servers = target->pool().total();
     row.servers_in_use = target->pool().total() - target->pool().idle() - target->pool().connecting();
     row.lag_seconds = description.lag_seconds;

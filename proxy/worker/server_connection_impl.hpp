@@ -295,6 +295,8 @@ void ServerConnection<P>::cancel_over_limit() {
 template <class P>
 void ServerConnection<P>::close() {
   if (state_ == State::kClosed) return;
+  // From there on the server has a process for it.
+  const bool known = state_ >= State::kTls;
   bool polite = state_ == State::kReady || state_ == State::kCleaning || state_ == State::kTunnel;
   state_ = State::kClosed;
   deadline_.disarm();
@@ -307,7 +309,11 @@ void ServerConnection<P>::close() {
     channel_.send(std::string_view(out));
   }
   context_.loop.unwatch(channel_.stream().fd());
-  channel_.stream().close();
+  if (known && proxy_.leased()) {
+    target_.part(std::move(channel_.stream()));
+  } else {
+    channel_.stream().close();
+  }
 }
 
 template <class P>

@@ -108,6 +108,7 @@ struct Service::Impl {
   ObservationSink sink;
   std::map<std::string, std::unique_ptr<Runtime>> proxies;
   std::map<std::string, Engine*> engines_in_force;  // by proxy
+  std::map<std::string, budget::Open> opens;        // the newest of each
   std::vector<std::unique_ptr<Runtime>> removed;
   bool ended = false;  // the drain is over: nothing is opened any more
   net::Timer tick;
@@ -164,6 +165,9 @@ std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
       if (fresh) impl_->proxies.erase(it);
       return refusal;
     }
+    // It came with a configuration that was refused, or before the one that the last process had.
+    const auto open = impl_->opens.find(name);
+    if (fresh && open != impl_->opens.end()) it->second->take(open->second);
     impl_->configured = true;
     return {};
   });
@@ -222,6 +226,45 @@ std::vector<PinRow> Service::pins() {
 
 void Service::on_observation(std::function<void(const TargetObservation&)> sink) {
   impl_->call([&] { impl_->sink = std::move(sink); });
+}
+
+void Service::take(const std::string& proxy, const budget::Open& open) {
+  impl_->context.loop.post([this, proxy, open] {
+    impl_->opens[proxy] = open;
+    impl_->context.count_alone = false;
+    if (const auto it = impl_->proxies.find(proxy); it != impl_->proxies.end()) it->second->take(open);
+  });
+}
+
+void Service::take(const std::string& proxy, const budget::Allowance& allowance) {
+  impl_->context.loop.post([this, proxy, allowance] {
+    if (const auto it = impl_->proxies.find(proxy); it != impl_->proxies.end()) it->second->take(allowance);
+  });
+}
+
+void Service::count_alone() {
+  impl_->context.loop.post([this] {
+    impl_->context.count_alone = true;
+    impl_->opens.clear();
+    for (auto& [name, proxy] : impl_->proxies) proxy->count_alone();
+  });
+}
+
+void Service::on_budget_report(BudgetReportSink sink) {
+  impl_->call([&] { impl_->context.budget_report = std::move(sink); });
+}
+
+void Service::leave_budget(std::chrono::milliseconds timeout) {
+  const auto deadline = std::chrono::steady_clock::now() + timeout;
+  while (true) {
+    const bool left = impl_->call([&] {
+      bool all = true;
+      for (auto& [name, proxy] : impl_->proxies) all = proxy->leave_budget() && all;
+      return all;
+    });
+    if (left || std::chrono::steady_clock::now() >= deadline) return;
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
 }
 
 void Service::drain(std::chrono::milliseconds timeout) {

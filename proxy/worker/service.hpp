@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "proxy/base/secret.hpp"
 #include "proxy/config/snapshot.hpp"
 #include "proxy/metrics/registry.hpp"
+#include "proxy/worker/budget_side.hpp"
 
 namespace dbproxy::worker {
 
@@ -30,6 +32,7 @@ struct ServiceOptions {
   std::string server_label;                         // "namespace/pod" or the identity, for log lines
   Duration catalog_age = std::chrono::seconds(60);  // of what is known of a catalogue, at most. Only tests have another
   Duration wait_notice = std::chrono::seconds(5);   // after which a waiting client is told so. Only tests have another
+  BudgetOptions budget;
   // After which a server that acknowledges nothing counts as vanished. Only tests have another.
   std::chrono::milliseconds server_silence{15'000};
 };
@@ -59,6 +62,7 @@ struct TargetRow {
   std::string proxy, id, host, role, health, reason;
   std::uint16_t port = 0;
   std::uint32_t max_connections = 0, limit = 0, servers = 0, servers_in_use = 0;
+  std::uint32_t slots = 0;  // of the limit, what this sidecar may have now
   double lag_seconds = 0;
 };
 
@@ -68,6 +72,7 @@ struct ProxyRow {
   bool draining = false, paused = false;
   std::vector<config::Endpoint> endpoints;
   std::uint32_t clients = 0, clients_active = 0, clients_waiting = 0, servers = 0, servers_in_use = 0, pinned = 0;
+  std::map<std::string, std::vector<std::uint32_t>> backends;  // by target: as the servers number the connections
 };
 
 // What this sidecar learned about a target by using it.
@@ -106,6 +111,16 @@ class Service {
 
   // Called on the worker thread whenever what a target shows changes; must not block.
   void on_observation(std::function<void(const TargetObservation&)> sink);
+
+  // The fleet's connection budget. What the operator said; whether it leases at all; and what is to be told to it, on
+  // the worker thread, which must not block.
+  void take(const std::string& proxy, const budget::Open& open);
+  void take(const std::string& proxy, const budget::Allowance& allowance);
+  void count_alone();
+  void on_budget_report(BudgetReportSink sink);
+  // Everything is drained: ends what server connections there are, tells that, and waits for at most so long until
+  // their servers have ended them.
+  void leave_budget(std::chrono::milliseconds timeout);
 
   // Goes on accepting and serving until no client is left or the time is over; then ends idle clients and refuses
   // new ones. Returns at once; `drained` turns true when nothing is left.

@@ -3,11 +3,13 @@
 // One thread. Carries out what the pool decides: opens and closes connections, wakes the clients that get one.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <set>
 #include <string>
 #include <unordered_map>
 
+#include "proxy/budget/ledger.hpp"
 #include "proxy/config/snapshot.hpp"
 #include "proxy/net/tls.hpp"
 #include "proxy/pool/pool.hpp"
@@ -73,7 +75,17 @@ class Target {
   void require_current_credentials();
   // Ends everything; waiting clients are told `error`.
   void shut_down(const std::string& error);
-  bool unused() const { return servers_.empty() && pool_.waiting() == 0; }
+  bool unused() const { return servers_.empty() && pool_.waiting() == 0 && parting_ == 0; }
+
+  // Its own limit, by percent; the pool's is what this sidecar may have of it now.
+  std::uint32_t own_limit() const;
+  void apply_limit();
+  // For the fleet's budget: connections from their beginning until their server has ended them, and clients that wait
+  // for more.
+  budget::Use use() const;
+  void use_is_known(const budget::Use& use) { known_use_ = use; }
+  // Takes over a connection that is closed on this side.
+  void part(net::Stream stream);
 
   pool::TargetPool& pool() { return pool_; }
   const pool::TargetPool& pool() const { return pool_; }
@@ -111,7 +123,11 @@ class Target {
   bool try_other_password(ServerConnection<P>& server);
   bool may_hold(const ServerConnection<P>& server, const std::string& error);
   void accepted(const ServerConnection<P>& server);
-  std::uint32_t limit() const;
+  std::uint32_t limit() const { return proxy_.slots(*this, own_limit()); }
+  pool::Limits limits() const;
+  void account();
+  bool room_to_connect() const;
+  void connect_held_back();
 
   ProxyRuntime<P>& proxy_;
   Context& context_;
@@ -136,6 +152,11 @@ class Target {
   TimePoint peers_checked_{};
   std::uint32_t clients_ = 0;
   TimePoint suspected_{};  // when last; the hint is good for some time
+  std::uint32_t parting_ = 0;
+  // Connections that begin when one that parts is gone: their slots are the same.
+  std::deque<ServerConnection<P>*> held_back_;
+  budget::Use known_use_;
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 }  // namespace dbproxy::worker

@@ -5,6 +5,7 @@
 
 #include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/parting.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
 #include "proxy/worker/target.hpp"
@@ -32,7 +33,7 @@ Target<P>::~Target() = default;
 
 // Nobody may write to a writer of before, nor read there.
 template <class P>
-std::uint32_t Target<P>::limit() const {
+std::uint32_t Target<P>::own_limit() const {
   if (proxy_.paused()) return 0;
   if (!usable() && description_.reason == config::HealthReason::kInvalidReplicationState) return 0;
   return config::connection_limit(description_, proxy_.snapshot().pool);
@@ -44,15 +45,8 @@ void Target<P>::update(const config::Target& description) {
   const bool went = usable() && description.health == config::TargetHealth::kUnavailable;
   const bool came = !usable() && description.health != config::TargetHealth::kUnavailable;
   description_ = description;
-  auto percent = proxy_.snapshot().pool.max_idle_connections_percent;
-  auto idle = static_cast<std::uint32_t>(std::uint64_t{description_.max_connections} * percent / 100);
   pool::Actions actions;
-  const auto& limits = proxy_.snapshot().limits;
-  pool_.set_limits({.max_connections = limit(),
-                    .max_idle = std::min(idle, limit()),
-                    .max_per_user = limits.max_connections_per_user,
-                    .max_per_database = limits.max_connections_per_database},
-                   actions);
+  pool_.set_limits(limits(), actions);
   if (demoted || went) pool_.close_idle(actions);
   if (demoted || came) {  // what failed was tried on something else
     back_off_ = Duration::zero();
@@ -66,6 +60,77 @@ void Target<P>::update(const config::Target& description) {
     }
   }
   perform(actions);
+}
+
+// Of what may be idle in the fleet, this sidecar's part is as large as its part of the connections.
+template <class P>
+pool::Limits Target<P>::limits() const {
+  const auto& pool = proxy_.snapshot().pool;
+  const auto& clients = proxy_.snapshot().limits;
+  const std::uint32_t most = limit();
+  auto idle = std::uint64_t{description_.max_connections} * pool.max_idle_connections_percent / 100;
+  if (proxy_.leased()) {
+    const std::uint64_t all = std::max(pool.max_connections_percent, 1U);
+    idle = (std::uint64_t{most} * pool.max_idle_connections_percent + all - 1) / all;
+  }
+  return {.max_connections = most,
+          .max_idle = static_cast<std::uint32_t>(std::min<std::uint64_t>(idle, most)),
+          .max_per_user = clients.max_connections_per_user,
+          .max_per_database = clients.max_connections_per_database};
+}
+
+template <class P>
+void Target<P>::apply_limit() {
+  if (limit() == pool_.limits().max_connections) return;
+  pool::Actions actions;
+  pool_.set_limits(limits(), actions);
+  perform(actions);
+  connect_held_back();
+}
+
+template <class P>
+budget::Use Target<P>::use() const {
+  const auto held_back = static_cast<std::uint32_t>(held_back_.size());
+  budget::Use use;
+  use.writer = description_.role == config::TargetRole::kReadWrite;
+  use.open = pool_.total() + parting_ - held_back;
+  const std::uint32_t more = own_limit() > use.open ? own_limit() - use.open : 0;
+  use.waiting = std::min(pool_.unserved() + held_back, more);
+  return use;
+}
+
+// Less to wait for is no news until the next tick: where all connections are in use it changes with each query.
+template <class P>
+void Target<P>::account() {
+  if (!proxy_.leased()) return;
+  const budget::Use now = use();
+  if (now.writer == known_use_.writer && now.open == known_use_.open && now.waiting <= known_use_.waiting) return;
+  proxy_.use_changed();
+}
+
+template <class P>
+void Target<P>::part(net::Stream stream) {
+  ++parting_;
+  Parting::start(context_, std::move(stream), silence(), [this, alive = std::weak_ptr<int>(alive_)] {
+    if (alive.expired()) return;
+    --parting_;
+    connect_held_back();
+    account();
+  });
+}
+
+template <class P>
+bool Target<P>::room_to_connect() const {
+  return pool_.total() + parting_ - held_back_.size() < limit();
+}
+
+template <class P>
+void Target<P>::connect_held_back() {
+  while (!held_back_.empty() && (parting_ == 0 || room_to_connect())) {
+    auto server = held_back_.front();
+    held_back_.pop_front();
+    server->connect();
+  }
 }
 
 template <class P>
@@ -114,7 +179,7 @@ void Target<P>::forget_unused_keys() {
 template <class P>
 double Target<P>::load() const {
   const auto busy = clients_ + pool_.total() - pool_.idle() + pool_.waiting();
-  return static_cast<double>(busy) / std::max(1U, pool_.limits().max_connections);
+  return static_cast<double>(busy) / std::max(1U, own_limit());
 }
 
 template <class P>
@@ -276,6 +341,7 @@ template <class P>
 void Target<P>::forget(ServerConnection<P>& server) {
   auto it = servers_.find(&server);
   if (it == servers_.end()) return;
+  std::erase(held_back_, &server);
   context_.loop.retire(std::move(it->second));
   servers_.erase(it);
 }
@@ -292,9 +358,13 @@ void Target<P>::perform(pool::Actions& actions) {
     auto& server = *made;
     server.generation = proxy_.generation(server.pool_key()->user);
     servers_.emplace(&server, std::move(made));
+    held_back_.push_back(&server);
+    if (parting_ > 0 && !room_to_connect()) continue;
+    held_back_.pop_back();
     server.connect();
   }
   actions.clear();
+  account();
 }
 
 template <class P>

@@ -1,6 +1,7 @@
 // The templates of a DBProxy and its targets, made for MySQL.
 #include "proxy/worker/mysql/protocol.hpp"
 #include "proxy/worker/proxy_runtime_apply_impl.hpp"
+#include "proxy/worker/proxy_runtime_budget_impl.hpp"
 #include "proxy/worker/proxy_runtime_choice_impl.hpp"
 #include "proxy/worker/proxy_runtime_impl.hpp"
 #include "proxy/worker/proxy_runtime_rows_impl.hpp"

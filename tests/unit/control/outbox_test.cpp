@@ -27,6 +27,23 @@ TEST(Outbox, NewestStatusReplacesAndTheSameIsNotSaidAgain) {
   EXPECT_TRUE(outbox.empty());
 }
 
+TEST(Outbox, OfABudgetOnlyTheNewestIsTold) {
+  Outbox outbox;
+  budget::Report report{"pod", 1, 2, 3, 1, true, false, {}};
+  outbox.status(row(1));
+  outbox.budget("shop/orders", report);
+  report.number = 2;
+  outbox.budget("shop/orders", report);
+  EXPECT_TRUE(outbox.has_budget());
+  EXPECT_FALSE(outbox.take(false, false).has_value());
+  EXPECT_EQ(outbox.take(true, false)->budget_report().number(), 2u);
+  EXPECT_FALSE(outbox.has_budget());
+  EXPECT_TRUE(outbox.take()->has_status());
+  outbox.budget("shop/orders", report);
+  outbox.new_stream();
+  EXPECT_FALSE(outbox.has_budget());
+}
+
 TEST(Outbox, RepliesGoFirstAndInOrder) {
   Outbox outbox;
   outbox.status(row(1));

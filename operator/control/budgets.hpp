@@ -1,0 +1,152 @@
+// Budgets: the connection budget of each DBProxy at work: its allocator, the sidecars that it speaks to, and the store
+// that keeps its ceilings.
+//
+// What sidecars say is noted at once on whatever thread brings it; a thread of its own then looks at each budget with
+// news and sends what follows, so that reports which come together are looked at together. Another one calls the store,
+// which may block. Budgets of different DBProxies share no lock.
+//
+// Thread-safe. Peers are called without any lock held; lock order: hub, then a budget's, then a stream's.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "operator/budget/allocator.hpp"
+#include "operator/control/ceiling_store.hpp"
+#include "operator/control/rows.hpp"
+#include "proxy/base/clock.hpp"
+#include "proxy/config/snapshot.hpp"
+#include "proxy/metrics/registry.hpp"
+
+namespace dbproxy::operator_control {
+
+// A sidecar as a budget speaks to it. Called from any thread; must not block.
+class BudgetPeer {
+ public:
+  virtual ~BudgetPeer() = default;
+  virtual void tell(const std::string& proxy, const budget::Open& open) = 0;
+  virtual void tell(const std::string& proxy, const budget::Allowance& allowance) = 0;
+};
+
+class Budgets {
+ public:
+  // Without a store nothing is leased and every sidecar counts by itself.
+  Budgets(std::shared_ptr<CeilingStore> store, metrics::Registry& registry, const Clock& clock);
+  ~Budgets();  // stops
+  Budgets(const Budgets&) = delete;
+  Budgets& operator=(const Budgets&) = delete;
+
+  bool leases() const { return store_ != nullptr; }
+  void start();
+  void stop();
+  // False: nothing is granted any more. True again: what is kept is read anew.
+  void lead(bool leading);
+  // Asked before anything is granted: whether leadership is certain at this moment.
+  std::function<bool()> certain;
+
+  // The limits that follow from it. None: the DBProxy is gone, and nothing is granted for it any more.
+  void publish(const std::string& proxy, const config::SnapshotPtr& snapshot);
+
+  void hello(const std::string& proxy, const std::string& pod, std::uint64_t incarnation,
+             const std::shared_ptr<BudgetPeer>& peer);
+  void report(const std::string& proxy, const budget::Report& report);
+  // This peer is no more; ignored where another has taken its place.
+  void silent(const std::string& pod, const BudgetPeer* peer);
+  // For all DBProxies: the pod is gone, and its connections with it.
+  void forget(const std::string& pod);
+
+  // What sidecars have open, as the servers number it.
+  void backends(const std::string& proxy, const std::string& pod,
+                std::map<std::string, std::vector<std::uint32_t>> ids);
+  // A question to the member at this address, by this user, that would help, if any; and what it was answered.
+  struct Question {
+    std::string proxy, target;
+    std::vector<std::string> users;
+    std::vector<std::uint32_t> known;
+    std::map<std::string, std::uint64_t> about;  // processes by pod
+  };
+  std::optional<Question> question(const std::string& host, std::uint16_t port, const std::string& user) const;
+  void answer(const Question& question, std::uint32_t strangers);
+
+  std::vector<BudgetRow> rows() const;
+
+ private:
+  struct Peer {
+    std::weak_ptr<BudgetPeer> peer;
+    const BudgetPeer* address = nullptr;
+    std::uint64_t incarnation = 0;
+  };
+  using Slots = operator_budget::Slots;
+  struct Book {
+    explicit Book(std::string name) : proxy(std::move(name)) {}
+    const std::string proxy;
+    mutable std::mutex mutex;
+    std::unique_ptr<operator_budget::Allocator> allocator;  // none: what is kept has not been read yet
+    std::map<std::string, operator_budget::Slots> limits;   // by target
+    std::uint32_t most_per_pod = 0, floor = 1;
+    std::map<std::string, Peer> peers;            // by pod
+    std::map<std::string, TimePoint> asking;      // pods that want more than they have, since when
+    std::map<std::string, budget::Report> heard;  // the newest of each pod
+    config::SnapshotPtr snapshot;
+    std::map<std::string, std::map<std::string, std::vector<std::uint32_t>>> backends;  // by pod and target
+    // By pod and target: how many sessions there may be of processes before that one.
+    std::map<std::string, std::pair<std::uint64_t, std::map<std::string, Slots>>> strangers;
+    TimePoint full_since{};
+    bool gone = false;
+    struct Cells {
+      metrics::Cell *limit, *granted, *asked, *unknown, *grants, *moved;
+      metrics::Histogram* latency;
+    };
+    std::map<budget::Lane, Cells> cells;
+  };
+  using BookPtr = std::shared_ptr<Book>;
+  struct Work {
+    BookPtr book;
+    bool load = false;
+    std::uint64_t epoch = 0;
+    operator_budget::Ceilings ceilings;
+    std::uint64_t term = 0;
+  };
+
+  BookPtr find(const std::string& proxy) const;
+  std::vector<BookPtr> books() const;
+  void touch(const BookPtr& book);
+  void run_steps();
+  void run_store();
+  void step(const BookPtr& book);
+  void load(const Work& work);
+  void save(const Work& work);
+  void enqueue(Work work);
+  void set_limits(Book& book);
+  void leave(Book& book, const budget::Report& report);
+  void note(Book& book, const budget::Report& report);
+  Book::Cells& cells(Book& book, const budget::Lane& lane);
+  void update_cells(Book& book);
+
+  const std::shared_ptr<CeilingStore> store_;
+  metrics::Registry& registry_;
+  const Clock& clock_;
+
+  mutable std::mutex mutex_;  // of all below
+  std::condition_variable wake_steps_, wake_store_;
+  std::map<std::string, BookPtr> books_;
+  std::map<std::string, BookPtr> dirty_;
+  std::map<std::string, TimePoint> due_;  // books to be looked at again by then
+  std::deque<Work> work_;
+  bool leading_ = true, stopping_ = false;
+  std::uint64_t term_ = 0;  // counts up with each change of leadership
+  std::thread steps_, storing_;
+};
+
+}  // namespace dbproxy::operator_control
