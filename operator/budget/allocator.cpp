@@ -86,11 +86,16 @@ void Allocator::silent(const std::string& pod) {
   found->second.session = ++sessions_;  // that nobody has heard of: what is still on its way counts no more
 }
 
-void Allocator::bury(const std::string& pod, Slots left) {
+Slots Allocator::bury(const std::string& pod, Slots left) {
   const auto found = pods_.find(pod);
-  if (found == pods_.end()) return;
-  if (!found->second.usable) return;  // what it holds itself may be among what remains, until it says so
-  for (auto& [lane, entry] : found->second.lanes) entry.remains = std::min(entry.remains, left);
+  if (found == pods_.end()) return 0;
+  Slots most = 0;
+  for (auto& [lane, entry] : found->second.lanes) {
+    // What it holds itself may be among what remains, until it says so.
+    if (found->second.usable) entry.remains = std::min(entry.remains, left);
+    most = std::max(most, entry.remains);
+  }
+  return most;
 }
 
 std::map<std::string, std::uint64_t> Allocator::haunted() const {

@@ -62,8 +62,8 @@ class Allocator {
   // Its stream is gone. What it was charged it is charged on.
   void silent(const std::string& pod);
   // Of all its processes but the present one no more than so many connections are left, to whatever member. Ignored
-  // until that one has reported.
-  void bury(const std::string& pod, Slots left = 0);
+  // until that one has reported. Returns for how many it goes on to be charged.
+  Slots bury(const std::string& pod, Slots left = 0);
   // Those with a process that has reported, and others before it of which connections may be left; and which it is.
   std::map<std::string, std::uint64_t> haunted() const;
   // It is gone for ever, and with it all its connections.

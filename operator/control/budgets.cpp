@@ -263,30 +263,26 @@ std::optional<Budgets::Question> Budgets::question(const std::string& host, std:
   return question;
 }
 
-// Once each member has said so of the same process.
+// Once each member has said so of the same processes. They are charged for as many connections as there are strangers
+// at most, all together: others may use the database as the same users, and would else count once for each of them.
 void Budgets::answer(const Question& question, std::uint32_t strangers) {
   const BookPtr book = find(question.proxy);
   if (!book) return;
   {
     const std::lock_guard lock(book->mutex);
     if (!book->allocator || !book->snapshot) return;
-    const auto haunted = book->allocator->haunted();
+    book->strangers[question.target] = {question.about, strangers};
+    Slots left = 0;
+    for (const config::Target& target : book->snapshot->targets) {
+      const auto said = book->strangers.find(target.id);
+      if (said == book->strangers.end() || said->second.first != question.about) return;
+      left = std::max(left, said->second.second);
+    }
+    book->strangers.clear();
+    if (book->allocator->haunted() != question.about) return;
     for (const auto& [pod, incarnation] : question.about) {
-      const auto still = haunted.find(pod);
-      if (still == haunted.end() || still->second != incarnation) continue;
-      auto& [of, counts] = book->strangers[pod];
-      if (std::exchange(of, incarnation) != incarnation) counts.clear();
-      counts[question.target] = strangers;
-      Slots most = 0;
-      bool all = true;
-      for (const config::Target& target : book->snapshot->targets) {
-        const auto count = counts.find(target.id);
-        all = all && count != counts.end();
-        if (count != counts.end()) most = std::max(most, count->second);
-      }
-      if (!all) continue;
-      book->strangers.erase(pod);
-      book->allocator->bury(pod, most);
+      const Slots charged = book->allocator->bury(pod, left);
+      left -= std::min(left, charged);
     }
   }
   touch(book);

@@ -100,8 +100,8 @@ class Budgets {
     std::map<std::string, budget::Report> heard;  // the newest of each pod
     config::SnapshotPtr snapshot;
     std::map<std::string, std::map<std::string, std::vector<std::uint32_t>>> backends;  // by pod and target
-    // By pod and target: how many sessions there may be of processes before that one.
-    std::map<std::string, std::pair<std::uint64_t, std::map<std::string, Slots>>> strangers;
+    // By target: how many sessions there may be of processes before these.
+    std::map<std::string, std::pair<std::map<std::string, std::uint64_t>, Slots>> strangers;
     TimePoint full_since{};
     bool gone = false;
     struct Cells {

@@ -101,6 +101,10 @@ class Fleet:
     def load_is_running(self) -> bool:
         return all(run.process.alive() for load in self.loads for run in load.runs)
 
+    def sessions(self) -> int:
+        """Server connections, as the database counts them."""
+        return self.cluster.writer.sessions("app", "application_name <> 'dbproxy-monitor'")
+
     def limits(self) -> list[int]:
         """Of the writer, as each sidecar has it in force."""
         return [max((row["limit"] for row in sidecar.json("targets") if row["role"] == "READ_WRITE"), default=0)
