@@ -41,7 +41,8 @@ BudgetSide::BudgetSide(const BudgetOptions& options, const std::string& proxy, b
 
 BudgetSide::BudgetSide(const BudgetOptions& options, std::string path, Found found)
     : path_(std::move(path)),
-      ledger_({.incarnation = options.incarnation,
+      ledger_({.pod = {},
+               .incarnation = options.incarnation,
                .own = found.own,
                .complete = found.complete,
                .save = [this](const budget::Holdings& holdings) { return write(holdings, ending_); }}),

@@ -196,6 +196,7 @@ def test_dbproxyctl(bed, pair):
 
 def test_operator_ends_cleanly(bed, pair):
     operator, _ = pair
+    bed.connect().execute("SELECT 1")  # it has been given a connection that it may open
     operator.process.send(signal.SIGTERM)
     assert operator.process.wait(10) == 0
     assert bed.connect().execute("SELECT 1").fetchone() == (1,)
