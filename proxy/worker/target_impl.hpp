@@ -148,6 +148,9 @@ ServerConnection<P>* Target<P>::acquire(ClientConnection<P>& client, const std::
   auto server = static_cast<ServerConnection<P>*>(pool_.acquire(key_pool, client, context_.loop.now(), actions));
   if (server != nullptr) proxy_.stats().borrow_seconds->observe(Duration::zero());
   perform(actions);
+  if constexpr (requires { side_.somebody_waits(*this); }) {
+    if (server == nullptr) side_.somebody_waits(*this);
+  }
   return server;
 }
 

@@ -45,6 +45,11 @@ struct World {
     clients[who].take_kill();
     if (verdict == ClientVerdict::kRefuse) bytes.clear();
   }
+  // Somebody waits for the connection.
+  void let_go() {
+    Output out;
+    if (attached < 2 && clients[attached].let_go(server, out) && (out.empty() || server.quiet())) std::abort();
+  }
   bool server_says(std::string_view piece) {
     from_server += piece;
     Output out;
@@ -89,6 +94,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     bytes.remove_prefix(2 + length);
     std::string made;
     const bool server = how & 1;
+    if (how & 8) world.let_go();
     if (how & 4) {
       made = piece;
     } else {

@@ -79,6 +79,8 @@ class Client:
         elif word == "db":
             name = self._schema if rest == "own" else rest
             self._send(COMMAND.COM_INIT_DB, name.encode())
+            answer = self._packet(self._read())  # MySQL counts warnings of the statement before, or not
+            return [answer[:4] if answer[0] == "ok" else answer]
         elif word == "ping":
             self._send(COMMAND.COM_PING, b"")
         elif word == "option":
@@ -176,9 +178,10 @@ class Client:
                 return data
 
     def _raw(self, payload: bytes):
+        for name in (b"ROW_COUNT()", b"FOUND_ROWS()", b"warning_count", b"error_count"):
+            if payload.startswith(b"\3def\0\0\0") and name in payload:
+                return name  # what stands in their place is of another length
         name = self._schema.encode()
-        if payload.startswith(b"\3def\0\0\0") and (b"ROW_COUNT()" in payload or b"FOUND_ROWS()" in payload):
-            return payload[:payload.index(b"()")]  # a literal in their place is of another type
         return payload.replace(bytes([len(name)]) + name, b"\4HERE").replace(name, b"HERE")
 
     def _packet(self, payload: bytes) -> tuple:

@@ -21,6 +21,14 @@ bool is_known(std::string_view word) {
   return std::any_of(kKnown.begin(), kKnown.end(), is) || std::any_of(kKnownToo.begin(), kKnownToo.end(), is);
 }
 
+bool is_without_tables(std::string_view word) {
+  static constexpr std::array<std::string_view, 13> kWords = {"select",   "do",        "begin",   "start",  "commit",
+                                                              "rollback", "savepoint", "release", "signal", "resignal",
+                                                              "get",      "show",      "execute"};
+  return std::any_of(kWords.begin(), kWords.end(),
+                     [word](std::string_view known) { return equals_folded(word, known); });
+}
+
 std::string_view unquoted(std::string_view text) {
   if (text.size() >= 2 && (text[0] == '\'' || text[0] == '"' || text[0] == '`') && text.back() == text[0])
     return text.substr(1, text.size() - 2);
@@ -44,7 +52,7 @@ class Classifier {
       statement();
     }
     if (verdict_.statement_count == 0) verdict_.only_sets = false;
-    if (verdict_.statement_count != 1) verdict_.kill = verdict_.call = false;
+    if (verdict_.statement_count != 1) verdict_.kill = verdict_.call = verdict_.shows_diagnostics = false;
     return verdict_;
   }
 
@@ -83,6 +91,7 @@ class Classifier {
       return rest();
     }
     verdict_.only_sets = false;
+    verdict_.tables = verdict_.tables || !is_without_tables(token_.text);
     ddl_ = token_.is_word("create") || token_.is_word("alter") || token_.is_word("drop") || token_.is_word("rename");
     if (take("create")) return create();
     if (take("prepare")) {
@@ -106,8 +115,12 @@ class Classifier {
     } else if (take("binlog")) {
       pin(PinReason::kOpaque);
     } else if (take("show")) {
-      verdict_.diagnostics =
-          verdict_.diagnostics || token_.is_word("warnings") || token_.is_word("errors") || token_.is_word("count");
+      const bool shows = token_.is_word("warnings") || token_.is_word("errors");
+      verdict_.shows_diagnostics = verdict_.shows_diagnostics || shows;
+      if (shows || token_.is_word("count"))
+        verdict_.diagnostics = true;
+      else
+        verdict_.tables = true;
     } else if (take("get")) {
       verdict_.diagnostics = true;
       sets_variables_ = true;
@@ -350,6 +363,7 @@ class Classifier {
         break;
       case 'f':
         if (equals_folded(text, "found_rows") && peek().is('(')) verdict_.found_rows = true;
+        if (equals_folded(text, "from")) verdict_.tables = true;
         break;
       case 's':
         if (equals_folded(text, "sql_calc_found_rows")) verdict_.calc_found_rows = true;

@@ -36,8 +36,10 @@ struct Verdict {
   bool row_count : 1 = false;
   bool found_rows : 1 = false;
   bool connection_id : 1 = false;
-  bool changes_programs : 1 = false;  // what `hazards` are about: functions, triggers and views
-  bool diagnostics : 1 = false;
+  bool changes_programs : 1 = false;   // what `hazards` are about: functions, triggers and views
+  bool diagnostics : 1 = false;        // asks for warnings and errors of the statement before it
+  bool shows_diagnostics : 1 = false;  // it is SHOW WARNINGS or SHOW ERRORS and nothing else
+  bool tables : 1 = false;  // uses any, as far as the text tells: MariaDB forgets warnings with these statements only
   bool calc_found_rows : 1 = false;
   bool call : 1 = false;      // the only statement: whatever results it has, another follows them
   bool unlocks : 1 = false;   // UNLOCK TABLES

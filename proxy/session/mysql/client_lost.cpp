@@ -36,6 +36,7 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
     executing_ = 0;
   }
   hold_ = calc_found_rows_ = in_step_ = step_error_is_answer_ = false;
+  kept_.clear();
   return true;
 }
 

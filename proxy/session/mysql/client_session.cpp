@@ -80,7 +80,7 @@ ClientVerdict ClientSession::request(Step& step, std::span<char> packet, std::st
     case Command::kQuit:
       return ClientVerdict::kTerminate;
     case Command::kPing:
-      local_ok(step);
+      ping(step, packet);
       return ClientVerdict::kMore;
     case Command::kQuery:
       return query(step, packet, payload);
@@ -136,8 +136,8 @@ ClientVerdict ClientSession::request(Step& step, std::span<char> packet, std::st
   }
 }
 
-void ClientSession::local_ok(Step& step) {
-  wire::ok(step.to_client.own(), 1, capabilities_, {0, 0, status_, 0, {}, {}});
+void ClientSession::local_ok(Step& step, std::uint16_t warnings) {
+  wire::ok(step.to_client.own(), 1, capabilities_, {0, 0, status_, warnings, {}, {}});
   ++answered_here_;
 }
 
@@ -162,6 +162,24 @@ bool ClientSession::rejected(Step& step) {
   step.to_client.own() += error_;
   ++answered_here_;
   return true;
+}
+
+// Answered here, but where MySQL's answer has a number that nobody else knows: how many conditions an error left.
+void ClientSession::ping(Step& step, std::span<char> packet) {
+  static const Verdict kKeeps = [] {
+    Verdict verdict;
+    verdict.diagnostics = verdict.shows_diagnostics = true;
+    verdict.statement_count = 1;
+    return verdict;
+  }();
+  if (step.server != nullptr && hold_ && warnings_ > 0 && diagnostics_on(*step.server)) {
+    step.server->ask(ServerSession::Purpose::kClient, Answer::kOk);
+    step.server->verdict_ = &kKeeps;
+    return send(step, packet);
+  }
+  local_ok(step, warnings_);
+  row_count_ = 0;
+  row_count_here_ = true;
 }
 
 // One hidden request at a time, until the connection is as this client left it.
@@ -230,23 +248,31 @@ ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes
     return wait(false);
   }
   // Warnings and errors of somebody else's are nothing for this client's eyes.
-  if (asks.diagnostics && !server.diagnostics_clear_ && !was_last_on(server)) {
-    server.query("DO 0", step.to_server);
+  if (asks.diagnostics && kept_.empty() && !server.diagnostics_clear_ && !diagnostics_on(server)) {
+    // Of MariaDB only what has a table does that.
+    server.query("SELECT 1 FROM (SELECT 1) AS nothing", step.to_server);
     server.diagnostics_clear_ = true;
     return wait(false);
   }
   return ClientVerdict::kMore;
 }
 
-ServerSession& ClientSession::ask(Step& step, ServerSession::Purpose purpose, Answer answer, const Verdict* verdict) {
+ServerSession& ClientSession::ask(Step& step, ServerSession::Purpose purpose, Answer answer, const Verdict& verdict) {
   ServerSession& server = *step.server;
   if (!server.close_owed_.empty()) {
     step.to_server.own() += server.close_owed_;
     server.close_owed_.clear();
   }
   server.ask(purpose, answer);
-  server.verdict_ = verdict;
-  hold_ = calc_found_rows_ = false;
+  server.verdict_ = purpose == ServerSession::Purpose::kClient ? &verdict : nullptr;
+  const bool asks = verdict.diagnostics && verdict.statement_count == 1;
+  if (!asks && (!server.mariadb_ || verdict.tables)) {
+    hold_ = false;
+    kept_.clear();
+  }
+  warnings_ = 0;
+  // A statement that is only prepared leaves it as it was, wherever that is.
+  row_count_here_ = purpose == ServerSession::Purpose::kClientPrepare && (row_count_here_ || !was_last_on(server));
   pins_before_ = pins_;
   ++queries_;
   return server;
@@ -272,7 +298,7 @@ LexOptions ClientSession::lex(const Step& step) const {
 void ClientSession::note(const Verdict& verdict, std::string_view text, const LexOptions& lex) {
   if (verdict.pins != 0 && pins_ == 0) pin_statement_ = digest(text, lex);
   pins_ |= verdict.pins;
-  calc_found_rows_ = verdict.calc_found_rows;
+  calc_found_rows_ = calc_found_rows_ || verdict.calc_found_rows;
   if (keep_text) last_text = text;
 }
 
@@ -287,7 +313,7 @@ ClientVerdict ClientSession::simple(Step& step, std::span<char> packet, Answer a
     verdict.only_sets = true;  // a change of the schema is no surprise
     return verdict;
   }();
-  ask(step, ServerSession::Purpose::kClient, answer, &kSets);
+  ask(step, ServerSession::Purpose::kClient, answer, kSets);
   send(step, packet);
   return ClientVerdict::kMore;
 }
@@ -318,19 +344,27 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
     return ClientVerdict::kMore;
   }
   // Before the steps: they make the connection forget what was asked last.
-  const bool other = !was_last_on(*step.server);
+  const bool other = row_count_here_ || !was_last_on(*step.server);
   const bool other_rows = step.server->found_client_ != serial_ || step.server->found_query_ != found_query_;
+  Known known;
+  if (found_query_ == 0) found_rows_ = step.server->mariadb_ ? 1 : 0;  // of a new session
+  if (verdict.diagnostics && verdict.statement_count == 1 && !kept_.empty() &&
+      answer_kept(step, text, lexical, false, known.diagnostics))
+    return ClientVerdict::kMore;
   const ClientVerdict ready = steps(step, verdict);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
-  ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, nullptr);
-  const bool rows = (other && verdict.row_count) || (other_rows && verdict.found_rows);
+  known.rows = (other && verdict.row_count) || (other_rows && verdict.found_rows);
+  if (verdict.connection_id) known.connection_id = step.options.connection_id;
   own_text_.clear();
   if (verdict.session_tracking && verdict.only_sets && verdict.statement_count == 1)
     own_text_ = without_tracking(text, lexical);
   const bool tracking = !own_text_.empty();
-  if (rows || verdict.connection_id || tracking) {
-    if (!tracking) own_text_ = substituted(text, lexical, rows, verdict.connection_id ? step.options.connection_id : 0);
+  if (!tracking && known.any()) own_text_ = substituted(text, lexical, known);
+  const bool other_text = !own_text_.empty();
+  ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, verdict);
+  if (known.diagnostics && !server.mariadb_ && !read_show(text, lexical)) kept_.clear();  // SELECT @@… forgets them
+  if (other_text) {
     // Attributes stay where they are.
     std::string& out = step.to_server.own();
     wire::PacketWriter(out, 0)

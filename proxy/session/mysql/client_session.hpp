@@ -14,6 +14,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "proxy/session/mysql/diagnostics.hpp"
 #include "proxy/session/mysql/server_session.hpp"
 #include "proxy/session/mysql/statement.hpp"
 #include "proxy/session/output.hpp"
@@ -66,12 +67,16 @@ class ClientSession {
   void detaching(ServerSession& server) {
     if (in_step_) return;
     if (new_settings_) return take_new_settings(server);
-    settings_ = server.settings();
+    if (was_last_on(server))
+      settings_ = server.settings();  // else it was answered here, on a connection as others left it
   }
   // Whether the server connection may go to another client now.
   bool can_release(const ServerSession& server) const {
-    return server.idle() && !server.needs_start() && pins_ == 0 && !hold_ && !in_step_;
+    return server.idle() && !server.needs_start() && pins_ == 0 && !hold_ && !calc_found_rows_ && !in_step_;
   }
+  // Somebody waits for the server connection that this client keeps at rest, only because it may ask for what its last
+  // statement left: that is fetched. True: it is being asked for; then can_release() once it is quiet.
+  bool let_go(ServerSession& server, Output& to_server);
   bool held() const { return false; }
   // What other engines have: a transaction that no server knows of yet, and time limits of the client's own.
   bool begin_deferred() const { return false; }
@@ -129,32 +134,47 @@ class ClientSession {
   ClientVerdict close(Step& step, std::string_view payload);
   ClientVerdict simple(Step& step, std::span<char> packet, wire::mysql::Answer answer, bool changes_schema = false);
   ClientVerdict reset(Step& step, std::span<char> packet);
+  void ping(Step& step, std::span<char> packet);
   ClientVerdict set_option(Step& step, std::string_view payload);
   bool local_file(Step& step, std::span<char> packet);
 
   // What the server lacks. kMore: nothing.
   ClientVerdict steps(Step& step, const Verdict& asks, bool changes_schema = false);
   std::uint32_t statement_number(std::uint32_t told) const;
-  ClientVerdict prepare_here(Step& step, const ClientStatement& statement);
-  ServerSession& ask(Step& step, ServerSession::Purpose purpose, wire::mysql::Answer answer, const Verdict* verdict);
+  ClientVerdict prepare_here(Step& step, const StatementPtr& statement);
+  ServerSession& ask(Step& step, ServerSession::Purpose purpose, wire::mysql::Answer answer, const Verdict& verdict);
+  bool could_let_go(const ServerSession& server) const;
+  void fetched(ServerSession& server, bool rows);
+  bool answer_kept(Step& step, std::string_view text, const LexOptions& lex, bool binary, bool& values);
+  // What the server would show of warnings and errors is this client's.
+  bool diagnostics_on(const ServerSession& server) const {
+    return was_last_on(server) && server.diagnostics_owner_ == serial_;
+  }
   void send(Step& step, std::span<char> packet);
   bool rejected(Step& step);
   // Its last request was this client's last, so that what that left is there.
   bool was_last_on(const ServerSession& server) const {
     return server.last_client_ == serial_ && server.last_query_ == queries_;
   }
-  void local_ok(Step& step);
+  void local_ok(Step& step, std::uint16_t warnings = 0);
   void local_error(Step& step, std::uint16_t code, std::string_view sqlstate, std::string_view message);
   void note(const Verdict& verdict, std::string_view text, const LexOptions& lex);
-  // `rows`: what ROW_COUNT() and FOUND_ROWS() were; `connection_id`: 0, or what CONNECTION_ID() is.
-  std::string substituted(std::string_view sql, const LexOptions& lex, bool rows, std::uint32_t connection_id) const;
+  // What a text asks for that the server does not know, or not as this client does.
+  struct Known {
+    bool rows = false;                // what ROW_COUNT() and FOUND_ROWS() were
+    bool diagnostics = false;         // @@warning_count and @@error_count
+    std::uint32_t connection_id = 0;  // 0: as the server says
+    bool any() const { return rows || diagnostics || connection_id != 0; }
+  };
+  std::string substituted(std::string_view sql, const LexOptions& lex, const Known& known) const;
+  std::optional<std::string> known_value(const Token& token, Tokenizer& ahead, const Known& known) const;
   // A SET with all but what is about the server's session trackers.
   static std::string without_tracking(std::string_view sql, const LexOptions& lex);
   bool kills(std::string_view text, const ClientOptions& options);
   LexOptions lex(const Step& step) const;
 
   // From the server's session.
-  void on_result(bool without_rows, const wire::mysql::Ok& ok, std::uint64_t rows);
+  void on_result(const ServerSession& server, bool without_rows, const wire::mysql::Ok& ok, std::uint64_t rows);
   void prepared(std::uint32_t number, const StatementPtr& statement, std::uint16_t parameters);
   void request_done(ServerSession& server);
   void was_reset(ServerSession& server);
@@ -176,21 +196,24 @@ class ClientSession {
   bool multi_statements_;
   bool in_step_ = false;  // something of the server's was asked ahead of the request at the front
   bool step_error_is_answer_ = false;
-  bool hold_ = false;  // what the last statement left may be asked for: warnings, an error, FOUND_ROWS()
+  bool hold_ = false;  // what the last statement left may be asked for: warnings, an error
   bool rejecting_ = false;
   std::uint64_t last_insert_id_ = 0;
   std::int64_t row_count_ = -1;
+  bool row_count_here_ = false;  // it is not the server's: the last request was answered here
   std::uint64_t found_rows_ = 0;
   std::uint64_t found_query_ = 0;  // which of its requests left that
   bool new_settings_ = false;      // it has reset its session: what the server makes of a new one is its own
   std::uint16_t status_ = wire::mysql::status::kAutocommit;
-  bool calc_found_rows_ = false;
-  bool rows_asked_ = false;  // by a prepared statement: ROW_COUNT() or FOUND_ROWS() of the statement before it
+  bool calc_found_rows_ = false;  // likewise FOUND_ROWS()
+  Diagnostics kept_;              // of the last statement, whose connection has gone
+  std::uint16_t warnings_ = 0;    // how many of them MySQL tells in its answer to COM_PING
   std::size_t needed_ = 0;
   std::uint8_t error_sequence_ = 1;
   std::uint64_t queries_ = 0;
   std::uint32_t answered_here_ = 0;
   std::optional<KillRequest> kill_;
+  StatementPtr own_statement_;  // what runs in place of a prepared statement that asks for what is known here
   std::string error_, change_user_, scratch_, own_text_;
 };
 

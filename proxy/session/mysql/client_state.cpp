@@ -13,9 +13,46 @@ namespace flags = dbproxy::wire::mysql::client;
 namespace error = dbproxy::wire::mysql::error;
 using wire::Answer;
 
+namespace {
+
+// As eight bytes, which is what it stands for.
+std::string cast(const std::string& number, std::string_view type) {
+  return std::string("CAST(").append(number).append(" AS ").append(type) + ")";
+}
+
+}  // namespace
+
+// What stands at `token`, as this client knows it; `ahead` is then behind it.
+std::optional<std::string> ClientSession::known_value(const Token& token, Tokenizer& ahead, const Known& known) const {
+  if (known.diagnostics && token.kind == TokenKind::kSystemVariable) {
+    std::string_view name = token.text.substr(2);
+    if (equals_folded(name, "session") || equals_folded(name, "local")) {
+      if (!ahead.next().is('.')) return std::nullopt;
+      name = ahead.next().text;
+    }
+    if (equals_folded(name, "warning_count")) return cast(std::to_string(kept_.warnings), "UNSIGNED");
+    if (equals_folded(name, "error_count")) return cast(std::to_string(kept_.errors), "UNSIGNED");
+    return std::nullopt;
+  }
+  std::string value;
+  if (known.rows && token.is_word("row_count"))
+    value = cast(std::to_string(row_count_), "SIGNED");
+  else if (known.rows && token.is_word("found_rows"))
+    value = cast(std::to_string(found_rows_), "SIGNED");
+  else if (known.connection_id != 0 && token.is_word("connection_id"))
+    value = std::to_string(known.connection_id);
+  else
+    return std::nullopt;
+  if (!ahead.next().is('(') || !ahead.next().is(')')) return std::nullopt;
+  return value;
+}
+
 // ROW_COUNT() and FOUND_ROWS() of a statement that ran elsewhere: their values are known. So is the client's number.
-std::string ClientSession::substituted(std::string_view sql, const LexOptions& lex, bool rows,
-                                       std::uint32_t connection_id) const {
+std::string ClientSession::substituted(std::string_view sql, const LexOptions& lex, const Known& known) const {
+  if (const auto show = known.diagnostics ? read_show(sql, lex) : std::nullopt; show && show->counts)
+    return show->errors_only
+               ? "SELECT " + cast(std::to_string(kept_.errors), "UNSIGNED") + " AS `@@session.error_count`"
+               : "SELECT " + cast(std::to_string(kept_.warnings), "UNSIGNED") + " AS `@@session.warning_count`";
   std::string out;
   std::size_t copied = 0;
   Tokenizer tokens(sql, lex);
@@ -27,27 +64,15 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
     if (token.is(')')) --depth;
     if (token.is(';') || (depth == 0 && token.is_word("from"))) in_list = false;
     if (depth == 0 && token.is_word("select")) in_list = true;
-    std::string known;
-    if (rows && token.is_word("row_count")) {
-      known = std::to_string(row_count_);
-    } else if (rows && token.is_word("found_rows")) {
-      known = std::to_string(found_rows_);
-    } else if (connection_id != 0 && token.is_word("connection_id")) {
-      known = std::to_string(connection_id);
-    } else {
-      continue;
-    }
     if (before.is('.')) continue;  // somebody's own
     Tokenizer ahead = tokens;
-    if (!ahead.next().is('(')) continue;
-    const Token close = ahead.next();
-    if (!close.is(')')) continue;
+    const auto value = known_value(token, ahead, known);
+    if (!value) continue;
     const auto begin = static_cast<std::size_t>(token.text.data() - sql.data());
-    const auto end = static_cast<std::size_t>(close.text.data() - sql.data()) + 1;
     out += sql.substr(copied, begin - copied);
-    out += known;
-    name = sql.substr(begin, end - begin);
-    copied = end;
+    out += *value;
+    name = sql.substr(begin, ahead.offset(sql) - begin);
+    copied = ahead.offset(sql);
     tokens = ahead;
     // Alone in the list of what is selected: the column keeps its name.
     Tokenizer copy = tokens;
@@ -55,7 +80,6 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
     const bool whole = (before.is_word("select") || before.is(',')) &&
                        (after.kind == TokenKind::kEnd || after.is(',') || after.is(';') || after.is_word("from"));
     if (in_list && depth == 0 && whole && name.find('`') == std::string::npos) out += " AS `" + name + "`";
-    token = close;
   }
   out += sql.substr(copied);
   return out;
@@ -102,7 +126,8 @@ ClientVerdict ClientSession::reset(Step& step, std::span<char> packet) {
   if (rejected(step)) return ClientVerdict::kMore;
   if (step.server == nullptr) return ClientVerdict::kNeedServer;
   if (std::exchange(in_step_, false) && step.server->hidden_failed_) step.server->clear_hidden_failure();
-  ask(step, ServerSession::Purpose::kClientReset, Answer::kOk, nullptr);
+  static const Verdict kNothing{};
+  ask(step, ServerSession::Purpose::kClientReset, Answer::kOk, kNothing);
   send(step, packet);
   return ClientVerdict::kMore;
 }
@@ -111,10 +136,11 @@ void ClientSession::was_reset(ServerSession& server) {
   pins_ = 0;
   pin_statement_.clear();
   statements_.clear();
-  rows_asked_ = false;
+  kept_.clear();
+  warnings_ = 0;
   last_insert_id_ = 0;
   row_count_ = 0;
-  hold_ = false;
+  hold_ = calc_found_rows_ = false;
   multi_statements_ = capabilities_ & flags::kMultiStatements;
   found_rows_ = 0;
   found_query_ = 0;
@@ -144,7 +170,8 @@ ClientVerdict ClientSession::set_option(Step& step, std::string_view payload) {
   return ClientVerdict::kMore;
 }
 
-void ClientSession::on_result(bool without_rows, const wire::Ok& ok, std::uint64_t rows) {
+void ClientSession::on_result(const ServerSession& server, bool without_rows, const wire::Ok& ok, std::uint64_t rows) {
+  const Verdict* verdict = server.verdict_;
   status_ = static_cast<std::uint16_t>(ok.status & (wire::status::kInTransaction | wire::status::kAutocommit |
                                                     wire::status::kNoBackslashEscapes |
                                                     wire::status::kInReadOnlyTransaction | wire::status::kAnsiQuotes));
@@ -153,16 +180,25 @@ void ClientSession::on_result(bool without_rows, const wire::Ok& ok, std::uint64
     if (ok.last_insert_id != 0) last_insert_id_ = ok.last_insert_id;
   } else {
     row_count_ = -1;
-    found_rows_ = rows;
-    found_query_ = queries_;
+    if (verdict == nullptr || !verdict->shows_diagnostics) {
+      found_rows_ = rows;
+      found_query_ = queries_;
+      calc_found_rows_ = verdict != nullptr && verdict->calc_found_rows;
+    }
   }
-  hold_ = hold_ || ok.warnings > 0 || calc_found_rows_ || rows_asked_;
+  if (ok.warnings > 0) {
+    hold_ = true;
+    kept_.clear();
+  }
+  warnings_ = server.mariadb_ ? 0 : ok.warnings;
 }
 
 void ClientSession::request_done(ServerSession& server) {
   if (server.failed_) {
     row_count_ = -1;
     hold_ = true;
+    kept_.clear();
+    warnings_ = server.mariadb_ ? 0 : 1;
   }
   const Verdict* verdict = server.verdict_;
   // Of a single statement that the server could not read nothing has run.

@@ -27,14 +27,13 @@ ClientVerdict ClientSession::prepare(Step& step, std::span<char> packet, std::st
   StatementPtr statement = cache_->intern(text, reading, how);
   const bool own = statement->verdict.connection_id && step.options.connection_id != 0;
   if (own) {
-    own_text_ = substituted(text, lexical, false, step.options.connection_id);
+    own_text_ = substituted(text, lexical, {.connection_id = step.options.connection_id});
     statement = cache_->intern(own_text_, reading, how);
   }
   const ClientVerdict ready = steps(step, statement->verdict);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
-  rows_asked_ = rows_asked_ || statement->verdict.row_count || statement->verdict.found_rows;
-  ServerSession& server = ask(step, ServerSession::Purpose::kClientPrepare, Answer::kPrepare, nullptr);
+  ServerSession& server = ask(step, ServerSession::Purpose::kClientPrepare, Answer::kPrepare, statement->verdict);
   server.statement_ = std::move(statement);
   while (next_statement_ == 0 || statements_.contains(next_statement_)) ++next_statement_;
   server.client_number_ = next_statement_++;
@@ -61,16 +60,16 @@ void ClientSession::prepared(std::uint32_t number, const StatementPtr& statement
 }
 
 // kMore: it is prepared on this connection.
-ClientVerdict ClientSession::prepare_here(Step& step, const ClientStatement& statement) {
+ClientVerdict ClientSession::prepare_here(Step& step, const StatementPtr& statement) {
   ServerSession& server = *step.server;
-  if (server.find(*statement.statement) != nullptr) return ClientVerdict::kMore;
+  if (server.find(*statement) != nullptr) return ClientVerdict::kMore;
   if (!server.close_owed_.empty()) {
     step.to_server.own() += server.close_owed_;
     server.close_owed_.clear();
   }
-  wire::command(step.to_server.own(), Command::kStmtPrepare, statement.statement->text);
+  wire::command(step.to_server.own(), Command::kStmtPrepare, statement->text);
   server.ask(ServerSession::Purpose::kPrepare, Answer::kPrepare);
-  server.statement_ = statement.statement;
+  server.statement_ = statement;
   in_step_ = step_error_is_answer_ = true;
   return ClientVerdict::kWait;
 }
@@ -91,15 +90,30 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
     local_error(step, error::kMalformedPacket, "HY000", "Malformed communication packet");
     return ClientVerdict::kMore;
   }
+  if (step.server == nullptr) return ClientVerdict::kNeedServer;
+  StatementPtr runs = statement.statement;
   const Verdict& verdict = statement.statement->verdict;
+  Known known;
+  if (found_query_ == 0) found_rows_ = step.server->mariadb_ ? 1 : 0;
+  if (verdict.diagnostics && verdict.statement_count == 1 && !kept_.empty() &&
+      answer_kept(step, runs->text, settings_->lex(), true, known.diagnostics))
+    return ClientVerdict::kMore;
+  known.rows =
+      (verdict.row_count && (row_count_here_ || !was_last_on(*step.server))) ||
+      (verdict.found_rows && (step.server->found_client_ != serial_ || step.server->found_query_ != found_query_));
+  if (known.any()) {  // a statement of its own, that has the values
+    const ClassifyOptions how{settings_->lex(), false, step.options.hazards};
+    runs = own_statement_ = cache_->intern(substituted(runs->text, how.lex, known), settings_->reading(), how);
+  }
   ClientVerdict ready = steps(step, verdict);
-  if (ready == ClientVerdict::kMore) ready = prepare_here(step, statement);
+  if (ready == ClientVerdict::kMore) ready = prepare_here(step, runs);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
 
-  ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, &verdict);
-  ServerSession::Prepared& there = *server.find(*statement.statement);
-  server.statement_ = statement.statement;
+  ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, verdict);
+  if (known.diagnostics && !server.mariadb_ && !read_show(statement.statement->text, settings_->lex())) kept_.clear();
+  ServerSession::Prepared& there = *server.find(*runs);
+  server.statement_ = statement.statement;  // whose the verdict is
   executing_ = number;
   if (execute.types_sent) statement.types = payload.substr(execute.bound_at + 1, execute.types_size);
   const bool types_missing = execute.bound_at > 0 && !execute.types_sent && there.types != statement.types;
@@ -142,7 +156,7 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
   }
   static const Verdict kNothing{};
   ClientVerdict ready = steps(step, kNothing);
-  if (ready == ClientVerdict::kMore) ready = prepare_here(step, statement);
+  if (ready == ClientVerdict::kMore) ready = prepare_here(step, statement.statement);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
   wire::store_u32(packet.data() + wire::kHeaderSize + wire::kStatementAt, step.server->find(*statement.statement)->id);
@@ -152,7 +166,7 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
     send(step, packet);
     return ClientVerdict::kMore;
   }
-  ask(step, ServerSession::Purpose::kClient, command == Command::kStmtReset ? Answer::kOk : Answer::kRows, &kNothing);
+  ask(step, ServerSession::Purpose::kClient, command == Command::kStmtReset ? Answer::kOk : Answer::kRows, kNothing);
   executing_ = number;
   if (command == Command::kStmtReset) statement.long_data = statement.cursor = false;
   send(step, packet);

@@ -26,7 +26,7 @@ void ServerSession::ask(Purpose purpose, wire::Answer answer) {
   verdict_ = nullptr;
   reported_ = 0;
   rows_ = 0;
-  collecting_ = diagnostics_clear_ = false;
+  collecting_ = diagnostics_clear_ = warned_ = false;
   if (hidden()) {
     hidden_failed_ = false;
     hidden_error_.clear();
@@ -43,6 +43,7 @@ void ServerSession::query_rows(std::string_view sql, Output& to_server) {
   query(sql, to_server);
   collecting_ = true;
   collected_.clear();
+  columns_.clear();
   collected_bytes_ = 0;
 }
 
@@ -119,7 +120,8 @@ ServerVerdict ServerSession::feed(std::span<char> bytes, std::size_t& consumed, 
       }
       const PacketKind kind = scanner_.peek(frame, view(there));
       if (kind == PacketKind::kBroken) return ServerVerdict::kProtocolError;
-      if (wire::ResultScanner::needs_whole(kind) || (collecting_ && kind == PacketKind::kRow)) {
+      if (wire::ResultScanner::needs_whole(kind) ||
+          (collecting_ && (kind == PacketKind::kRow || kind == PacketKind::kColumn))) {
         if (frame.length > kMaxServerMessage) return ServerVerdict::kProtocolError;
         if (there.size() < frame.length) break;
         consumed += frame.size();
@@ -215,6 +217,9 @@ ServerVerdict ServerSession::whole(PacketKind kind, const wire::Frame& frame, st
     case PacketKind::kRow:
       collect(payload);
       break;
+    case PacketKind::kColumn:
+      columns_.emplace_back(payload);
+      break;
     case PacketKind::kColumnsEnd:
       status_ = scanner_.status();
       break;
@@ -233,6 +238,10 @@ void ServerSession::on_error(const wire::Frame& frame, std::span<char> packet, O
   if (!wire::read_error(payload, error)) error.sqlstate = "HY000";
   failed_ = true;
   syntax_error_ = error.code == 1064;
+  // 1290 is said of other options, too.
+  const bool read_only = error.message.find("read-only") != std::string_view::npos;
+  events_.refused_write |=
+      error.code == wire::error::kReadOnlyMode || (error.code == wire::error::kReadOnlyOption && read_only);
   after_error_ = true;
   if (error.code == wire::error::kServerShutdown || error.code == wire::error::kConnectionKilled) fatal(error);
   if (hidden()) {
@@ -262,11 +271,12 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
   after_error_ = false;
   apply(ok.state);
   if (!hidden()) ++events_.statements_done;
+  warned_ = warned_ || ok.warnings > 0;
   if (!forward_) return true;
 
   const auto sequence = [&] { return static_cast<std::uint8_t>(frame.sequence + delta_); };
-  client->on_result(kind == PacketKind::kOk, ok, rows_);
-  if (kind != PacketKind::kOk) {
+  client->on_result(*this, kind == PacketKind::kOk, ok, rows_);
+  if (kind != PacketKind::kOk && !(verdict_ != nullptr && verdict_->shows_diagnostics)) {
     found_client_ = client->serial();
     found_query_ = client->found_query_;
   }

@@ -51,6 +51,7 @@ struct ServerEvents {
   std::string fatal_message;
   std::string fatal_error;        // the whole packet, where it was not passed on
   std::uint32_t replays = 0;      // of settings, for clients
+  bool refused_write = false;     // because it is read-only, as far as it tells
   bool programs_changed = false;  // a client has made, changed or dropped what HazardNames are about
 };
 
@@ -123,6 +124,8 @@ class ServerSession {
     kClient,         // what a client asked
     kClientPrepare,  // likewise COM_STMT_PREPARE
     kClientReset,    // likewise COM_RESET_CONNECTION
+    kDiagnostics,    // what the client's last statement left, so that the connection may go
+    kFoundRows,      // likewise
     kHidden,
     kStart,
     kReset,
@@ -156,6 +159,7 @@ class ServerSession {
     return client != nullptr && !orphaned_ && purpose_ <= Purpose::kClientReset;
   }
   bool hidden() const { return purpose_ > Purpose::kClientReset; }
+  bool fetching() const { return purpose_ == Purpose::kDiagnostics || purpose_ == Purpose::kFoundRows; }
   // Of prepared statements.
   Prepared* find(const Statement& statement);
   Prepared& keep(const StatementPtr& statement, std::uint32_t id);
@@ -200,6 +204,8 @@ class ServerSession {
   std::uint64_t insert_id_owner_ = 0;  // whose LAST_INSERT_ID() this connection has
   std::uint64_t insert_id_ = 0;
   bool diagnostics_clear_ = false;                    // the last statement was the proxy's own, and left none
+  std::uint64_t diagnostics_owner_ = 0;               // whose warnings and errors SHOW WARNINGS would show
+  bool warned_ = false;                               // the request has
   std::uint64_t last_query_ = 0;                      // how many requests that client had made by then
   std::uint64_t last_client_ = 0;                     // whose statement was the last
   std::uint64_t found_query_ = 0, found_client_ = 0;  // likewise of the last that gave rows, for FOUND_ROWS()
@@ -207,6 +213,7 @@ class ServerSession {
   std::string hidden_error_;
   bool collecting_ = false;
   Rows collected_;
+  std::vector<std::string> columns_;  // definitions of what is collected
   std::size_t collected_bytes_ = 0;
   std::string scratch_;
   std::unordered_map<const Statement*, std::pair<StatementPtr, Prepared>> prepared_;

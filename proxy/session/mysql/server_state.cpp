@@ -124,7 +124,17 @@ ServerVerdict ServerSession::finish(ClientSession* client) {
     hidden_failed_ = true;
     collected_.clear();
   }
+  // MariaDB forgets warnings only with statements that use tables, or that have some themselves.
+  const bool keeps = purpose_ == Purpose::kClientPrepare && statement_ && statement_->verdict.diagnostics && !failed_;
+  const bool tables = hidden() ? diagnostics_clear_ || collecting_ : verdict_ != nullptr && verdict_->tables;
+  if (!keeps && (!mariadb_ || failed_ || warned_ || tables)) {
+    if (!hidden())
+      diagnostics_owner_ = theirs ? client->serial() : 0;
+    else if (!fetching())
+      diagnostics_owner_ = 0;
+  }
   if (hidden()) after_error_ = false;  // asked outside of transactions only
+  if (fetching() && client != nullptr && !orphaned_) client->fetched(*this, purpose_ == Purpose::kFoundRows);
   if (theirs) {
     last_client_ = client->serial();
     last_query_ = client->queries();

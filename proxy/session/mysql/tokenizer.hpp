@@ -44,6 +44,8 @@ class Tokenizer {
   Tokenizer(std::string_view text, const LexOptions& options)
       : at_(text.data()), end_(text.data() + text.size()), options_(options) {}
   Token next();
+  // Behind the last token, in the text that it was made with.
+  std::size_t offset(std::string_view text) const { return static_cast<std::size_t>(at_ - text.data()); }
 
  private:
   void skip_blank();

@@ -95,10 +95,25 @@ void ServerSide::read_catalog(Server& server) {
 // A client has reset its session: trackers are due at once, initQuery before the next client.
 void ServerSide::kept(Server& server) {
   auto& session = server.session();
-  if (!session.quiet() || !session.needs_start()) return;
+  if (!session.quiet()) return;
+  if (!session.needs_start()) return let_go_if_wanted(server);
   phase_ = server.proxy().snapshot().pool.init_query.empty() ? Phase::kDone : Phase::kInitQuery;
   session.start(server.context().to_server);
   server.send_hidden();
+}
+
+bool ServerSide::let_go(Server& server) {
+  auto client = server.client();
+  if (!server.ready() || server.cancelling() || client == nullptr || client->session() == nullptr) return false;
+  session::Output out;  // another client's may be in the making
+  if (!client->session()->let_go(server.session(), out)) return false;
+  server.channel().send(out);
+  return true;
+}
+
+void ServerSide::let_go_if_wanted(Server& server) {
+  const auto& pool = server.target().pool();
+  if (pool.waiting() > pool.connecting()) let_go(server);
 }
 
 void ServerSide::answered(Server& server, const session::mysql::ServerEvents& events) {

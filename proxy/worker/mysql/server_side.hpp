@@ -37,7 +37,9 @@ class ServerSide {
   void answered(Server& server, const session::mysql::ServerEvents& events);
   void fatal(Server& server, const session::mysql::ServerEvents& events);
   void kept(Server& server);
-  void tick(Server&) {}
+  void tick(Server& server) { let_go_if_wanted(server); }
+  // Its client is at rest, and keeps it only in case it asks for what its last statement left. True: that is fetched.
+  bool let_go(Server& server);
 
   // Between two clients. `pins`: of one that left.
   bool has_work(Server& server);
@@ -54,6 +56,7 @@ class ServerSide {
   // What initialise() does next; clean() goes through it again after a reset.
   enum class Phase { kTrackers, kInitQuery, kCatalog, kDone };
   bool wants_catalog(Server& server) const;
+  void let_go_if_wanted(Server& server);
   void read_catalog(Server& server);
 
   std::shared_ptr<Catalog> catalog_;

@@ -14,4 +14,11 @@ std::uint32_t Shared::new_connection_id(Client& client) {
   }
 }
 
+void TargetSide::somebody_waits(Target<Protocol>& target) {
+  if (target.pool().connecting() >= target.pool().waiting()) return;
+  for (const auto& [server, owner] : target.servers()) {
+    if (server->side().let_go(*server)) return;
+  }
+}
+
 }  // namespace dbproxy::worker::mysql

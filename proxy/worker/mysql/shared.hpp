@@ -47,6 +47,11 @@ struct Shared {
   std::uint32_t new_connection_id(Client& client);
 };
 
-class TargetSide {};
+class TargetSide {
+ public:
+  // A client has to wait for a connection: one that another client keeps only in case it asks for what its last
+  // statement left is let go.
+  void somebody_waits(Target<Protocol>& target);
+};
 
 }  // namespace dbproxy::worker::mysql

@@ -125,7 +125,7 @@ TEST(MysqlSession, NobodySeesTheWarningsOfAnother) {
   world.serve(one, Says().ok());
   world.seen();
   EXPECT_EQ(world.say(other, query("SHOW WARNINGS")), ClientVerdict::kWait);
-  EXPECT_EQ(world.to_server, query("DO 0"));
+  EXPECT_EQ(world.to_server, query("SELECT 1 FROM (SELECT 1) AS nothing"));
   EXPECT_EQ(world.serve(other, Says().ok()), ServerVerdict::kReady);
   EXPECT_EQ(world.say(other, query("SHOW WARNINGS")), ClientVerdict::kMore);
   EXPECT_EQ(world.to_server, query("SHOW WARNINGS"));
@@ -142,7 +142,8 @@ TEST(MysqlSession, FoundRowsAreThoseOfTheLastStatementWithRows) {
   world.run(other, "SELECT a FROM t", Says().raw("\x01").raw("def").end());
   world.run(one, "DO 1", Says().ok());
   world.say(one, query("SELECT FOUND_ROWS(), ROW_COUNT() FROM t"));
-  EXPECT_EQ(world.to_server, query("SELECT 1 AS `FOUND_ROWS()`, 0 AS `ROW_COUNT()` FROM t"));
+  EXPECT_EQ(world.to_server,
+            query("SELECT CAST(1 AS SIGNED) AS `FOUND_ROWS()`, CAST(0 AS SIGNED) AS `ROW_COUNT()` FROM t"));
 }
 
 // MySQL's DEFAULT of these is not what a new session has: SET … = DEFAULT would leave them to the next client.
@@ -152,6 +153,132 @@ TEST(MysqlSession, SwitchesAreAskedForFromTheStart) {
     EXPECT_NE(world.to_server.find("SESSION " + std::string(name) + " = @@SESSION." + std::string(name)),
               std::string::npos)
         << name;
+}
+
+TEST(MysqlSession, AServerThatIsReadOnlyNowSaysSo) {
+  World world;
+  Client client(world);
+  for (const auto& [code, message, read_only] :
+       {std::tuple(1290, "The MySQL server is running with the --read-only option so it cannot execute this", true),
+        std::tuple(1290, "The MySQL server is running with the --secure-file-priv option", false),
+        std::tuple(1836, "Running in read-only mode", true), std::tuple(1064, "no", false)}) {
+    std::string error;
+    wire::error_packet(error, 1, {static_cast<std::uint16_t>(code), "HY000", message});
+    ASSERT_EQ(world.say(client, query("INSERT INTO t VALUES (1)")), ClientVerdict::kMore);
+    EXPECT_EQ(world.serve(&client, error), ServerVerdict::kReady);
+    EXPECT_EQ(world.server.take_events().refused_write, read_only) << message;
+  }
+}
+
+// The answer to what asks for warnings.
+Says conditions(std::initializer_list<std::pair<std::string_view, std::string_view>> rows) {
+  Says says;
+  says.raw("\3");
+  for (const std::string_view column : {"Level", "Code", "Message"}) says.raw(column);
+  for (const auto& [code, message] : rows) {
+    std::string row;
+    wire::append_lenenc_bytes(row, code == "1064" ? "Error" : "Warning");
+    wire::append_lenenc_bytes(row, code);
+    wire::append_lenenc_bytes(row, message);
+    says.raw(row);
+  }
+  return says.end();
+}
+
+TEST(MysqlSession, WarningsAreFetchedBeforeAConnectionIsLetGo) {
+  World world;
+  Client client(world), other(world, 2);
+  world.run(client, "INSERT INTO t VALUES (1000)", Says().ok({1, 0, wire::status::kAutocommit, 2, {}, {}}));
+  EXPECT_FALSE(client.can_release(world.server));
+  Output out;
+  ASSERT_TRUE(client.let_go(world.server, out));
+  EXPECT_EQ(drain(out), query(kAskDiagnostics));
+  EXPECT_FALSE(client.let_go(world.server, out));  // once
+  world.seen();
+  const Says answer = conditions({{"1264", "one"}, {"1265", "two"}});
+  EXPECT_EQ(world.serve(client, answer), ServerVerdict::kReady);
+  EXPECT_EQ(world.seen(), "");
+  EXPECT_TRUE(client.can_release(world.server));
+  client.detaching(world.server);
+  world.run(other, "SELECT 5", Says().ok());
+  other.detaching(world.server);
+  world.seen();
+  // As the server would have said it.
+  EXPECT_EQ(world.say(client, query("SHOW WARNINGS")), ClientVerdict::kMore);
+  EXPECT_EQ(world.to_server, "");
+  EXPECT_EQ(world.seen(), answer.out);
+  world.say(client, query("show warnings limit 1, 5;"));
+  EXPECT_EQ(world.seen(), conditions({{"1265", "two"}}).out);
+  world.say(client, query("SHOW ERRORS"));
+  EXPECT_EQ(world.seen(), conditions({}).out);
+  world.say(client, query("SELECT @@warning_count, @@session.error_count"));
+  EXPECT_EQ(world.to_server, query("SELECT CAST(2 AS UNSIGNED) AS `@@warning_count`, CAST(0 AS UNSIGNED) AS "
+                                   "`@@session.error_count`"));
+}
+
+TEST(MysqlSession, AfterAnErrorTheServerIsAskedWhetherATransactionIsOpen) {
+  World world;
+  Client client(world);
+  for (const bool open : {true, false}) {
+    world.run(client, "SELEC", Says().error());
+    Output out;
+    ASSERT_TRUE(client.let_go(world.server, out));
+    Says says;
+    says.raw("\3").raw("Level").raw("Code").raw("Message");
+    wire::Ok end;
+    end.status = static_cast<std::uint16_t>(wire::status::kAutocommit | (open ? wire::status::kInTransaction : 0));
+    EXPECT_EQ(world.serve(client, says.end(end)), ServerVerdict::kReady);
+    EXPECT_EQ(client.can_release(world.server), !open);
+    EXPECT_FALSE(client.let_go(world.server, out));
+  }
+}
+
+TEST(MysqlSession, FoundRowsAreFetchedBeforeAConnectionIsLetGo) {
+  World world;
+  Client client(world), other(world, 2);
+  Says rows;
+  rows.raw("\1")
+      .raw("n")
+      .raw(
+          "\1"
+          "1")
+      .end();
+  world.run(client, "SELECT SQL_CALC_FOUND_ROWS n FROM t LIMIT 1", rows);
+  EXPECT_FALSE(client.can_release(world.server));
+  Output out;
+  ASSERT_TRUE(client.let_go(world.server, out));
+  EXPECT_EQ(drain(out), query("SELECT FOUND_ROWS()"));
+  EXPECT_EQ(world.serve(client, Says()
+                                    .raw("\1")
+                                    .raw("n")
+                                    .raw("\2"
+                                         "17")
+                                    .end()),
+            ServerVerdict::kReady);
+  EXPECT_TRUE(client.can_release(world.server));
+  client.detaching(world.server);
+  world.run(other, "SELECT 5", Says().ok());
+  world.say(client, query("SELECT FOUND_ROWS()"));
+  EXPECT_EQ(world.to_server, query("SELECT CAST(17 AS SIGNED) AS `FOUND_ROWS()`"));
+}
+
+TEST(MysqlSession, WhatIsAnsweredHereTakesNoSettingsFromAConnection) {
+  World world;
+  Client client(world), other(world, 2);
+  world.run(client, "SET time_zone = '+01:00'", Says().variable("time_zone", "+01:00").ok({0, 0, 2, 1, {}, {}}));
+  Output out;
+  ASSERT_TRUE(client.let_go(world.server, out));
+  world.serve(client, conditions({{"1264", "one"}}));
+  client.detaching(world.server);
+  const SettingsPtr kept = client.settings();
+  world.say(other, query("SELECT 5"));  // first the settings
+  world.serve(other, Says().variable("time_zone", "SYSTEM").ok());
+  world.say(other, query("SELECT 5"));
+  world.serve(other, Says().ok());
+  other.detaching(world.server);
+  world.say(client, query("SHOW WARNINGS"));
+  client.detaching(world.server);
+  EXPECT_EQ(client.settings(), kept);
 }
 
 }  // namespace

@@ -1,0 +1,80 @@
+// The part of ClientSession that lets a server connection go although its last statement has left something to ask for:
+// that is fetched first, and asked for here.
+#include <algorithm>
+#include <charconv>
+
+#include "proxy/session/mysql/client_session.hpp"
+#include "proxy/wire/mysql/commands.hpp"
+
+namespace dbproxy::session::mysql {
+
+namespace wire = dbproxy::wire::mysql;
+
+// It is at rest, and nothing but that keeps the connection.
+bool ClientSession::could_let_go(const ServerSession& server) const {
+  if (!server.quiet() || server.needs_start() || in_step_ || kill_ || pins_ != 0) return false;
+  if (server.tables_locked_ || !server.characteristics_.empty()) return false;
+  if (!server.after_error_ && (server.status_ & wire::status::kInTransaction)) return false;
+  return hold_ || calc_found_rows_ || server.after_error_;
+}
+
+bool ClientSession::let_go(ServerSession& server, Output& to_server) {
+  if (!could_let_go(server)) return false;
+  const bool rows = !hold_ && !server.after_error_;
+  server.query_rows(rows ? std::string_view("SELECT FOUND_ROWS()") : kAskDiagnostics, to_server);
+  server.purpose_ = rows ? ServerSession::Purpose::kFoundRows : ServerSession::Purpose::kDiagnostics;
+  return true;
+}
+
+// It has been answered. After an error that also told whether a transaction is open.
+void ClientSession::fetched(ServerSession& server, bool rows) {
+  const ServerSession::Rows found = server.take_rows();
+  if (server.failed_) {  // nobody can say any more
+    server.clear_hidden_failure();
+    hold_ = calc_found_rows_ = false;
+    return;
+  }
+  status_ = server.status_;
+  if (rows) {
+    calc_found_rows_ = false;
+    if (found.size() != 1 || found[0].size() != 1 || !found[0][0]) return;
+    const std::string& value = *found[0][0];
+    std::from_chars(value.data(), value.data() + value.size(), found_rows_);
+    return;
+  }
+  hold_ = false;
+  kept_.clear();
+  kept_.columns = std::move(server.columns_);
+  for (const auto& row : found) {
+    if (row.size() != 3 || !row[0] || !row[1] || !row[2]) continue;
+    kept_.conditions.push_back({*row[0], *row[1], *row[2]});
+    kept_.errors += *row[0] == "Error";
+  }
+  kept_.warnings = std::max<std::uint64_t>(kept_.conditions.size(), warnings_);
+  if (warnings_ > 0) warnings_ = static_cast<std::uint16_t>(std::min<std::uint64_t>(kept_.warnings, 65535));
+}
+
+// Warnings and errors that were kept: true: asked for and answered here. `values`: they stand in expressions.
+bool ClientSession::answer_kept(Step& step, std::string_view text, const LexOptions& lex, bool binary, bool& values) {
+  values = false;
+  const auto show = read_show(text, lex);
+  if (!show || show->counts) {
+    Tokenizer tokens(text, lex);
+    if (!tokens.next().is_word("get")) {
+      values = true;
+      return false;
+    }
+    local_error(step, wire::error::kUnknown, "HY000",
+                "GET DIAGNOSTICS: another client has the connection of the statement before, whose warnings and errors "
+                "only SHOW WARNINGS has now");
+    return true;
+  }
+  kept_.show(step.to_client.own(), show->errors_only, show->offset, show->count, binary, capabilities_, status_);
+  row_count_ = -1;
+  row_count_here_ = true;
+  warnings_ = 0;
+  ++answered_here_;
+  return true;
+}
+
+}  // namespace dbproxy::session::mysql
