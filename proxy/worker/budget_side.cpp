@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::string_view kHeading = "dbproxy-slots 1";
 constexpr std::string_view kReadWriteName = "-";
+constexpr std::string_view kRunning = "running", kEnded = "ended", kAlone = "alone";  // states
 constexpr budget::Slots kKept = 1;  // for a successor, where it finds the file
 
 std::string file_of(const BudgetOptions& options, const std::string& proxy) {
@@ -41,12 +42,13 @@ BudgetSide::BudgetSide(const BudgetOptions& options, const std::string& proxy, b
 
 BudgetSide::BudgetSide(const BudgetOptions& options, std::string path, Found found)
     : path_(std::move(path)),
-      ledger_({.pod = {},
-               .incarnation = options.incarnation,
-               .own = found.own,
-               .complete = found.complete,
-               .save = [this](const budget::Holdings& holdings) { return write(holdings, ending_); }}),
-      leased_(options.incarnation != 0) {}
+      ledger_(
+          {.pod = {},
+           .incarnation = options.incarnation,
+           .own = found.own,
+           .complete = found.complete,
+           .save = [this](const budget::Holdings& holdings) { return write(holdings, ending_ ? kEnded : kRunning); }}),
+      leased_(options.incarnation != 0 && !found.alone) {}
 
 BudgetSide::Found BudgetSide::find(const std::string& path, bool again) {
   Found found;
@@ -54,7 +56,9 @@ BudgetSide::Found BudgetSide::find(const std::string& path, bool again) {
   std::ifstream file(path);
   std::string heading, word, id, state;
   if (!std::getline(file, heading) || heading != kHeading) return found;
-  if (!(file >> word >> id >> state) || id != boot() || state != "ended") return found;
+  if (!(file >> word >> id >> state)) return found;
+  found.alone = state == kAlone;
+  if (id != boot() || state != kEnded) return found;
   budget::Slots slots = 0;
   while (file >> word && word != "end" && file >> slots) found.own[word == kReadWriteName ? "" : word] = slots;
   found.complete = word == "end";
@@ -65,10 +69,10 @@ BudgetSide::Found BudgetSide::find(const std::string& path, bool again) {
 }
 
 // Not synced: it is for a process that dies, not for a machine.
-bool BudgetSide::write(const budget::Holdings& holdings, bool ended) const {
+bool BudgetSide::write(const budget::Holdings& holdings, std::string_view state) const {
   if (path_.empty()) return true;
   std::ostringstream out;
-  out << kHeading << "\nboot " << boot() << ' ' << (ended ? "ended" : "running") << '\n';
+  out << kHeading << "\nboot " << boot() << ' ' << state << '\n';
   for (const auto& [lane, slots] : holdings) {
     out << (lane.empty() ? kReadWriteName : std::string_view(lane)) << ' ' << slots << '\n';
   }
@@ -81,6 +85,11 @@ bool BudgetSide::write(const budget::Holdings& holdings, bool ended) const {
   good = good && std::rename(temporary.c_str(), path_.c_str()) == 0;
   if (!good) log::error("budget", "cannot keep what is held: nothing more is taken", {{"file", path_}});
   return good;
+}
+
+void BudgetSide::count_alone() {
+  leased_ = false;
+  write({}, kAlone);
 }
 
 bool BudgetSide::take(const budget::Open& open, const Uses& uses, TimePoint now) {
@@ -96,6 +105,7 @@ bool BudgetSide::take(const budget::Open& open, const Uses& uses, TimePoint now)
       }
     }
     ledger_.assume(budget::kReadWrite, writing);
+    write(ledger_.holdings(), kRunning);  // a successor is not to count by itself any more
   }
   set_uses(uses, now);
   return true;

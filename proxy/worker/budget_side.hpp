@@ -3,7 +3,8 @@
 //
 // Without an operator, or with one that leases nothing, it counts by itself: then every limit is the target's own. The
 // file, NAMESPACE.NAME in `slots` of the state directory, says whether the process before this one ended in order; if
-// it did, what it kept is gone on with, also while the operator is away. A file of another boot means nothing.
+// it did, what it kept is gone on with, also while the operator is away. A file of another boot means nothing. Or it
+// says that the operator leases nothing: then who starts while that is away counts by itself as well.
 //
 // Neither I/O on a query's path nor clocks: the file is written where slots come or go. One thread.
 #pragma once
@@ -14,6 +15,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "proxy/budget/ledger.hpp"
 
@@ -34,8 +36,8 @@ class BudgetSide {
   BudgetSide(const BudgetOptions& options, const std::string& proxy, bool again);
 
   bool leased() const { return leased_; }
-  // The operator does not lease: count by itself from now on.
-  void count_alone() { leased_ = false; }
+  // The operator does not lease: count by itself from now on, and tell a successor.
+  void count_alone();
 
   // `uses`: what there is now. False: not for this process or out of date.
   bool take(const budget::Open& open, const Uses& uses, TimePoint now);
@@ -54,10 +56,11 @@ class BudgetSide {
   struct Found {
     budget::Holdings own;
     bool complete = false;
+    bool alone = false;
   };
   BudgetSide(const BudgetOptions& options, std::string path, Found found);
   static Found find(const std::string& path, bool again);
-  bool write(const budget::Holdings& holdings, bool ended) const;
+  bool write(const budget::Holdings& holdings, std::string_view state) const;
 
   const std::string path_;  // empty: nothing is kept
   bool ending_ = false;
