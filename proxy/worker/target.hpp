@@ -11,6 +11,7 @@
 
 #include "proxy/budget/ledger.hpp"
 #include "proxy/config/snapshot.hpp"
+#include "proxy/net/stream.hpp"
 #include "proxy/net/tls.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/worker/context.hpp"

@@ -138,7 +138,8 @@ def check_fields(reference: str):
     real = set()
     for name in ("auth", "core_objects", "db_proxy", "target_groups", "tls"):
         text = (ROOT / f"proxy/manifest/{name}.cpp").read_text()
-        real.update(re.findall(r'(?:\.|->)(?:text|integer|duration|boolean|choice|map|maps|texts|text_map|integers)\("(\w+)"', text))
+        reads = r'(?:\.|->)(?:text|integer|duration|boolean|choice|map|maps|texts|text_map|integers)\("(\w+)"'
+        real.update(re.findall(reads, text))
     written = set()
     for cell in first_cells(section(reference, "Manifests", 2)):
         written.update(re.sub(r"\[\]", "", part) for part in cell.split("."))

@@ -14,7 +14,9 @@ class BudgetSideTest : public ::testing::Test {
     directory_ = ::mkdtemp(name.data());
   }
   ~BudgetSideTest() override { std::filesystem::remove_all(directory_); }
-  BudgetSide start() { return BudgetSide({.incarnation = ++incarnation_, .state_dir = directory_}, "shop/orders", false); }
+  BudgetSide start() {
+    return BudgetSide({.incarnation = ++incarnation_, .state_dir = directory_}, "shop/orders", false);
+  }
 
   std::string directory_;
   std::uint64_t incarnation_ = 0;
