@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <malloc.h>
+#include <openssl/crypto.h>
 #include <string>
 #include <unistd.h>
 
@@ -307,6 +308,8 @@ int run(const Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Threads of gRPC may outlive main: what OpenSSL holds for them is not to be taken away under them.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
   Flags flags;
   CLI::App app{
       "The control plane of dbproxy: turns manifests, or resources of Kubernetes, into configuration and pushes it to "

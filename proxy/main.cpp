@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <openssl/crypto.h>
 #include <string>
 #include <sys/random.h>
 #include <thread>
@@ -272,6 +273,8 @@ int run(const Flags& flags) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  // Threads of gRPC may outlive main: what OpenSSL holds for them is not to be taken away under them.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
   Flags flags;
   CLI::App app{"The sidecar of dbproxy: pools and multiplexes an application's database connections."};
   describe(app, flags);
