@@ -106,8 +106,8 @@ class Cluster(Startable):
                 wait_for(lambda: not self.running(), 20, f"process {pid} is gone")
         self._process.stop()
         self._pid_file.unlink(missing_ok=True)
-        wait_for(lambda: not self.taken(), 20, "the network is gone",
-                 interval=0.05)
+        # The kernel ends namespaces one after the other, and others' may hold unsent packets.
+        wait_for(lambda: not self.taken(), 120, "the network is gone", interval=0.05)
         wait_for(self._remove_cgroups, 20, "the control groups are empty", interval=0.05)
 
     @staticmethod
