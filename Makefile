@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/build/testbed/go/bin:$(PATH)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help setup build demo test lint bench bench-operator bench-failover suites fuzz clean test-build cluster cluster-stop images e2e
+.PHONY: help setup build demo test lint bench bench-mysql bench-operator bench-failover suites fuzz clean test-build cluster cluster-stop images e2e
 
 help: ## Lists these targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,10 +24,10 @@ build: ## Builds the programs: build/release/bin/{dbproxy,dbproxy-operator,dbpro
 	@mkdir -p build && cmake --preset release >build/release-configure.log 2>&1 || { cat build/release-configure.log; exit 1; }
 	@ninja -C build/release -j$(JOBS)
 
-demo: ## Shows what it does, on a real PostgreSQL with a replica; KEEP=1 leaves it running
-	@cmake/setup.sh demo
+demo: ## Shows what it does, on a real PostgreSQL with a replica; ENGINE=mysql on MySQL's; KEEP=1 leaves it running
+	@cmake/setup.sh $(if $(filter mysql,$(ENGINE)),demo-mysql,demo)
 	@$(MAKE) --no-print-directory build
-	@$(PYTHON) tests/demo/demo.py $(if $(KEEP),--keep)
+	@$(PYTHON) tests/demo/demo.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(KEEP),--keep)
 
 test: test-build ## Everything: unit, layers, integration, kubernetes, drivers, demo, fuzz, lint (FILTER=name or LABEL=label for some)
 	@ctest --test-dir build/dev --output-on-failure -j$(JOBS) $(if $(FILTER),-R '$(FILTER)') $(if $(LABEL),-L '$(LABEL)')
@@ -66,13 +66,20 @@ bench: ## Side by side with PgBouncer, HAProxy and a bare relay
 	@$(MAKE) --no-print-directory build
 	@$(PYTHON) bench/run.py
 
-bench-operator: build ## The operator with 5,000 simulated sidecars, and with 2,000 DBProxies and 5,000 pods
+bench-mysql: build ## MySQL and MariaDB under sysbench, side by side: docs/benchmarks-mysql.md
+	@cmake/setup.sh test
+	@cmake/setup.sh bench
+	@$(PYTHON) -B bench/mysql/run.py --docs docs
+
+bench-operator: build ## The operator with 5,000 sidecars, their connection budget, with 2,000 DBProxies and 5,000 pods: docs/benchmarks-operator.md
 	@cmake/setup.sh demo
 	@cmake/setup.sh kube
-	@$(PYTHON) -B bench/operator/run.py
-	@$(PYTHON) -B bench/operator/crowd.py
+	@$(PYTHON) -B bench/operator/run.py --docs docs
+	@$(PYTHON) -B bench/operator/crowd.py --docs docs
+	@$(PYTHON) -B bench/operator/budget.py --docs docs
 
 bench-failover: build ## What a failover costs a client: direct, through PgBouncer, through dbproxy
+	@cmake/setup.sh test
 	@cmake/setup.sh bench
 	@$(PYTHON) -B bench/failover/run.py --docs docs
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and benchmarking need on Debian 12: packages by apt, drivers into build/testbed.
-#   cmake/setup.sh [build|demo|kube|cluster|test|bench|all]   default: build; each includes the ones before it where it needs them
+#   cmake/setup.sh [build|demo|demo-mysql|kube|cluster|test|bench|all]   default: build; each includes the ones before it where it needs them
 # Safe to run again and again: says nothing and takes a moment when nothing is missing. Works as root or through sudo.
 set -euo pipefail
 
@@ -23,17 +23,18 @@ readonly go=1.26.6
 build_packages=(g++ cmake ninja-build ccache mold pkg-config git python3 ca-certificates
   libboost1.81-dev libboost-json1.81-dev libgrpc++-dev protobuf-compiler protobuf-compiler-grpc libprotobuf-dev
   libssl-dev libyaml-cpp-dev prometheus-cpp-dev libspdlog-dev libcli11-dev libabsl-dev libidn-dev libutf8proc-dev
-  zlib1g-dev)
+  zlib1g-dev libzstd-dev)
 # The development preset has unit tests, and `make build` should be able to go on with them.
 build_packages+=(libgtest-dev libgmock-dev libbenchmark-dev)
 demo_packages=(postgresql-15 postgresql-contrib openssl procps)
-test_packages=(curl clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 prometheus chromium strace iproute2 python3-venv
-  shellcheck xz-utils bzip2 unzip postgresql-server-dev-15 mariadb-server mariadb-client libaio1 libnuma1
+demo_mysql_packages=(mariadb-server mariadb-client sysbench openssl procps)
+test_packages=(curl clang-14 libclang-rt-14-dev llvm-14 clang-format-14 clang-tidy-14 prometheus chromium strace sysbench iproute2 python3-venv
+  lua5.4 shellcheck xz-utils bzip2 unzip postgresql-server-dev-15 mariadb-server mariadb-client libaio1 libnuma1
   libmariadb-dev python3-dev nftables)
 kube_packages=(etcd-server openssl)
 cluster_packages=(containerd runc containernetworking-plugins conntrack iptables nftables iproute2 util-linux kmod
   postgresql-15 gcc libc6-dev)
-bench_packages=(pgbouncer haproxy)
+bench_packages=(pgbouncer haproxy sysbench)
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 
@@ -272,6 +273,7 @@ suites_pgx() {
 
 setup_build() { apt_install "${build_packages[@]}"; }
 setup_demo() { apt_install "${build_packages[@]}" "${demo_packages[@]}"; }
+setup_demo-mysql() { apt_install "${build_packages[@]}" "${demo_mysql_packages[@]}"; }
 
 # An API server without nodes.
 setup_kube() {
@@ -322,10 +324,10 @@ setup_test() {
 setup_bench() { apt_install "${build_packages[@]}" "${demo_packages[@]}" "${bench_packages[@]}"; }
 
 case $what in
-  build | demo | kube | cluster | test | bench) "setup_$what" ;;
+  build | demo | demo-mysql | kube | cluster | test | bench) "setup_$what" ;;
   all) setup_test && setup_bench ;;
   *)
-    echo "usage: cmake/setup.sh [build|demo|kube|cluster|test|bench|all]" >&2
+    echo "usage: cmake/setup.sh [build|demo|demo-mysql|kube|cluster|test|bench|all]" >&2
     exit 2
     ;;
 esac

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "operator/kubernetes_mode/operator.hpp"
+#include "operator/kubernetes_mode/rds_ca.hpp"
 #include "operator/manifest_mode/operator.hpp"
 #include "proxy/base/log.hpp"
 #include "proxy/base/log_flags.hpp"
@@ -38,6 +39,7 @@ struct Flags {
   std::int64_t ca_overlap_seconds = kubernetes_mode::AuthorityPolicy().overlap.count();
   std::int64_t certificate_seconds = kubernetes_mode::Options().leaf_life.count();
   std::vector<std::string> aws_grants;
+  std::string rds_ca;
   std::string manifests;
   std::string kubeconfig, context, name_space, pod_name, pod_address;
   std::string webhook;
@@ -113,12 +115,16 @@ void describe(CLI::App& app, Flags& flags) {
       ->check(CLI::Range(1, 31'536'000))
       ->capture_default_str();
   app.add_option("--certificate-seconds", flags.certificate_seconds,
-                 "On Kubernetes: the life of certificates that it issues; they are renewed in their last third")
+                 "The life of certificates that it issues; they are renewed in their last third, while it runs")
       ->type_name("N")
       ->check(CLI::Range(10, 31'536'000))
       ->capture_default_str();
   app.add_option("--aws-grant", flags.aws_grants, "Secrets and roles that DBProxies of a namespace may use; repeatable")
       ->type_name("NAMESPACE=ARN");
+  app.add_option("--rds-ca", flags.rds_ca,
+                 "On Kubernetes: CAs of databases, in a file or in the *.pem files of a directory: for DBProxies that "
+                 "name none, and wherever tokens of IAM are sent")
+      ->type_name("PATH");
   app.add_option("--state-dir", flags.state_dir,
                  "For the CA that sidecars trust (ca.pem), certificates, and tokens/<identity>; made with mode 0700")
       ->type_name("DIR")
@@ -200,6 +206,7 @@ int run_manifests(const Flags& flags, const http::Address& http, const sigset_t&
   options.sidecars = flags.sidecars;
   options.server_names = flags.server_names;
   options.software_version = metrics::build_version();
+  options.leaf_life = std::chrono::seconds(flags.certificate_seconds);
   const SystemClock clock;
   manifest_mode::Operator op(std::move(options), source::database_prober(clock), clock);
   const std::vector<manifest::Diagnostic> diagnostics = op.load();
@@ -245,6 +252,11 @@ int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t
                   kBadInput);
   }
   options.secrets.grants = aws::Grants(std::move(grants));
+  options.rds_ca = flags.rds_ca;
+  if (!flags.rds_ca.empty()) {
+    const kubernetes_mode::RdsCa ca = kubernetes_mode::load_rds_ca(flags.rds_ca, SystemClock().wall());
+    if (!ca.error.empty()) return fail("--rds-ca: " + ca.error, kBadInput);
+  }
   options.listen = flags.listen;
   options.http = http;
   options.live_page = flags.live_page;
@@ -272,7 +284,9 @@ int run_kubernetes(const Flags& flags, const http::Address& http, const sigset_t
     options.webhook = std::move(service);
   }
   const SystemClock clock;
-  kubernetes_mode::Operator op(std::move(options), source::database_prober(clock), clock);
+  const auto accounts = std::make_shared<aws::ServiceAccounts>();
+  options.secrets.store.accounts = accounts;
+  kubernetes_mode::Operator op(std::move(options), source::database_prober(clock, accounts), clock);
   return run_until_signal(op, signals);
 }
 
@@ -296,7 +310,7 @@ int run(const Flags& flags) {
   if (!flags.manifests.empty() && !flags.kubeconfig.empty()) {
     return fail("--manifests and --kubeconfig exclude each other", kBadInput);
   }
-  log::configure(flags.log.format, flags.log.level);
+  log::configure(flags.log.format, flags.log.levels);
   process::protect_memory();
   process::raise_file_limit();  // one for each sidecar, and runtimes give a soft limit of 1024
   ::mallopt(M_MMAP_THRESHOLD, kOwnMapping);

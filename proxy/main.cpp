@@ -4,20 +4,26 @@
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <memory>
 #include <openssl/crypto.h>
+#include <optional>
 #include <string>
 #include <sys/random.h>
 #include <thread>
 
 #include "proxy/admin/admin.hpp"
+#include "proxy/admin/credentials_endpoint.hpp"
+#include "proxy/aws/own_keys.hpp"
 #include "proxy/base/log.hpp"
 #include "proxy/base/log_flags.hpp"
 #include "proxy/base/process.hpp"
+#include "proxy/control/activity.hpp"
 #include "proxy/control/client.hpp"
 #include "proxy/metrics/build_info.hpp"
 #include "proxy/pki/pki.hpp"
 #include "proxy/source/database_prober.hpp"
 #include "proxy/source/manifest_source.hpp"
+#include "proxy/source/stand_in.hpp"
 #include "proxy/worker/mysql/engine.hpp"
 #include "proxy/worker/postgres/engine.hpp"
 
@@ -38,6 +44,8 @@ struct Flags {
   std::string admin = "127.0.0.1:9930";
   std::string admin_socket;
   std::string socket_dir;
+  std::uint16_t aws_credentials_port = 0;
+  std::string aws_credentials_token_file;
   int drain_timeout_seconds = 25;
   int secret_poll_seconds = 60;
   log::Flags log;
@@ -85,6 +93,14 @@ void describe(CLI::App& app, Flags& flags) {
       ->needs(from_operator);
   app.add_option("--socket-dir", flags.socket_dir, "Also listen on Unix sockets in this directory (.s.PGSQL.PORT)")
       ->type_name("DIR");
+  auto lends = app.add_option("--aws-credentials-port", flags.aws_credentials_port,
+                              "Give temporary keys of AWS to applications, at http://127.0.0.1:PORT/credentials")
+                   ->type_name("PORT")
+                   ->check(CLI::Range(1, 65535));
+  app.add_option("--aws-credentials-token-file", flags.aws_credentials_token_file,
+                 "Where the token is written that they have to show")
+      ->type_name("FILE")
+      ->needs(lends);
   app.add_option("--drain-timeout", flags.drain_timeout_seconds, "After SIGTERM, how long clients are served on")
       ->type_name("SECONDS")
       ->check(CLI::Range(0, 86400))
@@ -101,6 +117,7 @@ int fail(const std::string& message, int code) {
 // One of the two ways to get configuration, running.
 struct Configuration {
   std::unique_ptr<control::Client> client;
+  std::unique_ptr<source::StandIn> stand_in;  // beside the client
   std::unique_ptr<source::ManifestSource> manifests;
 };
 
@@ -126,10 +143,29 @@ control::ClientOptions client_options(const Flags& flags, std::uint64_t incarnat
   return options;
 }
 
+// Which of them have clients, so that the databases of the others need not be asked.
+void tell_use(worker::Service& service, source::ManifestSource& manifests) {
+  std::map<std::string, topology::Use> used;
+  for (const worker::ProxyRow& row : service.proxies()) {
+    used[row.proxy] = row.clients > 0 ? topology::Use::kClients : topology::Use::kSidecars;
+  }
+  manifests.use(used);
+}
+
+int wait_for_signal(const sigset_t& signals, worker::Service& service, source::ManifestSource* manifests) {
+  constexpr timespec kSecond{1, 0};
+  int signal = 0;
+  if (manifests == nullptr) return sigwait(&signals, &signal), signal;
+  while ((signal = sigtimedwait(&signals, nullptr, &kSecond)) <= 0) {
+    if (manifests->wants_use()) tell_use(service, *manifests);
+  }
+  return signal;
+}
+
 int run(const Flags& flags) {
   const auto admin_address = http::parse_address(flags.admin);
   if (!admin_address) return fail("--admin: \"" + flags.admin + "\" is not ADDRESS:PORT", kBadInput);
-  log::configure(flags.log.format, flags.log.level);
+  log::configure(flags.log.format, flags.log.levels);
   process::protect_memory();
   process::raise_file_limit();
   process::save_memory();
@@ -149,6 +185,7 @@ int run(const Flags& flags) {
   if (const char* age = std::getenv("DBPROXY_TEST_CATALOG_AGE_MS"); age != nullptr && std::atoi(age) > 0) {
     service_options.catalog_age = std::chrono::milliseconds(std::atoi(age));
   }
+  service_options.own_keys = std::make_shared<aws::OwnKeys>(aws::system_environment(), clock);
   worker::Engines engines;
   engines.push_back(worker::postgres::make_engine());
   engines.push_back(worker::mysql::make_engine());
@@ -178,8 +215,8 @@ int run(const Flags& flags) {
   if (!flags.operator_address.empty()) {
     pages.connected = [&] { return configuration.client && configuration.client->connected(); };
   }
-  pages.maintenance.pause = [&](const std::string& proxy, std::chrono::seconds at_most) {
-    return configuration.manifests && configuration.manifests->pause(proxy, at_most);
+  pages.maintenance.pause = [&](const std::string& proxy, std::chrono::seconds at_most, bool hand_over) {
+    return configuration.manifests && configuration.manifests->pause(proxy, at_most, hand_over);
   };
   pages.maintenance.resume = [&](const std::string& proxy) {
     return configuration.manifests && configuration.manifests->resume(proxy);
@@ -228,10 +265,24 @@ int run(const Flags& flags) {
       configuration.manifests->poke(seen.proxy, seen.reason == config::HealthReason::kAuthFailure);
     });
   } else {
+    configuration.stand_in = std::make_unique<source::StandIn>(source::database_prober(clock), registry, clock);
+    auto& stand_in = *configuration.stand_in;
     control::ClientCallbacks callbacks;
-    callbacks.apply = apply;
-    callbacks.remove = remove;
+    callbacks.apply = [&](config::SnapshotPtr snapshot, const worker::ListenerTls& tls) {
+      return stand_in.put(std::move(snapshot),
+                          [&, tls](config::SnapshotPtr each) { return apply(std::move(each), tls); });
+    };
+    callbacks.remove = [&](const std::string& proxy) {
+      stand_in.remove(proxy);
+      remove(proxy);
+    };
+    callbacks.connected = [&](bool there) {
+      stand_in.operator_is(there);
+      if (!there) service.operator_is_away();
+    };
+    callbacks.overridden = [&](const std::string& proxy) { return stand_in.overrides(proxy); };
     callbacks.status = [&] { return service.proxies(); };
+    callbacks.activity = [&] { return control::activity_of(registry, service.pins(), clock.wall()); };
     callbacks.open = [&](const std::string& proxy, const budget::Open& open) { service.take(proxy, open); };
     callbacks.allow = [&](const std::string& proxy, const budget::Allowance& allowance) {
       service.take(proxy, allowance);
@@ -239,16 +290,25 @@ int run(const Flags& flags) {
     callbacks.count_alone = [&] { service.count_alone(); };
     configuration.client =
         std::make_unique<control::Client>(client_options(flags, incarnation), callbacks, registry, clock);
-    service.on_observation([&](const worker::TargetObservation& seen) { configuration.client->observe(seen); });
+    service.on_observation([&](const worker::TargetObservation& seen) {
+      configuration.client->observe(seen);
+      if (seen.health != config::TargetHealth::kAvailable) stand_in.trouble(seen.proxy);
+    });
     service.on_budget_report(
         [&](const std::string& proxy, const budget::Report& report) { configuration.client->report(proxy, report); });
+  }
+  std::optional<admin::CredentialsEndpoint> credentials;
+  if (flags.aws_credentials_port != 0) {
+    credentials.emplace(admin::CredentialsOptions{flags.aws_credentials_port, flags.aws_credentials_token_file},
+                        service_options.own_keys, registry, clock);
+    if (const std::string error = credentials->start(); !error.empty())
+      return fail("--aws-credentials-port: " + error, kFailed);
   }
   if (const std::string error = admin.start(); !error.empty()) return fail(error, kFailed);
   if (configuration.manifests) configuration.manifests->start();
   if (configuration.client) configuration.client->start();
 
-  int signal = 0;
-  sigwait(&signals, &signal);
+  const int signal = wait_for_signal(signals, service, configuration.manifests.get());
   log::info("dbproxy", "stopping", {{"signal", signal == SIGTERM ? "SIGTERM" : "SIGINT"}});
   // Serving goes on until the last client has left; a second signal, or the time-out, ends it.
   service.drain(std::chrono::seconds(flags.drain_timeout_seconds));
@@ -264,6 +324,7 @@ int run(const Flags& flags) {
     service.on_budget_report({});
   }
   if (configuration.client) configuration.client->stop();
+  if (configuration.stand_in) configuration.stand_in->stop();
   if (configuration.manifests) configuration.manifests->stop();
   admin.stop();
   log::info("dbproxy", "stopped");
@@ -285,6 +346,9 @@ int main(int argc, char** argv) {
   }
   if (flags.manifests.empty() == flags.operator_address.empty()) {
     return fail("either --operator HOST:PORT or --manifests DIR is needed; see --help", kBadInput);
+  }
+  if ((flags.aws_credentials_port == 0) != flags.aws_credentials_token_file.empty()) {
+    return fail("--aws-credentials-port needs --aws-credentials-token-file; see --help", kBadInput);
   }
   if (!flags.operator_address.empty() &&
       (flags.operator_ca.empty() || flags.token_file.empty() || flags.identity.empty())) {

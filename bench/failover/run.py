@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
 """What a failover costs a client: from the end of the promotion to its first write that is acknowledged.
 
-    run.py [--runs 20] [--only direct,pgbouncer,dbproxy] [--docs docs] [--note TEXT] [--bin build/release/bin]
+    run.py [--runs 20] [--engines postgres,mysql] [--only direct,pgbouncer,dbproxy,silent] [--docs docs] [--note TEXT]
+           [--bin build/release/bin] [--keep FILE]
 
-A writer and a reader of real PostgreSQL; clients that are connected all along write every 5 ms; the writer is
-killed, after a while the reader is promoted. A client that loses its connection or gets an error tries again
-every 10 ms. `direct` is libpq with both hosts and target_session_attrs=read-write. PgBouncer knows no writers: at
-the end of the promotion, without a delay, its file is written anew with the other host and it gets a RELOAD.
-Candidates take turns. With --docs the table and the picture there are written.
+A writer and a reader, real servers; clients that are connected all along write every 5 ms; the writer is killed, after
+a while the reader is promoted. A client that loses its connection or gets an error tries again every 10 ms. `direct`
+knows both hosts and goes to the one that takes writes: libpq's target_session_attrs=read-write, and PyMySQL that asks
+for read_only. PgBouncer knows no writers: at the end of the promotion, without a delay, its file is written anew with
+the other host and it gets a RELOAD. `silent`: nobody dies, but the writer's packets vanish, in both directions and
+without an answer, and the reader is promoted when the sidecar has noticed. Candidates take turns. With --docs the
+tables and the picture there are written.
 """
 
 import argparse
 import contextlib
 import datetime
+import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -25,159 +28,126 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "bench")]
 
-import psycopg  # noqa: E402
+import for_mysql  # noqa: E402
+import for_postgres  # noqa: E402
+from client import Client  # noqa: E402
 from harness import picture  # noqa: E402
-from support import paths  # noqa: E402
-from support.aurora import AuroraCluster  # noqa: E402
-from support.manifests import Manifests  # noqa: E402
-from support.ports import free_port  # noqa: E402
-from support.postgres import PASSWORDS  # noqa: E402
-from support.process import Process  # noqa: E402
-from support.sidecar import Sidecar  # noqa: E402
+from support.namespace import Namespace  # noqa: E402
 from support.testbed import Testbed  # noqa: E402
 from support.waiting import wait_for  # noqa: E402
 
 CLIENTS = 8
 AWAY = 2.0  # seconds from the writer's death to the promotion, as whoever decides about that takes some
-TITLES = {"direct": "direct, both hosts", "pgbouncer": "PgBouncer, pointed to the new writer", "dbproxy": "dbproxy"}
-
-
-class Client:
-    """Writes one row after the other; notes when each write was acknowledged, and what it lost."""
-
-    def __init__(self, dsn: str, stopping: threading.Event):
-        self._dsn, self._stopping = dsn, stopping
-        self.acknowledged, self.errors, self.lost, self.last_error = [], 0, 0, None
-        self._connection = psycopg.connect(dsn, autocommit=True, prepare_threshold=None)
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def _run(self):
-        while not self._stopping.is_set():
-            try:
-                if self._connection is None:
-                    self._connection = psycopg.connect(self._dsn, autocommit=True, prepare_threshold=None)
-                self._connection.execute("INSERT INTO written VALUES (1)")
-                self.acknowledged.append(time.monotonic())
-                time.sleep(0.005)
-            except psycopg.Error as error:
-                self.errors, self.last_error = self.errors + 1, error
-                if self._connection is None or self._connection.closed:
-                    self.lost += self._connection is not None
-                    self._connection = None
-                time.sleep(0.01)
-        if self._connection is not None:
-            self._connection.close()
-
-
-def conninfo(host, port, **more) -> str:
-    return psycopg.conninfo.make_conninfo(host=host, port=port, user="app", password=PASSWORDS["app"], dbname="orders",
-                                          sslmode="disable", connect_timeout=60, **more)
+ENGINES = {"postgres": for_postgres, "mysql": for_mysql}
 
 
 @contextlib.contextmanager
-def direct(directory, cluster, _binaries):
-    servers = cluster.members
-    yield conninfo(",".join(server.host for server in servers), ",".join(str(server.port) for server in servers),
-                   target_session_attrs="read-write"), lambda _server: None
-
-
-@contextlib.contextmanager
-def pgbouncer(directory, cluster, _binaries):
-    port = free_port("127.0.0.1")
-    users, config = directory / "users", directory / "pgbouncer.ini"
-    users.write_text(f'"app" "{PASSWORDS["app"]}"\n')
-
-    def point_to(server):
-        config.write_text(f"""[databases]
-orders = host={server.host} port={server.port} dbname=orders
-[pgbouncer]
-listen_addr = 127.0.0.1
-listen_port = {port}
-unix_socket_dir =
-auth_type = scram-sha-256
-auth_file = {users}
-pool_mode = transaction
-""")
-    point_to(cluster.writer)
-    for path in (directory, users, config):
-        path.chmod(0o755)
-    process = Process("pgbouncer", directory / "pgbouncer.log")
-    process.start(["/usr/sbin/pgbouncer", config], user=cluster.user)
+def writing(connect, engine):
+    """Clients, all of which have written already."""
+    stopping = threading.Event()
+    clients = [Client(connect, engine.ERRORS, stopping) for _ in range(CLIENTS)]
     try:
-        wait_for(lambda: psycopg.connect(conninfo("127.0.0.1", port)).close() or True, 20, "PgBouncer serves")
-
-        def promoted(server):
-            point_to(server)
-            process.send(signal.SIGHUP)
-        yield conninfo("127.0.0.1", port), promoted
+        wait_for(lambda: all(len(client.acknowledged) > 5 for client in clients), 30, "all clients write")
+        yield clients
+        stopping.set()
     finally:
-        process.stop()
+        stopping.set()
+        for client in clients:
+            client.thread.join(60)
 
 
-@contextlib.contextmanager
-def dbproxy(directory, cluster, binaries):
-    manifests, port = Manifests(directory / "m"), free_port("127.0.0.1")
-    manifests.for_cluster(cluster, port, db_cluster=cluster.spec(), pool={"connectionBorrowTimeoutSeconds": 60})
-    sidecar = Sidecar(directory, manifests=manifests.directory, binary=binaries / "dbproxy").start()
-    try:
-        wait_for(lambda: sum(row["health"] == "AVAILABLE" for row in sidecar.json("targets")) == 2, 20, "both are seen")
-        yield conninfo("127.0.0.1", port), lambda _server: None
-    finally:
-        sidecar.stop()
+def outcome(clients, promoted: float) -> dict:
+    waits = [next(at for at in client.acknowledged if at > promoted) - promoted for client in clients]
+    return {"first": min(waits), "last": max(waits), "lost": sum(client.lost for client in clients),
+            "errors": sum(client.seen for client in clients)}
 
 
-CANDIDATES = {"direct": direct, "pgbouncer": pgbouncer, "dbproxy": dbproxy}
+def await_writes(clients, promoted: float):
+    wait_for(lambda: all(client.acknowledged[-1] > promoted for client in clients), 120, "all write again")
 
 
-def one_run(bed, name, number, binaries) -> dict:
-    directory = bed.subdirectory(f"{name}-{number}")
-    with (AuroraCluster(directory / "cluster", members=2, authority=bed.authority) as cluster,
-          CANDIDATES[name](directory, cluster, binaries) as (dsn, told)):
+def killed(bed, engine, name, directory, binaries) -> dict:
+    with engine.cluster(directory, bed) as cluster, engine.CANDIDATES[name](directory, cluster, binaries) as (
+            connect, told):
         old, new = cluster.writer, cluster.replicas[0]
-        old.sql("CREATE TABLE written (a int); GRANT ALL ON written TO app", "orders")
-        cluster.wait_caught_up()
-        stopping = threading.Event()
-        clients = [Client(dsn, stopping) for _ in range(CLIENTS)]
-        try:
-            wait_for(lambda: all(len(client.acknowledged) > 5 for client in clients), 30,
-                     f"all clients write to {dsn}")
+        engine.prepare(cluster)
+        with writing(connect, engine) as clients:
             old.kill()
             time.sleep(AWAY)
             new.promote()
             promoted = time.monotonic()
             told(new)
             cluster.note_writer(new)
-            wait_for(lambda: all(client.acknowledged[-1] > promoted for client in clients), 120, "all write again")
-        finally:
-            stopping.set()
-            for client in clients:
-                client.thread.join(60)
-        waits = [next(at for at in client.acknowledged if at > promoted) - promoted for client in clients]
-        return {"first": min(waits), "last": max(waits), "lost": sum(client.lost for client in clients),
-                "errors": sum(client.errors for client in clients)}
+            await_writes(clients, promoted)
+        return outcome(clients, promoted)
+
+
+def silent(bed, engine, directory, binaries) -> dict:
+    with Namespace() as network, engine.outside(directory, bed, network) as cluster:
+        engine.prepare(cluster)
+        with engine.serve(directory, cluster, binaries, inside=network) as (connect, sidecar):
+            old, new = cluster.writer, cluster.replicas[0]
+            with writing(connect, engine) as clients:
+                network.drop(old.port)
+                dropped = time.monotonic()
+                wait_for(lambda: "target is in doubt" in sidecar.log() or "target unavailable" in sidecar.log(), 60,
+                         "it is noticed")
+                noticed = time.monotonic() - dropped
+                new.promote()
+                promoted = time.monotonic()
+                await_writes(clients, promoted)
+            network.heal()
+        return {"noticed": noticed, **outcome(clients, promoted)}
+
+
+def one_run(bed, engine, name, number, binaries) -> dict:
+    directory = bed.subdirectory(f"{engine.TITLE[:2].lower()}-{name}-{number}")
+    if name == "silent":
+        return silent(bed, engine, directory, binaries)
+    return killed(bed, engine, name, directory, binaries)
+
+
+def column(runs, name, most=False) -> str:
+    values = [run[name] * 1000 for run in runs]
+    return f"{max(values) if most else statistics.median(values):.0f} ms"
 
 
 def table(results) -> list[str]:
-    lines = ["| | runs | first client writes, median | slowest run | all clients write, median | slowest run | "
+    """The writer is killed. `results`: {engine: {candidate: runs}}."""
+    lines = ["| | | runs | first client writes, median | slowest run | all clients write, median | slowest run | "
+             "connections that clients lost, per run | errors that clients saw, per run |",
+             "|---|---|---|---|---|---|---|---|---|"]
+    for key, candidates in results.items():
+        for name, runs in candidates.items():
+            if name == "silent" or not runs:
+                continue
+            lines.append(f"| {ENGINES[key].TITLE} | {ENGINES[key].TITLES[name]} | {len(runs)} | {column(runs, 'first')} | "
+                         f"{column(runs, 'first', True)} | {column(runs, 'last')} | {column(runs, 'last', True)} | "
+                         f"{statistics.mean(run['lost'] for run in runs):.1f} | "
+                         f"{statistics.mean(run['errors'] for run in runs):.1f} |")
+    return lines
+
+
+def silent_table(results) -> list[str]:
+    lines = ["| | runs | noticed after, median | slowest run | all clients write after the promotion, median | slowest run | "
              "connections that clients lost, per run | errors that clients saw, per run |", "|---|---|---|---|---|---|---|---|"]
-    for name, runs in results.items():
-        first, last = [run["first"] * 1000 for run in runs], [run["last"] * 1000 for run in runs]
-        lines.append(f"| {TITLES[name]} | {len(runs)} | {statistics.median(first):.0f} ms | {max(first):.0f} ms | "
-                     f"{statistics.median(last):.0f} ms | {max(last):.0f} ms | "
-                     f"{statistics.mean(run['lost'] for run in runs):.0f} | "
-                     f"{statistics.mean(run['errors'] for run in runs):.0f} |")
+    for key, candidates in results.items():
+        if runs := candidates.get("silent"):
+            lines.append(f"| {ENGINES[key].TITLE} | {len(runs)} | {column(runs, 'noticed')} | "
+                         f"{column(runs, 'noticed', True)} | {column(runs, 'last')} | {column(runs, 'last', True)} | "
+                         f"{statistics.mean(run['lost'] for run in runs):.1f} | "
+                         f"{statistics.mean(run['errors'] for run in runs):.1f} |")
     return lines
 
 
 def write_docs(docs: Path, results, versions: str, note: str):
-    names = list(results)
-    groups = [(TITLES[name], {name: statistics.median(run["last"] for run in results[name]) * 1000}) for name in names]
-    worst = [(TITLES[name], {name: max(run["last"] for run in results[name]) * 1000}) for name in names]
+    def values(candidates, choose):
+        return {name: choose(run["last"] for run in runs) * 1000 for name, runs in candidates.items() if name != "silent"}
     svg = picture.bars("After a failover", "From the end of the promotion until all clients write again; less is better",
-                       "milliseconds", [("median", [("", {k: v for _, one in groups for k, v in one.items()})]),
-                                        ("slowest run", [("", {k: v for _, one in worst for k, v in one.items()})])],
-                       [(name, TITLES[name]) for name in names])
+                       "milliseconds", [(ENGINES[key].TITLE, [("median", values(candidates, statistics.median)),
+                                                              ("slowest run", values(candidates, max))])
+                                        for key, candidates in results.items()],
+                       list(for_postgres.TITLES.items()))
     (docs / "failover.svg").write_text(svg)
     text = __doc__.split("\n\n", 2)[2].strip().replace("\n", " ")
     (docs / "failover.md").write_text("\n".join([
@@ -185,30 +155,42 @@ def write_docs(docs: Path, results, versions: str, note: str):
         f"`bench/failover/run.py`, {datetime.date.today()}, {os.cpu_count()} shared cores; {versions}. {note}".strip(), "",
         text, "",
         f"{CLIENTS} clients, {AWAY:g} s between the writer's death and the promotion.", "",
-        "![Until all clients write again](failover.svg)", "", *table(results), ""]))
+        "![Until all clients write again](failover.svg)", "", "## The writer is killed", "", *table(results), "",
+        "## The writer's packets vanish", "", *silent_table(results), ""]))
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--only", default=",".join(CANDIDATES))
+    parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--only", default="direct,pgbouncer,dbproxy,silent")
     parser.add_argument("--docs", type=Path)
     parser.add_argument("--note", default="", help="how it was measured, for the page")
     parser.add_argument("--bin", type=Path, default=ROOT / "build" / "release" / "bin")
+    parser.add_argument("--keep", type=Path, help="a file that what was measured is kept in, and that is gone on with")
     options = parser.parse_args()
-    results = {name: [] for name in options.only.split(",")}
+    engines = options.engines.split(",")
+    results = {key: {name: [] for name in options.only.split(",") if name in (*ENGINES[key].CANDIDATES, "silent")}
+               for key in engines}
+    if options.keep and options.keep.exists():
+        for key, candidates in json.loads(options.keep.read_text()).items():
+            results[key].update(candidates)
     with Testbed("fo") as bed:
         for number in range(options.runs):
-            for name, runs in results.items():
-                runs.append(one_run(bed, name, number, options.bin.resolve()))
-                print(f"{name} {number}: {runs[-1]}", flush=True)
-    print("\n".join(table(results)))
+            for key, candidates in results.items():
+                for name, runs in candidates.items():
+                    if len(runs) > number:
+                        continue
+                    runs.append(one_run(bed, ENGINES[key], name, number, options.bin.resolve()))
+                    print(f"{key} {name} {number}: {runs[-1]}", flush=True)
+                    if options.keep:
+                        options.keep.write_text(json.dumps(results))
+    print("\n".join([*table(results), "", *silent_table(results)]))
     if options.docs:
-        def version(*command):
-            return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[0].strip()
-        write_docs(options.docs, results, ", ".join([
-            version(paths.DEBIAN_POSTGRES / "postgres", "--version"), version("/usr/sbin/pgbouncer", "--version"),
-            version(options.bin / "dbproxy", "--version")]), options.note)
+        own = subprocess.run([options.bin / "dbproxy", "--version"], capture_output=True, text=True, check=True).stdout
+        write_docs(options.docs, results,
+                   ", ".join([*(each for key in engines for each in ENGINES[key].versions()), own.splitlines()[0].strip()]),
+                   options.note)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,7 @@ class DBProxy(Candidate):
         if not os.path.exists(binary):
             raise BenchError("dbproxy is not built (make build)")
         self.version = database.version_of([binary, "--version"])
-        self.port, admin = processes.free_port(), processes.free_port()
+        self.port, self.admin = processes.free_port(), processes.free_port()
         percent = POOL_SIZE * 100 // database.MAX_CONNECTIONS
         workspace.write("manifests/bench.yaml", f"""apiVersion: v1
 kind: Secret
@@ -137,7 +137,7 @@ spec:
 """)
         self.process = workspace.start(self.name, [
             binary, "--manifests", os.path.join(workspace.path, "manifests"), "--bind", "127.0.0.1",
-            "--admin", f"127.0.0.1:{admin}"])
+            "--admin", f"127.0.0.1:{self.admin}"])
         workspace.wait_listening(self.process, self.port)
 
 

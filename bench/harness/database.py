@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import time
 
 from . import processes
 from .processes import BenchError
@@ -56,12 +57,21 @@ class Database:
             command += ["-c", f"{name}={value}"]
         child = workspace.start("postgres", command, drop_root=True, stop_signal=signal.SIGINT)
         workspace.wait_listening(child, self.port)
+        self.wait_ready(home)
         for database, sql in (("postgres", f"CREATE ROLE {USER} LOGIN PASSWORD '{PASSWORD}'"),
                               ("postgres", f"GRANT pg_monitor TO {USER}"),
                               ("postgres", f"CREATE DATABASE {DATABASE} OWNER {USER}")):
             self.run([f"{self.bin}/psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", home, "-p", str(self.port),
                       "-U", "postgres", "-d", database, "-c", sql])
         self.run(["pgbench", "-i", "-q", "-s", str(scale)], environment(self.port))
+
+    def wait_ready(self, home, seconds=30):
+        """It listens before it lets anybody in."""
+        end = time.monotonic() + seconds
+        while subprocess.run([f"{self.bin}/pg_isready", "-q", "-h", home, "-p", str(self.port)]).returncode:
+            if time.monotonic() > end:
+                raise BenchError(f"postgres lets nobody in after {seconds} s")
+            time.sleep(0.05)
 
     @staticmethod
     def run(command, env=None):

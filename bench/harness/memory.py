@@ -3,6 +3,7 @@
 import os
 import subprocess
 import time
+import urllib.request
 
 from . import database, pgwire, processes
 from .measure import percentile, read_log
@@ -42,12 +43,25 @@ def measure(workspace, candidate, idle, crowd, busy, seconds, progress):
         sockets = open_idle(candidate, idle, progress)
         rows["idle_clients"] = idle
         rows["per_client"] = (settled_rss(pid) - rows["before"]) / idle
+        if hasattr(candidate, "admin"):
+            rows.update(scraped(candidate.admin))
         close_all(sockets)
         time.sleep(0.5)
         rows.update(crowded(workspace, candidate, crowd, busy, seconds, progress))
     except (pgwire.LoginError, OSError) as error:
         rows["reason"] = str(error)
     return rows
+
+
+def scraped(port):
+    """The metrics page while clients are connected: its size, and the median of what it takes from end to end."""
+    took = []
+    for _ in range(21):
+        began = time.monotonic()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as page:
+            size = len(page.read())
+        took.append(time.monotonic() - began)
+    return {"scrape_ms": sorted(took)[len(took) // 2] * 1000, "scrape_bytes": size}
 
 
 def crowded(workspace, candidate, crowd, busy, seconds, progress):

@@ -134,7 +134,9 @@ def goals(run):
                     None if ratio is None else ratio <= limit))
     memory = run["memory"].get("dbproxy", {})
     for what, key, limit, unit, scale in (("idle sidecar at most 20 MB", "idle_rss", GOAL_IDLE_RSS, "MB", 2**20),
-                                          ("idle client at most 4 KB", "per_client", GOAL_PER_CLIENT, "KB", 1024)):
+                                          ("idle client at most 4 KB", "per_client", GOAL_PER_CLIENT, "KB", 1024),
+                                          ("a scrape with 1,000 clients or more below 2 ms", "scrape_ms", 2, "ms", 1),
+                                          ("the page that it reads below 100 KB", "scrape_bytes", 100 * 1024, "KB", 1024)):
         value = memory.get(key)
         out.append((what, "n/a" if value is None else f"{value / scale:.2f} {unit}",
                     None if value is None else value <= limit))

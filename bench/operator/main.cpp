@@ -1,6 +1,9 @@
 // Thousands of sidecars that are only their control streams.
 //
 //   GET /state?mark=N   what there is: streams that the operator has taken, those in force with maxConnectionsPercent N
+//   GET /want?first=A&last=B&slots=N   clients of the sidecars A to B, B not included, want N connections each
+//   GET /slots?first=A&last=B          what these want and have, and how long they have waited for it
+//   GET /forget                        waits until now count no more
 //
 // Times are nanoseconds of CLOCK_MONOTONIC, which is the same for all processes of a machine.
 #include <CLI/CLI.hpp>
@@ -62,6 +65,25 @@ json::object state_of(const std::vector<std::unique_ptr<Sidecar>>& fleet, std::u
   return out;
 }
 
+std::size_t number(const dbproxy::http::Request& request, const char* name) {
+  return std::strtoul(std::string(request.parameter(name)).c_str(), nullptr, 10);
+}
+
+json::object slots_of(const std::vector<std::unique_ptr<Sidecar>>& fleet, std::size_t first, std::size_t last) {
+  std::uint64_t wanted = 0, open = 0;
+  std::vector<std::int64_t> waits;
+  for (std::size_t i = first; i < std::min(last, fleet.size()); ++i) {
+    const Sidecar::Slots slots = fleet[i]->slots();
+    wanted += slots.wanted;
+    open += slots.open;
+    for (const auto wait : slots.waits) {
+      waits.push_back(std::chrono::duration_cast<std::chrono::nanoseconds>(wait).count());
+    }
+  }
+  const std::size_t count = waits.size();
+  return {{"wanted", wanted}, {"open", open}, {"waits", count}, {"waited_ns", quantiles(std::move(waits))}};
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -96,6 +118,23 @@ int main(int argc, char** argv) {
     const std::string mark(request.parameter("mark"));
     const json::object state = state_of(fleet, static_cast<std::uint32_t>(std::strtoul(mark.c_str(), nullptr, 10)));
     return dbproxy::http::Response{.content_type = "application/json", .body = json::serialize(state)};
+  });
+  const auto text = [](const json::object& object) {
+    return dbproxy::http::Response{.content_type = "application/json", .body = json::serialize(object)};
+  };
+  server.route("GET", "/want", [&](const dbproxy::http::Request& request) {
+    const std::size_t last = std::min(number(request, "last"), fleet.size());
+    for (std::size_t i = number(request, "first"); i < last; ++i) {
+      fleet[i]->want(static_cast<dbproxy::budget::Slots>(number(request, "slots")));
+    }
+    return text({{"at", ns(SteadyClock::now())}});
+  });
+  server.route("GET", "/slots", [&](const dbproxy::http::Request& request) {
+    return text(slots_of(fleet, number(request, "first"), number(request, "last")));
+  });
+  server.route("GET", "/forget", [&](const dbproxy::http::Request&) {
+    for (const std::unique_ptr<Sidecar>& each : fleet) each->forget_waits();
+    return text({});
   });
   if (const std::string error = server.start(); !error.empty()) {
     std::fprintf(stderr, "%s\n", error.c_str());

@@ -9,11 +9,15 @@
 #include "dbproxy/v1/control.grpc.pb.h"
 
 #include "proxy/control/channel.hpp"
+#include "proxy/wire/control/budget.hpp"
 #include "proxy/wire/control/convert.hpp"
 
 namespace dbproxy::bench {
 
 using std::chrono::milliseconds;
+
+constexpr milliseconds kTick{250};
+constexpr int kIdleTicks = 6;  // after which nobody need have asked for what is idle
 
 struct Timer::Impl {
   std::mutex mutex;
@@ -87,6 +91,12 @@ class Sidecar::Attempt final : public grpc::ClientBidiReactor<v1::SidecarMessage
       context.TryCancel();
     } else if (incoming_.has_config()) {
       take(*incoming_.mutable_config());
+    } else if (incoming_.has_budget_open()) {
+      take(wire_control::from_proto(incoming_.budget_open()));
+    } else if (const auto allowance = incoming_.has_budget_allowance()
+                                          ? wire_control::from_proto(incoming_.budget_allowance())
+                                          : std::nullopt) {
+      take(*allowance);
     }
     v1::OperatorMessage().Swap(&incoming_);
     StartRead(&incoming_);
@@ -104,9 +114,29 @@ class Sidecar::Attempt final : public grpc::ClientBidiReactor<v1::SidecarMessage
     sidecar_.timer_.after({}, [this] { delete this; });
   }
 
+  void report(v1::SidecarMessage message) {
+    const std::lock_guard lock(mutex_);
+    report_ = std::move(message);  // all of it is in each
+    write();
+  }
+
   grpc::ClientContext context;
 
  private:
+  void take(const budget::Open& open) {
+    const std::lock_guard lock(sidecar_.mutex_);
+    sidecar_.ledger_.take(open);
+    sidecar_.settle();
+    sidecar_.tell();
+  }
+
+  void take(const budget::Allowance& allowance) {
+    const std::lock_guard lock(sidecar_.mutex_);
+    sidecar_.ledger_.take(allowance, sidecar_.clock_.now());
+    sidecar_.settle();
+    sidecar_.tell();
+  }
+
   void take(const v1::ConfigUpdate& update) {
     v1::ConfigReply reply;
     reply.set_proxy(update.proxy());
@@ -119,6 +149,9 @@ class Sidecar::Attempt final : public grpc::ClientBidiReactor<v1::SidecarMessage
         sidecar_.held_[update.proxy()] = {update.snapshot().version(), wire_control::digest(update.snapshot())};
         sidecar_.view_.mark = update.snapshot().pool().max_connections_percent();
         sidecar_.view_.in_force_at = SteadyClock::now();
+        for (const v1::Target& target : update.snapshot().targets()) {
+          if (target.role() == v1::READ_WRITE) sidecar_.writer_ = target.id();
+        }
         reply.set_version(update.snapshot().version());
       }
     }
@@ -128,10 +161,15 @@ class Sidecar::Attempt final : public grpc::ClientBidiReactor<v1::SidecarMessage
   }
 
   void write() {  // with the lock
-    if (writing_ || replies_.empty()) return;
+    if (writing_ || (replies_.empty() && !report_)) return;
     outgoing_.Clear();
-    *outgoing_.mutable_config_reply() = std::move(replies_.front());
-    replies_.erase(replies_.begin());
+    if (!replies_.empty()) {
+      *outgoing_.mutable_config_reply() = std::move(replies_.front());
+      replies_.erase(replies_.begin());
+    } else {
+      outgoing_ = std::move(*report_);
+      report_.reset();
+    }
     writing_ = true;
     StartWrite(&outgoing_);
   }
@@ -145,6 +183,7 @@ class Sidecar::Attempt final : public grpc::ClientBidiReactor<v1::SidecarMessage
   v1::SidecarMessage outgoing_;
   bool writing_ = true;
   std::vector<v1::ConfigReply> replies_;
+  std::optional<v1::SidecarMessage> report_;
 };
 
 Sidecar::Sidecar(const FleetOptions& options, Timer& timer, std::string identity, std::string token,
@@ -155,7 +194,10 @@ Sidecar::Sidecar(const FleetOptions& options, Timer& timer, std::string identity
       token_(std::move(token)),
       proxies_(std::move(proxies)),
       random_(seed),
-      backoff_(options.backoff_base, options.backoff_cap) {}
+      backoff_(options.backoff_base, options.backoff_cap),
+      ledger_({.pod = identity_, .incarnation = seed + 1}) {
+  timer_.after(kTick, [this] { tick(); });
+}
 
 Sidecar::~Sidecar() = default;
 
@@ -167,6 +209,7 @@ void Sidecar::connect() {
     v1::SidecarMessage hello;
     hello.mutable_hello()->set_identity(identity_);
     hello.mutable_hello()->set_software_version("bench");
+    hello.mutable_hello()->set_incarnation(ledger_.hello().incarnation);
     for (const std::string& proxy : proxies_) hello.mutable_hello()->add_proxies(proxy);
     for (const auto& [proxy, held] : held_) {
       v1::HeldConfig* each = hello.mutable_hello()->add_held();
@@ -208,6 +251,60 @@ void Sidecar::ended(const std::string& reason, const std::string& redirect) {
     delay = backoff_.next(std::uniform_real_distribution<double>(0, 1)(random_));
   }
   timer_.after(delay, [this] { connect(); });
+}
+
+void Sidecar::settle() {
+  for (int i = 0; i < 2; ++i) {  // what is open covers what is given back
+    open_ = std::min(std::max(open_, wanted_), ledger_.limit(writer_));
+    const budget::Slots idle = open_ - std::min(open_, wanted_);
+    idle_.note(idle);
+    ledger_.set_use(writer_, {true, open_, wanted_ - std::min(open_, wanted_), std::min(idle_.unused(), idle)},
+                    clock_.now());
+  }
+  if (open_ < wanted_ || !wanted_since_) return;
+  waits_.push_back(SteadyClock::now() - *wanted_since_);
+  wanted_since_.reset();
+}
+
+void Sidecar::tell() {
+  const auto report = ledger_.report();
+  if (!report || attempt_ == nullptr || proxies_.empty()) return;
+  v1::SidecarMessage message;
+  *message.mutable_budget_report() = wire_control::to_proto(proxies_.front(), *report);
+  attempt_->report(std::move(message));  // it lives as long as it is known here
+}
+
+void Sidecar::tick() {
+  {
+    const std::lock_guard lock(mutex_);
+    const budget::Slots idle = open_ - std::min(open_, wanted_);
+    idle_.look(idle, open_);
+    idle_ticks_ = idle == 0 ? 0 : idle_ticks_ + 1;
+    if (idle_ticks_ >= kIdleTicks) open_ -= std::min(idle_.unused(), idle);
+    settle();
+    ledger_.tick(clock_.now());
+    tell();
+  }
+  timer_.after(kTick, [this] { tick(); });
+}
+
+void Sidecar::want(budget::Slots slots) {
+  const std::lock_guard lock(mutex_);
+  wanted_since_.reset();
+  if (slots > open_) wanted_since_ = SteadyClock::now();  // what is idle here is there at once, and no wait
+  wanted_ = slots;
+  settle();
+  tell();
+}
+
+Sidecar::Slots Sidecar::slots() const {
+  const std::lock_guard lock(mutex_);
+  return {wanted_, open_, waits_};
+}
+
+void Sidecar::forget_waits() {
+  const std::lock_guard lock(mutex_);
+  waits_.clear();
 }
 
 Sidecar::View Sidecar::view() const {

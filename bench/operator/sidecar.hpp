@@ -1,4 +1,6 @@
-// Sidecar: what the operator sees of one sidecar, and nothing behind it: a stream of its own, Hello, ACKs, reconnects.
+// Sidecar: what the operator sees of one sidecar, and nothing behind it: a stream of its own, Hello, ACKs, reconnects;
+// its part of the connection budget, with the ledger and the sense of what is idle that real ones have. Its connections
+// open and close in no time.
 //
 // As `proxy/control` does it (its channel, its back-off, its time-out for the Hello), on gRPC's own threads instead of
 // two per sidecar, so that one process is thousands of them. Each has a connection of its own: one file descriptor.
@@ -10,11 +12,15 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <string>
 #include <vector>
 
+#include "proxy/base/clock.hpp"
+#include "proxy/budget/ledger.hpp"
 #include "proxy/control/backoff.hpp"
+#include "proxy/worker/idle_count.hpp"
 
 namespace dbproxy::bench {
 
@@ -49,6 +55,15 @@ class Sidecar {
   };
   View view() const;
 
+  // Connections that its clients want from now on.
+  void want(budget::Slots slots);
+  struct Slots {
+    budget::Slots wanted = 0, open = 0;
+    std::vector<SteadyClock::duration> waits;  // from when more was wanted until all of it was there
+  };
+  Slots slots() const;
+  void forget_waits();
+
  private:
   class Attempt;
   struct Held {
@@ -58,6 +73,9 @@ class Sidecar {
   void greeted();
   void ended(const std::string& reason, const std::string& redirect);
   void expire(std::uint32_t attempt);
+  void settle();  // with the lock: opens what may be opened
+  void tell();    // likewise: what the operator does not know yet
+  void tick();
 
   const FleetOptions& options_;
   Timer& timer_;
@@ -71,6 +89,14 @@ class Sidecar {
   std::string redirect_;
   Attempt* attempt_ = nullptr;  // deletes itself when gRPC is done with it
   View view_;
+  SystemClock clock_;
+  budget::Ledger ledger_;
+  std::string writer_;  // id of the target
+  budget::Slots wanted_ = 0, open_ = 0;
+  worker::IdleCount idle_;
+  int idle_ticks_ = 0;
+  std::optional<SteadyClock::time_point> wanted_since_;
+  std::vector<SteadyClock::duration> waits_;
 };
 
 class Timer {

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "operator/admin/json.hpp"
+#include "proxy/http/log_routes.hpp"
 #include "proxy/live/live.hpp"
 #include "proxy/metrics/page.hpp"
 
@@ -61,11 +62,11 @@ struct Admin::Impl {
     guard.access = options.authorize ? http::Access::kPublic : http::Access::kPrivate;
     guard.authorize = std::move(options.authorize);
     using Print = std::string (*)(const OperatorView&);
-    static constexpr std::pair<const char*, Print> kPages[]{{"dbproxies", proxies_json},
-                                                            {"targets", targets_json},
-                                                            {"sidecars", sidecars_json},
-                                                            {"diagnostics", diagnostics_json},
-                                                            {"events", events_json}};
+    static constexpr std::pair<const char*, Print> kPages[]{
+        {"dbproxies", proxies_json}, {"targets", targets_json},
+        {"sidecars", sidecars_json}, {"diagnostics", diagnostics_json},
+        {"pins", pins_json},         {"latency", latency_json},
+        {"events", events_json}};
     for (const auto& [name, print] : kPages) {
       const auto handler = [this, print = print](const Request&) {
         http::Response response;
@@ -83,7 +84,9 @@ struct Admin::Impl {
       server.route(
           "GET", "/", [](const Request&) { return live::page(); }, page);
     }
+    const http::RouteOptions readers = guard;
     if (options.authorize_change) guard.authorize = std::move(options.authorize_change);
+    http::add_log_routes(server, "operator", readers, guard);
     if (options.maintenance.pause) http::add_maintenance_routes(server, "operator", options.maintenance, guard);
   }
 };

@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <boost/json.hpp>
+#include <set>
 #include <tuple>
 
 #include "proxy/http/json_rows.hpp"
+#include "proxy/metrics/registry.hpp"
 
 namespace dbproxy::operator_admin {
 namespace {
@@ -45,6 +47,9 @@ json::object proxy(const ProxyRow& row) {
   connections["inUse"] = row.connections_in_use;
   connections["pinned"] = row.pinned;
   connections["limit"] = row.connections_limit;
+  connections["granted"] = row.connections_granted;
+  if (row.connections_foreign) connections["foreign"] = *row.connections_foreign;
+  connections["exhaustedSeconds"] = row.exhausted_seconds;
   out["connections"] = std::move(connections);
   json::object clients;
   clients["connected"] = row.clients;
@@ -68,6 +73,16 @@ json::object sidecar(const SidecarRow& row) {
   out["error"] = json_text(row.error);
   out["connectedSeconds"] = row.connected_seconds;
   http::add_json_use(out, row);
+  out["granted"] = row.granted;
+  out["asked"] = row.asked;
+  return out;
+}
+
+json::object target(const TargetRow& row) {
+  json::object out = http::json_target(row);
+  out["granted"] = row.granted;
+  out["asked"] = row.asked;
+  out["unknown"] = row.unknown;
   return out;
 }
 
@@ -94,38 +109,85 @@ json::object event(const EventRow& row) {
   return out;
 }
 
-// The first rows in the order of `key`, which is smaller the more a row wants to be looked at; and how many there are.
-template <class Row, class Key, class Make>
-std::string most_wanted(const std::vector<Row>& rows, std::size_t most, Key key, Make make) {
+json::object pin(const PinRow& row) {
+  json::object out;
+  out["proxy"] = json_text(row.proxy);
+  out["reasons"] = json_array(row.reasons, json_text);
+  out["statementDigest"] = json_text(row.statement_digest);
+  out["sessions"] = row.sessions;
+  out["sidecars"] = row.sidecars;
+  out["pinnedSeconds"] = row.pinned_seconds;
+  return out;
+}
+
+// The first rows in the order of `key`, which is smaller the more a row wants to be looked at.
+template <class Row, class Key>
+std::vector<const Row*> first(const std::vector<Row>& rows, std::size_t most, Key key) {
   std::vector<std::pair<decltype(key(rows.front())), const Row*>> order;
   order.reserve(rows.size());
   for (const Row& row : rows) order.emplace_back(key(row), &row);
   const std::size_t shown = std::min(most, order.size());
   std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(shown), order.end());
-  order.resize(shown);
+  std::vector<const Row*> out;
+  for (std::size_t i = 0; i < shown; ++i) out.push_back(order[i].second);
+  return out;
+}
+
+template <class Row, class Make>
+std::string part(const std::vector<const Row*>& shown, std::size_t total, Make make) {
   json::object out;
   out["source"] = "operator";
-  out["total"] = rows.size();
-  out["items"] = json_array(order, [&](const auto& each) { return make(*each.second); });
+  out["total"] = total;
+  out["items"] = json_array(shown, [&](const Row* row) { return make(*row); });
   return json::serialize(out);
+}
+
+// And how many there are.
+template <class Row, class Key, class Make>
+std::string most_wanted(const std::vector<Row>& rows, std::size_t most, Key key, Make make) {
+  return part(first(rows, most, key), rows.size(), make);
+}
+
+template <class Wanted>
+json::object latencies(const std::vector<LatencyRow>& rows, Wanted wanted) {
+  json::array bounds, items;
+  for (int i = 0; i < metrics::Histogram::kBuckets; ++i) bounds.emplace_back(metrics::Histogram::upper_bound(i));
+  for (const LatencyRow& row : rows) {
+    if (!wanted(row.proxy)) continue;
+    json::object item;
+    item["proxy"] = json_text(row.proxy);
+    item["query"] = json::array(row.query.begin(), row.query.end());
+    item["borrow"] = json::array(row.borrow.begin(), row.borrow.end());
+    items.emplace_back(std::move(item));
+  }
+  json::object out;
+  out["source"] = "operator";
+  out["bounds"] = std::move(bounds);
+  out["items"] = std::move(items);
+  return out;
 }
 
 }  // namespace
 
 live::Parts live_parts(const OperatorView& view) {
   live::Parts parts;
-  parts.emplace_back("dbproxies", most_wanted(
-                                      view.proxies, kShownProxies,
-                                      [](const ProxyRow& row) {
-                                        return std::tuple(row.ready && row.errors.empty(),
-                                                          -std::int64_t{row.clients_waiting}, row.name_space, row.name);
-                                      },
-                                      proxy));
-  parts.emplace_back("targets",
+  const auto proxies = first(view.proxies, kShownProxies, [](const ProxyRow& row) {
+    return std::tuple(row.ready && row.errors.empty(), -std::int64_t{row.clients_waiting}, row.name_space, row.name);
+  });
+  std::set<std::string> shown;
+  for (const ProxyRow* row : proxies) shown.insert(row->name_space + "/" + row->name);
+  parts.emplace_back("dbproxies", part(proxies, view.proxies.size(), proxy));
+  parts.emplace_back("latency", json::serialize(latencies(
+                                    view.latencies, [&](const std::string& name) { return shown.contains(name); })));
+  parts.emplace_back("pins",
                      most_wanted(
-                         view.targets, kShownTargets,
-                         [](const TargetRow& row) { return std::tuple(row.health == "AVAILABLE", row.proxy, row.id); },
-                         http::json_target<TargetRow>));
+                         view.pins, kShownPins,
+                         [](const PinRow& row) { return std::tuple(-std::int64_t{row.sessions}, row.proxy); }, pin));
+  parts.emplace_back(
+      "targets",
+      most_wanted(
+          view.targets, kShownTargets,
+          [](const TargetRow& row) { return std::tuple(row.health == "AVAILABLE", row.proxy, row.id); }, target));
   parts.emplace_back("sidecars", most_wanted(
                                      view.sidecars, kShownSidecars,
                                      [](const SidecarRow& row) {
@@ -144,6 +206,14 @@ live::Parts live_parts(const OperatorView& view) {
   return parts;
 }
 
+std::string pins_json(const OperatorView& view) {
+  return http::json_page("operator", view.pins, pin);
+}
+
+std::string latency_json(const OperatorView& view) {
+  return json::serialize(latencies(view.latencies, [](const std::string&) { return true; })) + "\n";
+}
+
 std::string events_json(const OperatorView& view) {
   return http::json_page("operator", view.events, event);
 }
@@ -152,7 +222,7 @@ std::string proxies_json(const OperatorView& view) {
   return http::json_page("operator", view.proxies, proxy);
 }
 std::string targets_json(const OperatorView& view) {
-  return http::json_page("operator", view.targets, http::json_target<TargetRow>);
+  return http::json_page("operator", view.targets, target);
 }
 std::string sidecars_json(const OperatorView& view) {
   return http::json_page("operator", view.sidecars, sidecar);

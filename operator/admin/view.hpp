@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct TargetRow {
   std::uint32_t max_connections = 0;  // 0: not known
   std::uint32_t limit = 0;            // what maxConnectionsPercent leaves of it
   std::uint32_t servers = 0;          // open connections, as all sidecars report
+  // Of the connection budget, all sidecars together: what they may have, what they have or wait for, and of the former
+  // what is held by those that are not heard of. 0 where nothing is leased.
+  std::uint32_t granted = 0, asked = 0, unknown = 0;
   double lag_seconds = 0;
 };
 
@@ -48,6 +52,21 @@ struct SidecarRow {
   std::string error;          // the sidecar's own words of the last NACK; empty: none
   double connected_seconds = 0;
   std::uint32_t clients = 0, clients_waiting = 0, servers = 0, servers_in_use = 0, pinned = 0;
+  std::uint32_t granted = 0, asked = 0;  // of the connection budget, at all targets together
+};
+
+// Of all sidecars of a DBProxy, by the buckets of metrics::Histogram: operator/control/rows.hpp has what they mean.
+struct LatencyRow {
+  std::string proxy;
+  std::vector<std::uint64_t> query, borrow;
+};
+
+struct PinRow {
+  std::string proxy;
+  std::vector<std::string> reasons;
+  std::string statement_digest;
+  std::uint32_t sessions = 0, sidecars = 0;
+  double pinned_seconds = 0;  // the longest
 };
 
 struct SidecarCounts {
@@ -88,7 +107,10 @@ struct ProxyRow {
   std::string writer;             // id of the target that is the writer; empty: none
   std::uint32_t connections = 0;  // open server connections, as all sidecars report
   std::uint32_t connections_in_use = 0, pinned = 0, clients = 0, clients_waiting = 0;  // likewise
-  std::uint32_t connections_limit = 0;                                                 // of all targets; 0: not known
+  std::uint32_t connections_granted = 0;                  // of the connection budget; 0 where nothing is leased
+  std::optional<std::uint32_t> connections_foreign = {};  // sessions of its users that are no sidecar's; not known
+  double exhausted_seconds = 0;                           // for so long all of it was in use, and somebody waited
+  std::uint32_t connections_limit = 0;                    // of all targets; 0: not known
 };
 
 struct OperatorView {
@@ -96,6 +118,8 @@ struct OperatorView {
   std::vector<ProxyRow> proxies;
   std::vector<TargetRow> targets;
   std::vector<SidecarRow> sidecars;
+  std::vector<LatencyRow> latencies;
+  std::vector<PinRow> pins;
   std::vector<DiagnosticRow> diagnostics;
   std::vector<EventRow> events;  // the last ones, newest first
   std::string notice;            // why all that may say little: this replica does not lead; empty: nothing

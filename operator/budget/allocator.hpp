@@ -55,16 +55,21 @@ class Allocator {
 
   // Connections that this DBProxy may have to each member whose limit is known, and to one sidecar per lane at most.
   void set_limits(std::map<std::string, Slots> members, Slots per_pod);
+  void set_floor(Slots floor) { options_.floor = floor; }
   // To be answered with what it returns; it is served as soon as it has reported.
   budget::Open hello(const budget::Hello& hello);
   // False: out of date, and nothing has changed.
   bool report(const budget::Report& report, TimePoint now);
   // Its stream is gone. What it was charged it is charged on.
   void silent(const std::string& pod);
+  // It will not come back, and may have left connections: bury() counts for all of it. A later Hello takes it back.
+  // Ignored while it can be spoken to.
+  void lose(const std::string& pod);
   // Of all its processes but the present one no more than so many connections are left, to whatever member. Ignored
   // until that one has reported. Returns for how many it goes on to be charged.
   Slots bury(const std::string& pod, Slots left = 0);
   // Those with a process that has reported, and others before it of which connections may be left; and which it is.
+  // Of those that are lost: 0.
   std::map<std::string, std::uint64_t> haunted() const;
   // It is gone for ever, and with it all its connections.
   void forget(const std::string& pod);
@@ -77,7 +82,12 @@ class Allocator {
 
   std::uint64_t epoch() const { return epoch_; }
   bool deposed() const { return deposed_; }
+  // That are charged for anything and cannot be spoken to.
+  std::vector<std::string> unheard() const;
+  // What is charged, and what is kept, whichever is more: of this another one may begin.
+  Ceilings known() const;
   Slots charged(const std::string& pod, const Lane& lane) const;
+  Slots charged(const std::string& pod) const;  // at any one member at most
   std::map<Lane, Totals> totals() const;
 
  private:
@@ -96,6 +106,7 @@ class Allocator {
   struct Pod {
     std::uint64_t incarnation = 0, session = 0, reports = 0;
     bool usable = false;  // its stream is up and it has reported
+    bool lost = false;    // it has no process any more
     // The save that has to be in force before this process gets anything: it knows of no higher epoch, so that an
     // operator which lost its leadership without noticing could do harm to it and only to it.
     std::uint64_t confirmed_by = 0;
@@ -121,7 +132,7 @@ class Allocator {
   std::map<Lane, Slots> charges() const;
   Ceilings compose() const;
 
-  const AllocatorOptions options_;
+  AllocatorOptions options_;
   const std::uint64_t epoch_;
   std::map<std::string, Slots> members_;
   Slots per_pod_ = 0;

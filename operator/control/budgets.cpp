@@ -2,16 +2,11 @@
 
 #include <algorithm>
 
-#include "proxy/base/log.hpp"
-
 namespace dbproxy::operator_control {
 namespace {
 
-using operator_budget::Allocator;
-using operator_budget::AllocatorOptions;
 using operator_budget::Slots;
 
-constexpr std::chrono::milliseconds kStoreAgain{500};
 constexpr std::chrono::milliseconds kUncertainAgain{200};
 constexpr Slots kManySidecars = 4;
 
@@ -52,13 +47,16 @@ void Budgets::lead(bool leading) {
     work_.clear();
     for (const auto& [name, book] : books_) all.push_back(book);
   }
+  std::vector<BookPtr> to_load;
   for (const BookPtr& book : all) {
     const std::lock_guard lock(book->mutex);
     book->allocator.reset();
     book->asking.clear();
+    book->silences.clear();
+    book->loading = leading && !book->peers.empty();
+    if (book->loading) to_load.push_back(book);
   }
-  if (!leading) return;
-  for (const BookPtr& book : all) enqueue({book, true, 0, {}, term});
+  for (const BookPtr& book : to_load) enqueue({.book = book, .load = true, .term = term});
 }
 
 Budgets::BookPtr Budgets::find(const std::string& proxy) const {
@@ -74,6 +72,37 @@ std::vector<Budgets::BookPtr> Budgets::books() const {
   return out;
 }
 
+std::string Budgets::place_of(const std::string& host, std::uint16_t port) {
+  return host + ' ' + std::to_string(port);
+}
+
+std::vector<Budgets::BookPtr> Budgets::books_at(const std::string& place) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<BookPtr> out;
+  const auto found = at_.find(place);
+  if (found == at_.end()) return out;
+  for (const auto& [name, book] : found->second) out.push_back(book);
+  return out;
+}
+
+void Budgets::put_at(const BookPtr& book, std::set<std::string> places) {
+  if (book->places == places) return;
+  for (const std::string& place : book->places) {
+    const auto found = at_.find(place);
+    if (found == at_.end()) continue;
+    found->second.erase(book->proxy);
+    if (found->second.empty()) at_.erase(found);
+  }
+  book->places = std::move(places);
+  if (book->leased) lease(book);
+}
+
+// Until then nobody is asked about it.
+void Budgets::lease(const BookPtr& book) {
+  book->leased = true;
+  for (const std::string& place : book->places) at_[place][book->proxy] = book;
+}
+
 void Budgets::touch(const BookPtr& book) {
   {
     const std::lock_guard lock(mutex_);
@@ -82,20 +111,13 @@ void Budgets::touch(const BookPtr& book) {
   wake_steps_.notify_one();
 }
 
-void Budgets::enqueue(Work work) {
-  {
-    const std::lock_guard lock(mutex_);
-    work_.push_back(std::move(work));
-  }
-  wake_store_.notify_one();
-}
-
 void Budgets::publish(const std::string& proxy, const config::SnapshotPtr& snapshot) {
   if (!store_) return;
   BookPtr book;
-  bool fresh = false;
-  bool leading = false;
-  std::uint64_t term = 0;
+  std::set<std::string> places;
+  if (snapshot) {
+    for (const config::Target& target : snapshot->targets) places.insert(place_of(target.host, target.port));
+  }
   {
     const std::lock_guard lock(mutex_);
     BookPtr& entry = books_[proxy];
@@ -104,17 +126,16 @@ void Budgets::publish(const std::string& proxy, const config::SnapshotPtr& snaps
         const std::lock_guard book_lock(entry->mutex);
         entry->gone = true;
       }
+      if (entry) put_at(entry, {});
       books_.erase(proxy);
       dirty_.erase(proxy);
       due_.erase(proxy);
       registry_.retire({{"proxy", proxy}});
       return;
     }
-    fresh = !entry;
-    if (fresh) entry = std::make_shared<Book>(proxy);
+    if (!entry) entry = std::make_shared<Book>(proxy);
+    put_at(entry, std::move(places));
     book = entry;
-    leading = leading_;
-    term = term_;
   }
   {
     const std::lock_guard lock(book->mutex);
@@ -124,9 +145,10 @@ void Budgets::publish(const std::string& proxy, const config::SnapshotPtr& snaps
       const std::uint32_t limit = config::connection_limit(target, snapshot->pool);
       if (limit > 0) book->limits[target.id] = limit;
     }
+    book->most_per_pod = snapshot->pool.max_per_pod;
+    book->floor = snapshot->pool.floor;
     set_limits(*book);
   }
-  if (fresh && leading) enqueue({book, true, 0, {}, term});
   touch(book);
 }
 
@@ -139,20 +161,33 @@ void Budgets::set_limits(Book& book) {
   const Slots parts = book.peers.size() < kManySidecars ? 1 : kManySidecars;
   const Slots per_pod = book.most_per_pod > 0 ? std::min(book.most_per_pod, most) : (most + parts - 1) / parts;
   book.allocator->set_limits(book.limits, per_pod);
+  book.allocator->set_floor(book.floor);
 }
 
 void Budgets::hello(const std::string& proxy, const std::string& pod, std::uint64_t incarnation,
                     const std::shared_ptr<BudgetPeer>& peer) {
   const BookPtr book = find(proxy);
   if (!book) return;
+  bool leading = false;
+  std::uint64_t term = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    leading = leading_;
+    term = term_;
+  }
   budget::Open open;
+  bool load = false;
   {
     const std::lock_guard lock(book->mutex);
+    book->silences.erase(pod);
     book->peers[pod] = {peer, peer.get(), incarnation};
     set_limits(*book);
-    if (!book->allocator) return;  // it is told when what is kept has been read
-    open = book->allocator->hello({pod, incarnation});
+    // Without a sidecar nothing needs to be known. It is told when what is kept has been read.
+    load = !book->allocator && leading && !std::exchange(book->loading, true);
+    if (book->allocator) open = book->allocator->hello({pod, incarnation});
   }
+  if (load) enqueue({.book = book, .load = true, .term = term});
+  if (open.session == 0) return;
   peer->tell(proxy, open);
   touch(book);
 }
@@ -179,26 +214,8 @@ void Budgets::leave(Book& book, const budget::Report& report) {
   book.peers.erase(report.pod);
   book.asking.erase(report.pod);
   book.heard.erase(report.pod);
+  forget_use(book, report.pod);
   set_limits(book);
-}
-
-// With the lock: for the figures.
-void Budgets::note(Book& book, const budget::Report& report) {
-  budget::Report& before = book.heard[report.pod];
-  bool asks = false;
-  for (const auto& [lane, said] : report.lanes) {
-    asks = asks || said.want > said.held;
-    const auto old = before.lanes.find(lane);
-    if (old != before.lanes.end() && old->second.held > said.held) {
-      cells(book, lane).moved->add(old->second.held - said.held);
-    }
-  }
-  before = report;
-  if (!asks) {
-    book.asking.erase(report.pod);
-  } else {
-    book.asking.try_emplace(report.pod, clock_.now());
-  }
 }
 
 void Budgets::silent(const std::string& pod, const BudgetPeer* peer) {
@@ -210,82 +227,12 @@ void Budgets::silent(const std::string& pod, const BudgetPeer* peer) {
       book->peers.erase(found);
       book->asking.erase(pod);
       book->backends.erase(pod);
+      forget_use(*book, pod);
       if (book->allocator) book->allocator->silent(pod);
       set_limits(*book);
     }
     touch(book);
   }
-}
-
-void Budgets::forget(const std::string& pod) {
-  for (const BookPtr& book : books()) {
-    {
-      const std::lock_guard lock(book->mutex);
-      if (!book->allocator || book->peers.contains(pod)) continue;
-      book->allocator->forget(pod);
-      book->heard.erase(pod);
-    }
-    touch(book);
-  }
-}
-
-void Budgets::backends(const std::string& proxy, const std::string& pod,
-                       std::map<std::string, std::vector<std::uint32_t>> ids) {
-  const BookPtr book = find(proxy);
-  if (!book) return;
-  const std::lock_guard lock(book->mutex);
-  if (book->peers.contains(pod)) book->backends[pod] = std::move(ids);
-}
-
-// What is known by now is open then, or closed: whatever else the server has by then is a stranger. Other DBProxies on
-// the same server may have the same users.
-std::optional<Budgets::Question> Budgets::question(const std::string& host, std::uint16_t port,
-                                                   const std::string& user) const {
-  std::optional<Question> question;
-  std::vector<std::uint32_t> known;
-  for (const BookPtr& book : books()) {
-    const std::lock_guard lock(book->mutex);
-    if (!book->allocator || !book->snapshot) continue;
-    const auto target = std::find_if(book->snapshot->targets.begin(), book->snapshot->targets.end(),
-                                     [&](const auto& each) { return each.host == host && each.port == port; });
-    if (target == book->snapshot->targets.end()) continue;
-    for (const auto& [pod, targets] : book->backends) {
-      const auto ids = targets.find(target->id);
-      if (ids != targets.end()) known.insert(known.end(), ids->second.begin(), ids->second.end());
-    }
-    if (question || book->snapshot->find_user(user) == nullptr) continue;
-    auto about = book->allocator->haunted();
-    if (about.empty()) continue;
-    question = Question{book->proxy, target->id, {}, {}, std::move(about)};
-    for (const config::User& each : book->snapshot->users) question->users.push_back(each.name);
-  }
-  if (question) question->known = std::move(known);
-  return question;
-}
-
-// Once each member has said so of the same processes. They are charged for as many connections as there are strangers
-// at most, all together: others may use the database as the same users, and would else count once for each of them.
-void Budgets::answer(const Question& question, std::uint32_t strangers) {
-  const BookPtr book = find(question.proxy);
-  if (!book) return;
-  {
-    const std::lock_guard lock(book->mutex);
-    if (!book->allocator || !book->snapshot) return;
-    book->strangers[question.target] = {question.about, strangers};
-    Slots left = 0;
-    for (const config::Target& target : book->snapshot->targets) {
-      const auto said = book->strangers.find(target.id);
-      if (said == book->strangers.end() || said->second.first != question.about) return;
-      left = std::max(left, said->second.second);
-    }
-    book->strangers.clear();
-    if (book->allocator->haunted() != question.about) return;
-    for (const auto& [pod, incarnation] : question.about) {
-      const Slots charged = book->allocator->bury(pod, left);
-      left -= std::min(left, charged);
-    }
-  }
-  touch(book);
 }
 
 void Budgets::run_steps() {
@@ -352,7 +299,10 @@ void Budgets::step(const BookPtr& book) {
           book->peers.erase(peer);
         }
       }
-      if (actions.save) write = Work{book, false, book->allocator->epoch(), std::move(*actions.save), term};
+      if (actions.save) {
+        write =
+            Work{.book = book, .epoch = book->allocator->epoch(), .ceilings = std::move(*actions.save), .term = term};
+      }
       again = book->allocator->next_step();
     }
     update_cells(*book);
@@ -363,133 +313,6 @@ void Budgets::step(const BookPtr& book) {
     const std::lock_guard lock(mutex_);
     due_[book->proxy] = *again;
   }
-}
-
-void Budgets::run_store() {
-  std::unique_lock lock(mutex_);
-  while (true) {
-    wake_store_.wait(lock, [this] { return stopping_ || !work_.empty(); });
-    if (stopping_) return;
-    const Work work = std::move(work_.front());
-    work_.pop_front();
-    if (work.term != term_) continue;
-    lock.unlock();
-    if (work.load) {
-      load(work);
-    } else {
-      save(work);
-    }
-    lock.lock();
-  }
-}
-
-void Budgets::load(const Work& work) {
-  const Result<CeilingStore::Kept> kept = store_->load(work.book->proxy);
-  if (kept.has_error()) {
-    log::error("budget", "cannot read the ceilings that are kept: nothing is granted until it can",
-               {{"proxy", work.book->proxy}, {"error", kept.error().message()}});
-    std::unique_lock lock(mutex_);
-    wake_store_.wait_for(lock, kStoreAgain, [this] { return stopping_; });
-    if (!stopping_ && work.term == term_ && books_.contains(work.book->proxy)) work_.push_back(work);
-    return;
-  }
-  std::vector<std::pair<std::shared_ptr<BudgetPeer>, budget::Open>> to;
-  {
-    const std::lock_guard all(mutex_);
-    if (work.term != term_) return;
-    const std::lock_guard lock(work.book->mutex);
-    work.book->allocator =
-        std::make_unique<Allocator>(AllocatorOptions{.floor = work.book->floor}, kept->epoch, kept->ceilings);
-    set_limits(*work.book);
-    for (const auto& [pod, peer] : work.book->peers) {
-      const budget::Open open = work.book->allocator->hello({pod, peer.incarnation});
-      if (auto alive = peer.peer.lock()) to.emplace_back(std::move(alive), open);
-    }
-  }
-  log::info("budget", "slots are leased",
-            {{"proxy", work.book->proxy}, {"epoch", kept->epoch}, {"known_sidecars", kept->ceilings.size()}});
-  for (const auto& [peer, open] : to) peer->tell(work.book->proxy, open);
-  touch(work.book);
-}
-
-void Budgets::save(const Work& work) {
-  const CeilingStore::Saved saved = store_->save(work.book->proxy, work.epoch, work.ceilings);
-  if (saved == CeilingStore::Saved::kLater) {
-    std::unique_lock lock(mutex_);
-    wake_store_.wait_for(lock, kStoreAgain, [this] { return stopping_; });
-    if (!stopping_ && work.term == term_ && books_.contains(work.book->proxy)) work_.push_front(work);
-    return;
-  }
-  {
-    const std::lock_guard lock(work.book->mutex);
-    auto& allocator = work.book->allocator;
-    if (!allocator || allocator->epoch() != work.epoch) return;
-    allocator->saved(saved == CeilingStore::Saved::kInForce);
-    if (allocator->deposed()) {
-      log::warn("budget", "another operator leases slots now: this one grants nothing more",
-                {{"proxy", work.book->proxy}, {"epoch", work.epoch}});
-    }
-  }
-  touch(work.book);
-}
-
-Budgets::Book::Cells& Budgets::cells(Book& book, const budget::Lane& lane) {
-  const auto found = book.cells.find(lane);
-  if (found != book.cells.end()) return found->second;
-  const metrics::Labels labels{{"proxy", book.proxy}, {"lane", lane.empty() ? "READ_WRITE" : lane}};
-  Book::Cells& made = book.cells[lane];
-  made.limit =
-      &registry_.gauge("dbproxy_operator_slots_limit", "Connections that all sidecars together may have", labels);
-  made.granted = &registry_.gauge("dbproxy_operator_slots_granted", "Connections that sidecars may have now", labels);
-  made.asked = &registry_.gauge("dbproxy_operator_slots_asked", "Connections that sidecars have or wait for", labels);
-  made.unknown =
-      &registry_.gauge("dbproxy_operator_slots_unknown",
-                       "Of those granted: to sidecars that are not heard of, or to processes before theirs", labels);
-  made.grants = &registry_.counter("dbproxy_operator_slot_grants_total", "Times that a sidecar got more", labels);
-  made.moved = &registry_.counter("dbproxy_operator_slots_moved_total", "Slots that sidecars gave back", labels);
-  made.latency = &registry_.histogram("dbproxy_operator_slot_grant_seconds",
-                                      "From when a sidecar asked until it was given something", labels);
-  return made;
-}
-
-// With the lock.
-void Budgets::update_cells(Book& book) {
-  bool full = false;
-  for (const auto& [lane, totals] : book.allocator->totals()) {
-    Book::Cells& to = cells(book, lane);
-    to.limit->set(totals.limit);
-    to.granted->set(totals.charged);
-    to.asked->set(totals.wanted);
-    to.unknown->set(totals.unknown);
-    full = full || (totals.wanted > totals.charged && totals.charged >= totals.limit && totals.limit > 0);
-  }
-  if (!full) {
-    book.full_since = {};
-  } else if (book.full_since == TimePoint{}) {
-    book.full_since = clock_.now();
-  }
-}
-
-std::vector<BudgetRow> Budgets::rows() const {
-  std::vector<BudgetRow> out;
-  const TimePoint now = clock_.now();
-  for (const BookPtr& book : books()) {
-    const std::lock_guard lock(book->mutex);
-    if (!book->allocator) continue;
-    const double full =
-        book->full_since == TimePoint{} ? 0 : std::chrono::duration<double>(now - book->full_since).count();
-    for (const auto& [lane, totals] : book->allocator->totals()) {
-      out.push_back({book->proxy, lane, "", totals.limit, totals.charged, totals.unknown, totals.wanted, full});
-      for (const auto& [pod, report] : book->heard) {
-        const auto said = report.lanes.find(lane);
-        const Slots charged = book->allocator->charged(pod, lane);
-        const Slots wanted = said == report.lanes.end() || !book->peers.contains(pod) ? 0 : said->second.want;
-        if (charged + wanted == 0) continue;
-        out.push_back({book->proxy, lane, pod, 0, charged, book->peers.contains(pod) ? 0 : charged, wanted, 0});
-      }
-    }
-  }
-  return out;
 }
 
 }  // namespace dbproxy::operator_control

@@ -18,6 +18,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -54,6 +55,10 @@ class Budgets {
   void lead(bool leading);
   // Asked before anything is granted: whether leadership is certain at this moment.
   std::function<bool()> certain;
+  // Asked of sidecars that are silent; see server.hpp. Must not block.
+  std::function<Fate(const std::string& pod)> fate;
+  // Told what people should know of, once.
+  std::function<void(const BudgetNews& news)> news;
 
   // The limits that follow from it. None: the DBProxy is gone, and nothing is granted for it any more.
   void publish(const std::string& proxy, const config::SnapshotPtr& snapshot);
@@ -65,18 +70,24 @@ class Budgets {
   void silent(const std::string& pod, const BudgetPeer* peer);
   // For all DBProxies: the pod is gone, and its connections with it.
   void forget(const std::string& pod);
+  // Looks after those who are silent. Call about once a second.
+  void tick();
 
   // What sidecars have open, as the servers number it.
   void backends(const std::string& proxy, const std::string& pod,
                 std::map<std::string, std::vector<std::uint32_t>> ids);
+  // Of these, how many are given to clients.
+  void use(const std::string& proxy, const std::string& pod, std::uint32_t open, std::uint32_t in_use);
+  // How many idle transactions it has ended for others who waited, since it started.
+  void gave_way(const std::string& proxy, const std::string& pod, std::uint64_t transactions);
   // A question to the member at this address, by this user, that would help, if any; and what it was answered.
   struct Question {
     std::string proxy, target;
     std::vector<std::string> users;
     std::vector<std::uint32_t> known;
-    std::map<std::string, std::uint64_t> about;  // processes by pod
+    std::map<std::string, std::uint64_t> about;  // processes by pod; none: for the count of foreign sessions alone
   };
-  std::optional<Question> question(const std::string& host, std::uint16_t port, const std::string& user) const;
+  std::optional<Question> question(const std::string& host, std::uint16_t port, const std::string& user);
   void answer(const Question& question, std::uint32_t strangers);
 
   std::vector<BudgetRow> rows() const;
@@ -91,6 +102,8 @@ class Budgets {
   struct Book {
     explicit Book(std::string name) : proxy(std::move(name)) {}
     const std::string proxy;
+    std::set<std::string> places;  // of its members, as place_of says; with the lock of all
+    bool leased = false;           // there was an allocator; likewise
     mutable std::mutex mutex;
     std::unique_ptr<operator_budget::Allocator> allocator;  // none: what is kept has not been read yet
     std::map<std::string, operator_budget::Slots> limits;   // by target
@@ -100,9 +113,29 @@ class Budgets {
     std::map<std::string, budget::Report> heard;  // the newest of each pod
     config::SnapshotPtr snapshot;
     std::map<std::string, std::map<std::string, std::vector<std::uint32_t>>> backends;  // by pod and target
+    struct Use {
+      std::uint32_t used = 0, idle = 0;
+    };
+    std::map<std::string, Use> uses;                // by pod
+    std::map<std::string, std::uint64_t> gave_way;  // likewise
+    Use sum;
+    metrics::Cell *used = nullptr, *idle = nullptr;
     // By target: how many sessions there may be of processes before these.
     std::map<std::string, std::pair<std::map<std::string, std::uint64_t>, Slots>> strangers;
+    struct Foreign {
+      TimePoint asked{};
+      std::optional<Slots> last, seen;  // seen: in two answers one after the other
+      metrics::Cell* cell = nullptr;
+    };
+    std::map<std::string, Foreign> foreign;  // by target
     TimePoint full_since{};
+    // Since when those with charges have been silent, and what was told of them.
+    struct Silence {
+      TimePoint since{}, lost{};
+      bool told = false, told_lost = false;
+    };
+    std::map<std::string, Silence> silences;
+    bool loading = false;  // what is kept is about to be read
     bool gone = false;
     struct Cells {
       metrics::Cell *limit, *granted, *asked, *unknown, *grants, *moved;
@@ -114,6 +147,7 @@ class Budgets {
   struct Work {
     BookPtr book;
     bool load = false;
+    TimePoint from{};  // not earlier
     std::uint64_t epoch = 0;
     operator_budget::Ceilings ceilings;
     std::uint64_t term = 0;
@@ -121,18 +155,29 @@ class Budgets {
 
   BookPtr find(const std::string& proxy) const;
   std::vector<BookPtr> books() const;
+  static std::string place_of(const std::string& host, std::uint16_t port);
+  std::vector<BookPtr> books_at(const std::string& place) const;
+  void put_at(const BookPtr& book, std::set<std::string> places);  // with the lock of all
+  void lease(const BookPtr& book);                                 // likewise
   void touch(const BookPtr& book);
   void run_steps();
   void run_store();
   void step(const BookPtr& book);
   void load(const Work& work);
   void save(const Work& work);
+  bool outdated(const Work& work) const;
+  void again(Work work);  // a little later
   void enqueue(Work work);
+  void tick(const BookPtr& book, TimePoint now);
   void set_limits(Book& book);
   void leave(Book& book, const budget::Report& report);
   void note(Book& book, const budget::Report& report);
+  void show_use(Book& book);
+  void forget_use(Book& book, const std::string& pod);
   Book::Cells& cells(Book& book, const budget::Lane& lane);
   void update_cells(Book& book);
+  void note_foreign(Book& book, const std::string& target, Slots sessions);
+  static std::optional<std::uint32_t> foreign(const Book& book);
 
   const std::shared_ptr<CeilingStore> store_;
   metrics::Registry& registry_;
@@ -141,9 +186,10 @@ class Budgets {
   mutable std::mutex mutex_;  // of all below
   std::condition_variable wake_steps_, wake_store_;
   std::map<std::string, BookPtr> books_;
+  std::map<std::string, std::map<std::string, BookPtr>> at_;  // leased: by place of a member, by DBProxy
   std::map<std::string, BookPtr> dirty_;
   std::map<std::string, TimePoint> due_;  // books to be looked at again by then
-  std::deque<Work> work_;
+  std::deque<Work> work_;                 // of one DBProxy there is one at a time
   bool leading_ = true, stopping_ = false;
   std::uint64_t term_ = 0;  // counts up with each change of leadership
   std::thread steps_, storing_;

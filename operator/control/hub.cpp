@@ -27,6 +27,9 @@ Hub::Hub(ServerOptions o, const TokenStore& t, metrics::Registry& registry, cons
       nacks_(registry.counter("dbproxy_operator_config_nacks_total", "Configurations that sidecars refused")),
       refused_(
           registry.counter("dbproxy_operator_streams_refused_total", "Streams ended for what they asked or sent")) {
+  budgets.certain = options.certain;
+  budgets.fate = options.fate;
+  budgets.news = options.budget_news;
   set_certificates(options.identity, options.authority);
 }
 
@@ -127,6 +130,7 @@ void Hub::lead(bool leading, std::function<std::string()> leader) {
   }
   budgets.lead(leading);
   if (leading) return;
+  activity.clear();
   for (const std::shared_ptr<Stream>& stream : streams()) {
     stream->end({grpc::StatusCode::UNAVAILABLE, "this replica does not lead any more"});
   }
@@ -183,8 +187,10 @@ void Hub::tick() {
   recheck_ = false;
   if (verify) next_verify_ = now + kVerifyEvery;
   std::uint64_t behind = 0;
+  std::map<std::string, topology::Use> used;
   for (const std::shared_ptr<Stream>& stream : streams()) {
     if (stream->behind()) ++behind;
+    if (on_use) stream->add_use(used);
     if (stream->waits_for_hello() && now - stream->opened_at() >= options.hello_timeout) {
       count_refused();
       stream->end({grpc::StatusCode::DEADLINE_EXCEEDED, "no Hello came in time"});
@@ -196,6 +202,8 @@ void Hub::tick() {
     if (verify && is_due(stream->identity())) stream->refresh();
   }
   behind_.set(behind);
+  budgets.tick();
+  if (on_use) on_use(used);
 }
 
 std::vector<std::shared_ptr<Stream>> Hub::streams() const {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/control/activity.hpp"
 #include "operator/control/budgets.hpp"
 #include "operator/control/server.hpp"
 #include "operator/control/session.hpp"
@@ -39,7 +40,8 @@ class Hub {
   // Where a sidecar should go instead ("": nobody knows); none: it is right here.
   std::optional<std::string> redirect() const;
   void recheck() { recheck_ = true; }
-  // Ends streams without a Hello in time, with a token that is no longer good, and renews certificates.
+  // Ends streams without a Hello in time, with a token that is no longer good, and renews certificates; tells who is
+  // used.
   void tick();
   std::vector<std::shared_ptr<Stream>> streams() const;
   void count(Session::Answer answer);
@@ -50,7 +52,9 @@ class Hub {
   const TokenStore& tokens;
   const Clock& clock;
   std::function<void(const TargetReport&)> target_report;
+  std::function<void(const std::map<std::string, topology::Use>&)> on_use;
   Budgets budgets;
+  Activity activity;
 
  private:
   struct Certificate {

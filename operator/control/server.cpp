@@ -77,6 +77,10 @@ void Server::on_target_report(std::function<void(const TargetReport&)> sink) {
   impl_->hub.target_report = std::move(sink);
 }
 
+void Server::on_use(std::function<void(const std::map<std::string, topology::Use>&)> sink) {
+  impl_->hub.on_use = std::move(sink);
+}
+
 std::string Server::start() {
   const ServerOptions& options = impl_->hub.options;
   grpc::ServerBuilder builder;
@@ -137,6 +141,10 @@ void Server::lead(bool leading, std::function<std::string()> leader) {
   impl_->hub.lead(leading, std::move(leader));
 }
 
+void Server::ended(const std::string& identity) {
+  impl_->hub.budgets.forget(identity);
+}
+
 void Server::recheck() {
   impl_->hub.recheck();
 }
@@ -162,6 +170,14 @@ topology::ProbeResult Server::ask(const topology::Prober& prober, const topology
   topology::ProbeResult result = prober(asked);
   if (result.strangers) impl_->hub.budgets.answer(*question, *result.strangers);
   return result;
+}
+
+std::vector<LatencyRow> Server::latencies() const {
+  return impl_->hub.activity.latencies();
+}
+
+std::vector<PinnedRow> Server::pins() const {
+  return impl_->hub.activity.pins(impl_->hub.clock.wall());
 }
 
 std::vector<BudgetRow> Server::budgets() const {

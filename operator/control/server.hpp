@@ -35,6 +35,10 @@ struct ServerOptions {
   std::string software_version;
   // Where the ceilings of connection budgets are kept. None: nothing is leased, each sidecar counts by itself.
   std::shared_ptr<CeilingStore> ceilings = {};
+  std::function<bool()> certain = {};  // whether leadership is certain now; asked before slots are granted
+  // What became of a sidecar that is silent and may have connections. None: it may come back. Must not block.
+  std::function<Fate(const std::string& identity)> fate = {};
+  std::function<void(const BudgetNews& news)> budget_news = {};
   std::chrono::milliseconds hello_timeout{5000};
   double messages_per_second = 200, message_burst = 1000;     // of one stream
   double admissions_per_second = 500, admission_burst = 500;  // of all together: a storm of reconnects is spread
@@ -49,6 +53,10 @@ class Server {
 
   // Before start. Called for each TargetReport.
   void on_target_report(std::function<void(const TargetReport&)> sink);
+
+  // Before start. Called about once a second with the DBProxies that sidecars are connected for, and whether any of
+  // those has clients.
+  void on_use(std::function<void(const std::map<std::string, topology::Use>&)> sink);
 
   // Returns "" or why it cannot listen.
   std::string start();
@@ -69,11 +77,15 @@ class Server {
   void lead(bool leading, std::function<std::string()> leader = {});
   // Asks the token store about all streams within a second: what tokens are good for has changed.
   void recheck();
+  // A sidecar has ended, and its connections with it.
+  void ended(const std::string& identity);
 
   std::vector<SidecarRow> sidecars() const;  // by identity, then proxy
   // Asks, along with whatever else is asked of a database, for sessions that sidecars may have left behind.
   topology::ProbeResult ask(const topology::Prober& prober, const topology::ProbeRequest& request);
   std::vector<BudgetRow> budgets() const;                // by proxy, then lane; the sum first
+  std::vector<LatencyRow> latencies() const;             // by proxy
+  std::vector<PinnedRow> pins() const;                   // by proxy, most sessions first
   SidecarCounts counts(const std::string& proxy) const;  // of those that are to have this one
 
   struct Impl;

@@ -128,6 +128,14 @@ std::set<std::string> Session::served() const {
   return out;
 }
 
+void Session::add_use(std::map<std::string, topology::Use>& used) const {
+  for (const auto& [proxy, entry] : entries_) {
+    const topology::Use use = entry.figures.clients() > 0 ? topology::Use::kClients : topology::Use::kSidecars;
+    topology::Use& most = used[proxy];
+    most = std::max(most, use);
+  }
+}
+
 std::vector<SidecarRow> Session::rows() const {
   std::vector<SidecarRow> out;
   for (const auto& [proxy, entry] : entries_) {
@@ -148,6 +156,10 @@ std::vector<SidecarRow> Session::rows() const {
     row.servers = entry.figures.server_connections();
     row.servers_in_use = entry.figures.server_connections_in_use();
     row.pinned = entry.figures.pinned();
+    for (const v1::Backends& each : entry.figures.backends()) {
+      row.servers_of.emplace_back(each.target(), static_cast<std::uint32_t>(each.ids_size()));
+    }
+    row.trouble = presentable(entry.figures.trouble());
   }
   return out;
 }

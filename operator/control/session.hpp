@@ -16,6 +16,7 @@
 
 #include "operator/control/rows.hpp"
 #include "proxy/config/snapshot.hpp"
+#include "proxy/topology/observation.hpp"
 
 namespace dbproxy::operator_control {
 
@@ -63,6 +64,8 @@ class Session {
   bool exists(const std::string& proxy) const;
   // Proxy, versions, state and figures; the stream adds the rest.
   std::vector<SidecarRow> rows() const;
+  // Of each DBProxy the most that anybody makes of it.
+  void add_use(std::map<std::string, topology::Use>& used) const;
 
  private:
   struct Entry {

@@ -37,6 +37,7 @@ class Stream final : public grpc::ServerBidiReactor<v1::SidecarMessage, v1::Oper
   bool token_is_good() const;
   std::string identity() const;
   std::vector<SidecarRow> rows() const;
+  void add_use(std::map<std::string, topology::Use>& used) const;
   bool behind() const;
 
   void tell(const std::string& proxy, const budget::Open& open) override;
@@ -53,6 +54,7 @@ class Stream final : public grpc::ServerBidiReactor<v1::SidecarMessage, v1::Oper
   void check_hello();                      // asks whose token it is; goes on in `greet`
   void greet(const Verdict& verdict);
   grpc::Status judge(const Verdict& verdict) const;
+  bool serves(const std::string& proxy) const;
   void redirect(const std::string& address);
   void handle_reply(const v1::ConfigReply& reply);
   void handle_target_report(const v1::TargetReport& report);

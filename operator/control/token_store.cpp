@@ -68,6 +68,13 @@ Verdict FileTokenStore::verify(const Secret& token, const std::string& identity)
   return {};
 }
 
+bool FileTokenStore::exists(const std::string& identity) const {
+  std::error_code error;
+  if (!valid_identity(identity) || !std::filesystem::is_directory(directory_, error) || error) return true;
+  const bool there = std::filesystem::exists(directory_ + "/" + identity, error);
+  return there || error;
+}
+
 Result<std::string> FileTokenStore::ensure(const std::string& identity, const std::vector<std::string>& proxies) const {
   if (!valid_identity(identity)) return ErrorCode(EINVAL, boost::system::system_category());
   const std::string path = directory_ + "/" + identity;

@@ -54,6 +54,8 @@ class FileTokenStore final : public TokenStore {
 
   Verdict verify(const Secret& token, const std::string& identity) const override;
 
+  // Whether there is one; where that cannot be told, yes.
+  bool exists(const std::string& identity) const;
   // Makes the identity's token unless it has one, in a directory of mode 0700. Returns the file's path; an existing
   // file is left as it is.
   Result<std::string> ensure(const std::string& identity, const std::vector<std::string>& proxies = {}) const;

@@ -58,7 +58,7 @@ Table table_of(const std::string& command, const Items& items, bool from_sidecar
   if (command == "targets") return targets_table(items);
   if (command == "sidecars") return sidecars_table(items);
   if (command == "pools") return pools_table(items);
-  if (command == "pins") return pins_table(items);
+  if (command == "pins") return from_sidecar ? pins_table(items) : pin_kinds_table(items);
   return proxies_table(items, from_sidecar);
 }
 
@@ -147,15 +147,35 @@ int order(const Options& options, Session& session, std::ostream& out, std::ostr
   const std::string name = full_name(found[0]);
   std::string what = options.command + "?proxy=" + name;
   if (options.command == "pause") what += "&seconds=" + std::to_string(options.pause_seconds);
+  if (options.command == "pause" && options.hand_over) what += "&hand-over=true";
   if (!session.order(what)) return session.exit_code();
   const std::string shown = printable(name);
   if (options.command == "pause") {
     out << shown << " is paused for at most " << options.pause_seconds
-        << " s: new transactions wait, and running ones end. dbproxyctl resume " << shown << " ends that.\n";
+        << " s: new transactions wait, and running ones end. ";
+    if (options.hand_over) out << "It ends when another writer is there, or this one again after it was away; ";
+    out << "dbproxyctl resume " << shown << " ends that" << (options.hand_over ? " before" : "") << ".\n";
   } else if (options.command == "resume") {
     out << shown << " goes on.\n";
   } else {
     out << "Server connections of " << shown << " are replaced as their transactions end.\n";
+  }
+  return kOk;
+}
+
+// What is logged where, as it is now or from now on.
+int log_level(const Options& options, Session& session, std::ostream& out) {
+  auto now = session.list("log-level");
+  if (!now) return session.exit_code();
+  if (!options.log_level.empty()) {
+    if (!session.order("log-level?level=" + options.log_level)) return session.exit_code();
+    now = session.list("log-level");
+    if (!now) return session.exit_code();
+  }
+  if (for_people(options)) {
+    out << printable(text_at(*now, "/level")) << "\n";
+  } else {
+    print_document(options, *now, out);
   }
   return kOk;
 }
@@ -181,7 +201,7 @@ std::string choose_servers(const Where& where, const std::string& command, std::
   if (!where.operator_address.empty()) return add(where.operator_address, "the operator", "--operator");
   if (!where.sidecar_address.empty()) return add(where.sidecar_address, "a sidecar", "--sidecar");
   if (!where.environment.empty()) return add(where.environment, "the server", "DBPROXYCTL_SERVER");
-  // Only a sidecar sees inside of itself.
+  // Only a sidecar sees inside of itself; of pins an operator knows kinds, not clients.
   if (command != "pools" && command != "pins") servers.push_back({"the operator", {"127.0.0.1", kOperatorPort}, {}});
   servers.push_back({"a sidecar", {"127.0.0.1", kSidecarPort}, {}});
   return {};
@@ -190,6 +210,7 @@ std::string choose_servers(const Where& where, const std::string& command, std::
 int run(const Options& options, const Transport& transport, std::ostream& out, std::ostream& err) {
   Session session(options, transport, err);
   if (options.command == "describe") return describe_one(options, session, out, err);
+  if (options.command == "log-level") return log_level(options, session, out);
   if (is_order(options.command)) return order(options, session, out, err);
 
   const bool are_proxies = options.command == "get";

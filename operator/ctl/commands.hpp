@@ -31,6 +31,8 @@ struct Options {
   Output output = Output::kTable;
   bool headers = true;
   int pause_seconds = 300;
+  bool hand_over = false;       // the pause ends when planned work is over
+  std::string log_level;        // to be put in force; empty: only told
   std::vector<Server> servers;  // asked in this order until one answers; see choose_servers
   std::string bearer_token;
 };

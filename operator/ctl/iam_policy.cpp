@@ -76,12 +76,23 @@ json::array statements(const manifest::DBProxyResource& proxy, const std::string
   for (const auto& auth : proxy.auth) {
     if (auth.auth_scheme == manifest::AuthScheme::kIam) users.insert(auth.user_name);
   }
-  if (users.empty()) return out;
+  const bool looked_up = !proxy.cluster.identifier.empty() && proxy.cluster.instances.empty();
+  if (users.empty() && !looked_up) return out;
   std::string region = proxy.aws.region.empty() ? aws::region_of_host(proxy.cluster.endpoint) : proxy.aws.region;
   if (region.empty()) error = "the database's region is not known: set aws.region";
+  const std::string partition = region.starts_with("cn-") ? "aws-cn" : "aws";
+  if (looked_up) {
+    // The instances of a cluster are asked for by a filter, which no ARN can stand for.
+    const std::string place = "arn:" + partition + ":rds:" + region + ":" + account;
+    out.push_back(
+        json::object{{"Sid", "FindCluster"},
+                     {"Effect", "Allow"},
+                     {"Action", json::array{"rds:DescribeDBClusters", "rds:DescribeDBInstances"}},
+                     {"Resource", json::array{place + ":cluster:" + proxy.cluster.identifier, place + ":db:*"}}});
+  }
+  if (users.empty()) return out;
   std::set<std::string> resources;
   for (const std::string& user : users) {
-    const std::string partition = region.starts_with("cn-") ? "aws-cn" : "aws";
     resources.insert("arn:" + partition + ":rds-db:" + region + ":" + account + ":dbuser:*/" + user);
   }
   out.push_back(json::object{
@@ -121,6 +132,7 @@ json::object trust(const IamPolicyOptions& options, const std::string& account) 
 
 json::object iam_policy(const manifest::DBProxyResource& proxy, const IamPolicyOptions& options, std::string& error) {
   const std::size_t slash = options.service_account.find('/');
+  const std::string& own_account = proxy.aws.service_account_name;
   if (slash == std::string::npos || slash == 0 || slash + 1 == options.service_account.size())
     return error = "--service-account: it is not NAMESPACE/NAME", json::object{};
   std::string account = options.account;
@@ -132,8 +144,18 @@ json::object iam_policy(const manifest::DBProxyResource& proxy, const IamPolicyO
   if (!is_account) return error = "--account is needed: twelve digits", json::object{};
   json::array needed = statements(proxy, account, error);
   if (!error.empty()) return {};
-  if (needed.empty()) return error = "it uses nothing of AWS: no secretArn, and no authScheme: IAM", json::object{};
+  if (needed.empty())
+    return error = "it uses nothing of AWS: no secretArn, no identifier, and no authScheme: IAM", json::object{};
   json::object out{{"policy", document(std::move(needed))}};
+  if (!own_account.empty()) {
+    // The operator shows the account's token, which only IRSA knows.
+    if (options.oidc_provider.empty())
+      return error = "--oidc-provider is needed: the role of aws.serviceAccountName is taken by IRSA", json::object{};
+    IamPolicyOptions of_account = options;
+    of_account.service_account = proxy.metadata.name_space + "/" + own_account;
+    out["trustPolicy"] = trust(of_account, account);
+    return out;
+  }
   if (proxy.aws.role_arn.empty()) {
     out["trustPolicy"] = trust(options, account);
     return out;

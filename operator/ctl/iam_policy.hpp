@@ -18,8 +18,9 @@ struct IamPolicyOptions {
   std::string service_account = "dbproxy/dbproxy-operator";  // NAMESPACE/NAME of who reads the secrets
 };
 
-// {"policy": …, "trustPolicy": …}; with aws.roleArn also "operatorPolicy", which lets the operator assume the role.
-// `error`, where it is not empty, says what cannot be printed.
+// {"policy": …, "trustPolicy": …}, with aws.serviceAccountName trusting that account; with aws.roleArn also
+// "operatorPolicy", which lets the operator assume the role. `error`, where it is not empty, says what cannot be
+// printed.
 boost::json::object iam_policy(const manifest::DBProxyResource& proxy, const IamPolicyOptions& options,
                                std::string& error);
 

@@ -116,13 +116,12 @@ Table events_table(const Items& items) {
   return table;
 }
 
+// Of a sidecar: who, how long and why, and no more columns than fit.
 Table pinned_statements(const Items& items) {
   Table table({{"PROXY"}, {"USER"}, {"PINNED-FOR"}, {"REASONS"}, {"STATEMENT"}});
   for (const Value& item : items) {
-    std::string reasons;
-    for (const Value& each : array_at(item, "/reasons")) reasons += (reasons.empty() ? "" : ",") + text_at(each, "");
-    table.add({text_at(item, "/proxy"), text_at(item, "/user"), duration(number_at(item, "/pinnedSeconds")), reasons,
-               text_at(item, "/statementDigest")});
+    table.add({text_at(item, "/proxy"), text_at(item, "/user"), duration(number_at(item, "/pinnedSeconds")),
+               joined(array_at(item, "/reasons"), ","), text_at(item, "/statementDigest")});
   }
   return table;
 }
@@ -235,10 +234,13 @@ std::vector<std::string> TopView::frame(const Value& news, Time now, const TopFo
     for (const std::string& each : wrong) lines.add(each);
   }
   lines.table("TARGETS", targets_table(items(news, "targets", false)));
-  lines.table("PINS", pinned_statements(items(news, "pins", false)));
+  const bool from_operator = text_at(news, "/dbproxies/source") == "operator";
+  const Items pins = items(news, "pins", false);
+  lines.table("PINS" + shown_of(news, "pins", array_at(news, "/pins/items").size()),
+              from_operator ? pin_kinds_table(pins) : pinned_statements(pins));
   lines.table("POOLS", pools_table(items(news, "pools", false)));
   const Items sidecars = items(news, "sidecars", false);
-  if (text_at(news, "/dbproxies/source") == "operator") {
+  if (from_operator) {
     lines.table("SIDECARS" + shown_of(news, "sidecars", array_at(news, "/sidecars/items").size()),
                 sidecars_table(sidecars));
   }

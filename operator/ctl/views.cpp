@@ -23,17 +23,17 @@ std::string first_reason(const Value& proxy) {
   return {};
 }
 
-std::string joined(const boost::json::array& values, const char* separator) {
-  std::string out;
-  for (const Value& value : values) out += (out.empty() ? "" : separator) + text_at(value, "");
-  return out;
-}
-
 std::string lag(const Value& target) {
   return text_at(target, "/role") == "READ_ONLY" ? duration(number_at(target, "/lagSeconds")) : "-";
 }
 
 }  // namespace
+
+std::string joined(const Items& texts, const char* separator) {
+  std::string out;
+  for (const Value& value : texts) out += (out.empty() ? "" : separator) + text_at(value, "");
+  return out;
+}
 
 std::string full_name(const Value& proxy) {
   return text_at(proxy, "/namespace") + "/" + text_at(proxy, "/name");
@@ -151,6 +151,16 @@ Table pins_table(const Items& items) {
     table.add({text_at(item, "/proxy"), text_at(item, "/user"), text_at(item, "/database"), text_at(item, "/client"),
                text_at(item, "/applicationName"), duration(number_at(item, "/pinnedSeconds")),
                joined(array_at(item, "/reasons"), ","), text_at(item, "/endpoint"), text_at(item, "/target"),
+               text_at(item, "/statementDigest")});
+  }
+  return table;
+}
+
+Table pin_kinds_table(const Items& items) {
+  Table table({{"PROXY"}, {"SESSIONS"}, {"SIDECARS"}, {"PINNED-FOR"}, {"REASONS"}, {"STATEMENT"}});
+  for (const Value& item : items) {
+    table.add({text_at(item, "/proxy"), text_at(item, "/sessions"), text_at(item, "/sidecars"),
+               duration(number_at(item, "/pinnedSeconds")), joined(array_at(item, "/reasons"), ","),
                text_at(item, "/statementDigest")});
   }
   return table;

@@ -19,6 +19,9 @@ Table targets_table(const Items& items);
 Table sidecars_table(const Items& items);
 Table pools_table(const Items& items);
 Table pins_table(const Items& items);
+Table pin_kinds_table(const Items& items);  // an operator's: how many sessions are pinned for the same reasons
+
+std::string joined(const Items& texts, const char* separator);
 
 // `file:line: object: field: message`, one for each.
 std::vector<std::string> diagnostic_lines(const Items& diagnostics);

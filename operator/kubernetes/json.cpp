@@ -3,6 +3,8 @@
 #include <array>
 #include <ctime>
 
+#include "proxy/base/wall_time.hpp"
+
 namespace dbproxy::kubernetes {
 namespace {
 
@@ -104,7 +106,7 @@ std::optional<std::chrono::system_clock::time_point> parse_time(std::string_view
       fraction += std::chrono::microseconds((*end - '0') * unit);
   }
   if (std::string_view(end) != "Z") return std::nullopt;
-  return std::chrono::system_clock::from_time_t(timegm(&parts)) + fraction;
+  return wall_time(timegm(&parts)) + fraction;
 }
 
 }  // namespace dbproxy::kubernetes

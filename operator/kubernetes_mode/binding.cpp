@@ -10,6 +10,7 @@ using kubernetes::text_at;
 
 constexpr std::size_t kMostProxies = 64;
 constexpr const char* kBound = "dbproxyBound";  // where trim_pod keeps the binding
+constexpr const char* kEnded = "dbproxyEnded";  // and that the container has
 
 const json::object* sidecar_of(const json::object& pod) {
   for (const char* list : {"initContainers", "containers"}) {
@@ -20,6 +21,19 @@ const json::object* sidecar_of(const json::object& pod) {
     }
   }
   return nullptr;
+}
+
+// As the kubelet says, who has seen it; the phase may be what somebody else concluded.
+bool container_ended(const json::object& pod) {
+  for (const char* list : {"initContainerStatuses", "containerStatuses"}) {
+    const json::array* containers = array_at(pod, {"status", list});
+    if (containers == nullptr) continue;
+    for (const json::value& each : *containers) {
+      if (!each.is_object() || text_at(each.get_object(), {"name"}) != kSidecarContainer) continue;
+      return object_at(each.get_object(), {"state", "terminated"}) != nullptr;
+    }
+  }
+  return false;
 }
 
 std::vector<std::string> bound_to(const json::object& container) {
@@ -48,9 +62,13 @@ PodFacts facts_of(const json::object& pod) {
   out.name_space = text_at(pod, {"metadata", "namespace"});
   out.name = text_at(pod, {"metadata", "name"});
   out.uid = text_at(pod, {"metadata", "uid"});
-  out.terminating = !text_at(pod, {"metadata", "deletionTimestamp"}).empty();
+  out.deadline = text_at(pod, {"metadata", "deletionTimestamp"});
+  out.terminating = !out.deadline.empty();
   const std::string_view phase = text_at(pod, {"status", "phase"});
   out.ended = phase == "Succeeded" || phase == "Failed";
+  const json::value* kept_end = kubernetes::value_at(pod, {kEnded});
+  const bool stopped = kept_end != nullptr ? kept_end->is_bool() && kept_end->get_bool() : container_ended(pod);
+  out.sidecar_ended = stopped && (out.ended || out.terminating);
   if (const json::object* labels = object_at(pod, {"metadata", "labels"})) out.labels = *labels;
   if (const json::array* kept = array_at(pod, {kBound})) {
     out.sidecar = true;
@@ -75,6 +93,7 @@ json::object trim_pod(json::object pod) {
     json::array bound;
     for (const std::string& proxy : bound_to(*container)) bound.emplace_back(proxy);
     out[kBound] = std::move(bound);
+    out[kEnded] = container_ended(pod);
   }
   return out;
 }

@@ -19,6 +19,8 @@ struct PodFacts {
   kubernetes::json::object labels;
   bool sidecar = false;              // there is one
   bool terminating = false;          // someone deleted it
+  std::string deadline;              // if so: when it is to be gone at the latest
+  bool sidecar_ended = false;        // its container is no more, and will not be started again
   bool ended = false;                // Succeeded or Failed
   std::vector<std::string> proxies;  // that it is bound to, as written
   std::string key() const { return name_space + "/" + name; }

@@ -2,6 +2,7 @@
 
 #include <openssl/crypto.h>
 
+#include "operator/kubernetes_mode/installation_ca.hpp"
 #include "proxy/base/log.hpp"
 #include "proxy/manifest/loader.hpp"
 #include "proxy/net/address_policy.hpp"
@@ -61,6 +62,7 @@ KubernetesSource::KubernetesSource(kubernetes::Client& client, topology::Prober 
       on_state_(std::move(on_state)),
       debug_for_(debug_for),
       clock_(clock),
+      accounts_(secrets.store.accounts),
       references_(client, [this](const std::string& kind, const std::string& key) { reference_changed(kind, key); }),
       policy_(std::move(policy)) {
   const std::string metrics_prefix = "dbproxy_operator";
@@ -70,6 +72,7 @@ KubernetesSource::KubernetesSource(kubernetes::Client& client, topology::Prober 
         for (const std::string& key : proxies) queue_.add(key);
       },
       &registry, metrics_prefix, clock);
+  if (accounts_) accounts_->listen([this](const std::string& account) { account_changed(account); });
   source::AssemblerOptions options = assembler_options(clock);
   options.on_refused = [this](const std::string& proxy) { secrets_->refused(proxy); };
   assembler_ = std::make_unique<source::Assembler>(
@@ -114,6 +117,18 @@ config::EndpointPolicy KubernetesSource::endpoint_policy() const {
   return policy_;
 }
 
+void KubernetesSource::set_installation_ca(std::string pem) {
+  const std::lock_guard lock(mutex_);
+  if (installation_ca_ == pem) return;
+  installation_ca_ = std::move(pem);
+  for (const auto& [key, state] : states_) queue_.add(key);
+}
+
+std::string KubernetesSource::installation_ca() const {
+  const std::lock_guard lock(mutex_);
+  return installation_ca_;
+}
+
 // What can be said of hosts as they are written; their addresses are looked at at every connect.
 void KubernetesSource::check_endpoints(const manifest::DBProxyResource& proxy, std::vector<manifest::Diagnostic>& out) {
   const net::AddressPolicy policy(endpoint_policy());
@@ -144,6 +159,7 @@ void KubernetesSource::start() {
 }
 
 void KubernetesSource::stop() {
+  if (accounts_) accounts_->listen({});
   queue_.close();
   proxies_->stop();
   endpoints_->stop();
@@ -159,6 +175,10 @@ void KubernetesSource::poke(const std::string& proxy, bool refused) {
   assembler_->poke(proxy);
 }
 
+void KubernetesSource::use(const std::map<std::string, topology::Use>& proxies) {
+  if (started_) assembler_->use(proxies);
+}
+
 void KubernetesSource::endpoint_changed(const kubernetes::Change& change) {
   {
     const std::lock_guard lock(mutex_);
@@ -167,6 +187,14 @@ void KubernetesSource::endpoint_changed(const kubernetes::Change& change) {
   }
   if (change.before) queue_.add(proxy_of(*change.before));
   if (change.after) queue_.add(proxy_of(*change.after));
+}
+
+// It can be used again, or cannot any more: the conditions of those that use it say so.
+void KubernetesSource::account_changed(const std::string& account) {
+  for (const auto& [key, object] : proxies_->store().all()) {
+    const std::string name(text_at(*object, {"spec", "aws", "serviceAccountName"}));
+    if (!name.empty() && name_space_of(key) + "/" + name == account) queue_.add(key);
+  }
 }
 
 void KubernetesSource::reference_changed(const std::string& kind, const std::string& key) {
@@ -272,8 +300,14 @@ std::vector<kubernetes::ObjectPtr> KubernetesSource::endpoints_of(const std::str
   return out;
 }
 
-KubernetesSource::Done KubernetesSource::read(const std::string& key, const json::object& object) {
+KubernetesSource::Done KubernetesSource::read(const std::string& key, const json::object& as_written) {
   const std::string name_space = name_space_of(key);
+  json::object object = as_written;
+  const std::string installation_ca = this->installation_ca();
+  bool replaced_ca = false;
+  json::value* spec = object.if_contains("spec");
+  const bool refers = !installation_ca.empty() && spec != nullptr && spec->is_object() &&
+                      refer_to_installation_ca(spec->get_object(), replaced_ca);
   Uses uses;
   if (const json::array* auth = array_at(object, {"spec", "auth"})) {
     for (const json::value& entry : *auth) {
@@ -289,7 +323,7 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
       const std::string_view certificate = text_at(fields, {"dbCluster", "tls", "clientCertificateRef", "name"});
       if (!certificate.empty()) uses.secrets.insert(name_space + "/" + std::string(certificate));
       const std::string_view name = text_at(fields, {"dbCluster", "tls", "caRef", "name"});
-      if (name.empty()) continue;
+      if (name.empty() || name == kInstallationCa) continue;
       const bool secret = text_at(fields, {"dbCluster", "tls", "caRef", "kind"}) == "Secret";
       (secret ? uses.secrets : uses.config_maps).insert(name_space + "/" + std::string(name));
     }
@@ -301,6 +335,7 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
   use(key, uses);
 
   std::vector<manifest::Source> sources{{"", manifest_text(object, "DBProxy")}};
+  if (refers) sources.push_back({"", installation_ca_text(name_space, installation_ca)});
   for (const kubernetes::ObjectPtr& endpoint : endpoints_of(key)) {
     sources.push_back({"", manifest_text(*endpoint, "DBProxyEndpoint")});
   }
@@ -326,6 +361,15 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
     manifests = manifest::load_sources(sources);
     if (manifests.proxies.size() == 1) check_endpoints(manifests.proxies.front(), manifests.diagnostics);
     state.diagnostics = manifests.diagnostics;
+    if (replaced_ca) {
+      manifest::Diagnostic unused;
+      unused.severity = manifest::Severity::kWarning;
+      unused.object = "DBProxy " + key;
+      unused.field = "spec.targetGroups[0].dbCluster.tls.caRef";
+      unused.rule = "is not used: tokens of IAM are sent only to databases that the installation's CA vouches for";
+      unused.remedy = "remove it, or have the CA added to rdsCA of the installation";
+      state.diagnostics.push_back(std::move(unused));
+    }
   } else {
     manifest::Diagnostic unread;
     unread.object = "DBProxy " + key;

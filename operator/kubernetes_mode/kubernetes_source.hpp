@@ -53,12 +53,19 @@ class KubernetesSource {
 
   // Everything is read again where it is another than before.
   void set_endpoint_policy(config::EndpointPolicy policy);
+  // By what databases are known where a DBProxy names no CA, and where tokens are sent to them in any case; empty: not.
+  void set_installation_ca(std::string pem);
   // Times that a DBProxy was refused for the address of a target.
   std::uint64_t endpoints_refused() const { return endpoints_refused_; }
 
   // `refused`: a password, so that secrets of AWS are read again too.
   void poke(const std::string& proxy, bool refused = false);
-  bool pause(const std::string& proxy, std::chrono::seconds at_most) { return assembler_->pause(proxy, at_most); }
+  // As source::Assembler; before everything has been read nothing.
+  void use(const std::map<std::string, topology::Use>& proxies);
+  void expect_use() { assembler_->expect_use(); }
+  bool pause(const std::string& proxy, std::chrono::seconds at_most, bool hand_over) {
+    return assembler_->pause(proxy, at_most, hand_over);
+  }
   bool resume(const std::string& proxy) { return assembler_->resume(proxy); }
   bool reconnect(const std::string& proxy) { return assembler_->reconnect(proxy); }
   bool ready() const { return started_; }  // all that exists has been read once
@@ -84,12 +91,14 @@ class KubernetesSource {
   void gone(const std::string& key);
   void begin();
   void endpoint_changed(const kubernetes::Change& change);
+  void account_changed(const std::string& account);
   void reference_changed(const std::string& kind, const std::string& key);
   void use(const std::string& key, Uses uses);
   std::vector<kubernetes::ObjectPtr> endpoints_of(const std::string& key) const;
   void set_state(ProxyState state);
   void check_endpoints(const manifest::DBProxyResource& proxy, std::vector<manifest::Diagnostic>& out);
   config::EndpointPolicy endpoint_policy() const;
+  std::string installation_ca() const;
   void limit_debugging(const kubernetes::json::object& object, const ProxyStatePtr& before, ProxyState& state);
 
   const Callback on_snapshots_;
@@ -97,6 +106,7 @@ class KubernetesSource {
   const std::chrono::seconds debug_for_;
   const Clock& clock_;
   kubernetes::WorkQueue queue_;
+  const std::shared_ptr<aws::ServiceAccounts> accounts_;
   std::unique_ptr<source::ArnSecrets> secrets_;
   std::unique_ptr<source::Assembler> assembler_;
   References references_;
@@ -106,6 +116,7 @@ class KubernetesSource {
 
   mutable std::mutex mutex_;
   config::EndpointPolicy policy_;
+  std::string installation_ca_;
   std::map<std::string, ProxyStatePtr> states_;
   std::map<std::string, Uses> uses_;                      // by DBProxy
   std::map<std::string, std::set<std::string>> members_;  // DBProxy → its endpoints

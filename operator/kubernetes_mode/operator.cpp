@@ -5,6 +5,9 @@
 
 #include "operator/kubernetes/backoff.hpp"
 #include "operator/kubernetes/objects.hpp"
+#include "operator/kubernetes_mode/account_token.hpp"
+#include "operator/kubernetes_mode/ceiling_objects.hpp"
+#include "operator/kubernetes_mode/rds_ca.hpp"
 #include "operator/manifest_mode/view.hpp"
 #include "proxy/base/log.hpp"
 
@@ -61,10 +64,15 @@ Operator::Operator(Options options, topology::Prober prober, const Clock& clock)
       prober_(std::move(prober)),
       clock_(clock),
       client_(options_.config),
+      ceilings_client_(options_.config),
       webhook_client_(options_.config),
       review_client_(options_.config),
       people_(review_client_, for_people(), clock),
-      certificates_(client_, {options_.name_space, server_leaf(options_), options_.authorities}, canceller_, clock) {}
+      certificates_(client_, {options_.name_space, server_leaf(options_), options_.authorities}, canceller_, clock) {
+  if (const auto& accounts = options_.secrets.store.accounts) {
+    accounts->provide([this](const std::string& account) { return account_token(client_, account); });
+  }
+}
 
 Operator::~Operator() {
   stop();
@@ -77,7 +85,9 @@ std::string Operator::start() {
   admin_options.authorize = [this](std::string_view token) { return authorized(token, "get"); };
   admin_options.authorize_change = [this](std::string_view token) { return authorized(token, "update"); };
   auto& orders = admin_options.maintenance;  // there is a source once it leads
-  orders.pause = [this](const std::string& proxy, std::chrono::seconds most) { return source_->pause(proxy, most); };
+  orders.pause = [this](const std::string& proxy, std::chrono::seconds most, bool hand_over) {
+    return source_->pause(proxy, most, hand_over);
+  };
   orders.resume = [this](const std::string& proxy) { return source_->resume(proxy); };
   orders.reconnect = [this](const std::string& proxy) { return source_->reconnect(proxy); };
   orders.refusal = [this]() -> std::string {
@@ -89,7 +99,7 @@ std::string Operator::start() {
   pods_ = std::make_unique<kubernetes::Reflector>(client_, labelled_pods(),
                                                   [this](const kubernetes::Change& change) { pod_changed(change); });
   topology::Prober prober = [this](const topology::ProbeRequest& request) {
-    topology::ProbeResult result = prober_(request);
+    topology::ProbeResult result = serving_ ? server_->ask(prober_, request) : prober_(request);
     if (result.reason == config::HealthReason::kEndpointRefused) ++endpoints_refused_;
     return result;
   };
@@ -104,6 +114,7 @@ std::string Operator::start() {
         status_->nudge();
       },
       options_.endpoint_policy, options_.secrets, options_.debug_for, registry_, clock_);
+  read_rds_ca();
   tokens_ = std::make_unique<PodTokens>(
       review_client_, *pods_, [this](const std::string& proxy) { return selector_of(proxy); },
       [this](const PodFacts& pod, const std::string& reason) { pod_refused(pod, reason); }, clock_);
@@ -132,6 +143,7 @@ void Operator::boot() {
   for (unsigned i = 0; !canceller_.sleep(kCount); ++i) {
     publish_counts();
     if (i % kCountPodsEvery == 0) count_pods();
+    if (i % kCertificatesEvery == kCertificatesEvery - 1) read_rds_ca();
     // Of short lives something is due at any time.
     const bool often = std::min(options_.leaf_life, options_.authorities.overlap) < kSteadyLife;
     if (often || i % kCertificatesEvery == kCertificatesEvery - 1) keep_certificates();
@@ -139,6 +151,23 @@ void Operator::boot() {
     const std::string error = learn_service_ranges();
     if (!error.empty()) log::warn("operator", "the ranges of Services are not known now", {{"error", error}});
   }
+}
+
+// What was read last stays where it cannot be read now.
+void Operator::read_rds_ca() {
+  if (options_.rds_ca.empty()) return;
+  RdsCa ca = load_rds_ca(options_.rds_ca, clock_.wall());
+  if (!ca.error.empty() && ca.error != rds_ca_trouble_) {
+    log::warn("operator", "the CAs of databases cannot be read: those that were stay", {{"error", ca.error}});
+  }
+  rds_ca_trouble_ = ca.error;
+  if (!ca.error.empty()) return;
+  const auto ends = std::chrono::duration_cast<std::chrono::seconds>(ca.expires.time_since_epoch()).count();
+  registry_
+      .gauge("dbproxy_operator_certificate_expires_seconds",
+             "When a certificate of the control stream ends, in seconds since the epoch", {{"certificate", "rds"}})
+      .set(static_cast<std::uint64_t>(ends));
+  source_->set_installation_ca(std::move(ca.pem));
 }
 
 void Operator::keep_certificates() {
@@ -191,10 +220,21 @@ std::string Operator::serve() {
   server_options.authority = certificates_.authority();
   server_options.listener_life = options_.leaf_life;
   server_options.software_version = options_.software_version;
+  server_options.ceilings = std::make_shared<CeilingObjects>(
+      ceilings_client_,
+      [this](const std::string& proxy) {
+        const ProxyStatePtr state = source_->state(proxy);
+        return state ? state->uid : std::string();
+      },
+      clock_);
+  server_options.certain = [this] { return elector_->leading(); };
+  server_options.fate = [this](const std::string& identity) { return pod_fate(identity); };
+  server_options.budget_news = [this](const operator_control::BudgetNews& news) { budget_news(news); };
   server_ = std::make_unique<operator_control::Server>(server_options, *tokens_, registry_, clock_);
   server_->on_target_report([this](const operator_control::TargetReport& report) {
     source_->poke(report.proxy, report.reason == config::HealthReason::kAuthFailure);
   });
+  server_->on_use([this](const std::map<std::string, topology::Use>& used) { source_->use(used); });
   server_->lead(false);
   if (std::string error = server_->start(); !error.empty()) return error;
 
@@ -206,7 +246,7 @@ std::string Operator::serve() {
       client_, elector, [this](bool leads) { leading(leads); }, clock_);
   server_->lead(false, [this] { return leader_elsewhere(); });
   status_ = std::make_unique<StatusWriter>(
-      client_, *source_, *events_, [this] { return server_->sidecars(); },
+      client_, *source_, *events_, [this] { return server_->sidecars(); }, [this] { return server_->budgets(); },
       StatusOptions{certificates_.bundle(), options_.unused_after,
                     [this](const std::string& identity) { pod_unused(identity); }},
       clock_);
@@ -231,6 +271,7 @@ std::string Operator::leader_elsewhere() const {
 void Operator::leading(bool leads) {
   leads_ = leads;
   if (leads) {
+    source_->expect_use();
     server_->lead(true);
   } else {
     server_->lead(false, [this] { return leader_elsewhere(); });
@@ -256,38 +297,6 @@ PodTokens::Selector Operator::selector_of(const std::string& proxy) const {
   const ProxyStatePtr state = source_->state(proxy);
   if (!state) return {};
   return {true, state->selector};
-}
-
-void Operator::pod_changed(const kubernetes::Change& change) {
-  if (change.before) server_->recheck();  // it went, or its labels may have changed
-  if (!change.after || change.before || !leads_) return;
-  const PodFacts pod = facts_of(*change.after);
-  if (pod.sidecar || pod.ended || pod.terminating) return;
-  events_->post({{"v1", "Pod", pod.name_space, pod.name, pod.uid},
-                 true,
-                 "SidecarMissing",
-                 "Inject",
-                 "the pod has the label dbproxy.io/inject and no sidecar: it was made while the webhook was away, or "
-                 "labelled later. Delete it, so that it is made anew"});
-}
-
-void Operator::pod_unused(const std::string& identity) {
-  const kubernetes::ObjectPtr object = pods_->store().get(identity);
-  if (!object) return;
-  const PodFacts pod = facts_of(*object);
-  if (pod.terminating || pod.ended) return;
-  events_->post({{"v1", "Pod", pod.name_space, pod.name, pod.uid},
-                 true,
-                 "SidecarUnused",
-                 "Connect",
-                 "no client has used the pod's sidecar for " + std::to_string(options_.unused_after.count()) +
-                     " s: does the application still dial the database itself? It has to connect to 127.0.0.1 or to "
-                     "the socket"});
-}
-
-void Operator::pod_refused(const PodFacts& pod, const std::string& reason) {
-  if (pod.name.empty()) return;
-  events_->post({{"v1", "Pod", pod.name_space, pod.name, pod.uid}, true, "SidecarRefused", "Connect", reason});
 }
 
 // Who may get dbproxies may see the pages, who may update them may pause them.
@@ -320,7 +329,10 @@ operator_admin::OperatorView Operator::view() const {
   const std::vector<operator_control::SidecarRow> sidecars = server_->sidecars();
   operator_admin::OperatorView out =
       manifest_mode::make_view(source_->snapshots(), sidecars, diagnostics, clock_.wall());
-  const auto facts = gather(*source_, sidecars);
+  manifest_mode::add_activity(server_->latencies(), server_->pins(), out);
+  const std::vector<operator_control::BudgetRow> budgets = server_->budgets();
+  manifest_mode::add_budgets(out, budgets);
+  const auto facts = gather(*source_, sidecars, budgets);
   for (operator_admin::ProxyRow& row : out.proxies) {
     const auto found = facts.find(row.name_space + "/" + row.name);
     if (found == facts.end()) continue;
@@ -383,15 +395,6 @@ void Operator::publish_counts() {
   registry_
       .counter("dbproxy_operator_kubernetes_throttled_total", "Times that the API server asked to come again later")
       .set(client_.throttled() + review_client_.throttled());
-}
-
-void Operator::count_pods() {
-  std::uint64_t missing = 0;
-  for (const auto& [key, pod] : pods_->store().all()) {
-    const PodFacts facts = facts_of(*pod);
-    if (!facts.sidecar && !facts.ended && !facts.terminating) ++missing;
-  }
-  registry_.gauge("dbproxy_operator_pods_without_sidecar", "Labelled pods that have no sidecar").set(missing);
 }
 
 }  // namespace dbproxy::kubernetes_mode

@@ -37,6 +37,7 @@ struct Options {
   std::string software_version;
   bool live_page = false;  // whoever can connect gets the page, and with a token what it shows
   source::ArnSecretsOptions secrets;
+  std::string rds_ca;  // a file or a directory, reread every ten seconds; see rds_ca.hpp. Empty: none
   // Which addresses targets may have. The cluster's ranges of Services are added to what is refused.
   config::EndpointPolicy endpoint_policy{true, {}, {}};
   std::chrono::seconds debug_for{24 * 3600};   // how long debugLogging lasts
@@ -59,12 +60,16 @@ class Operator {
   void boot();  // in its thread
   std::string serve();
   void keep_certificates();  // likewise
+  void read_rds_ca();        // likewise
   // "" or why they cannot be had; where the API server has no such resource, or does not show it, nothing is added.
   std::string learn_service_ranges();
   void leading(bool leads);
   std::string leader_elsewhere() const;
   void pod_changed(const kubernetes::Change& change);
   void pod_unused(const std::string& identity);
+  // What became of a pod whose sidecar is silent.
+  operator_control::Fate pod_fate(const std::string& identity) const;
+  void budget_news(const operator_control::BudgetNews& news);
   void pod_refused(const PodFacts& pod, const std::string& reason);
   bool authorized(std::string_view token, const char* verb) const;
   operator_admin::OperatorView view() const;
@@ -77,8 +82,9 @@ class Operator {
   const Clock& clock_;
   metrics::Registry registry_;
   mutable kubernetes::Client client_;
-  kubernetes::Client webhook_client_;  // what a pod waits for, waits for nothing else
-  kubernetes::Client review_client_;   // so that a busy log-in of sidecars waits for no one else
+  kubernetes::Client ceilings_client_;  // ceilings wait for nothing else
+  kubernetes::Client webhook_client_;   // what a pod waits for, waits for nothing else
+  kubernetes::Client review_client_;    // so that a busy log-in of sidecars waits for no one else
   kubernetes::Canceller canceller_;
   mutable kubernetes::TokenReviewer people_;
   struct Verdict {
@@ -100,7 +106,7 @@ class Operator {
   std::unique_ptr<webhook::Service> webhook_;
   std::unique_ptr<operator_admin::Admin> admin_;
   Certificates certificates_;  // of the thread
-  std::string certificate_trouble_;
+  std::string certificate_trouble_, rds_ca_trouble_;
   std::thread thread_;
 };
 

@@ -1,5 +1,7 @@
 #include "operator/kubernetes_mode/status_writer.hpp"
 
+#include <algorithm>
+
 #include "operator/kubernetes/objects.hpp"
 #include "operator/kubernetes_mode/certificates.hpp"
 #include "operator/status/across.hpp"
@@ -14,8 +16,10 @@ using operator_control::SidecarState;
 using operator_status::Facts;
 
 constexpr std::chrono::seconds kLook{1};
+constexpr std::chrono::seconds kLookAnyway{5};
 constexpr std::chrono::milliseconds kTogether{100};  // what changes within it is written once
 constexpr std::chrono::seconds kFiguresEvery{5};
+constexpr std::chrono::minutes kNobodyLed{2};    // at most, after the operators were away
 constexpr std::chrono::minutes kBundleEvery{5};  // written again, in case someone took it away
 constexpr const char* kApiVersion = "dbproxy.io/v1alpha1";
 
@@ -31,10 +35,17 @@ std::uint32_t writer_limit(const Facts& facts) {
   return 0;
 }
 
+// While nobody led, perhaps.
+bool ended_lately(const Facts& facts, WallTime now) {
+  const std::optional<WallTime> until = kubernetes::parse_time(facts.debug_until);
+  return facts.debug_ended && until && now - *until < kNobodyLed;
+}
+
 // The status without what moves all the time.
 std::string without_figures(json::object status) {
   if (json::value* counts = status.if_contains("connections"); counts != nullptr && counts->is_object()) {
     counts->get_object().erase("granted");
+    counts->get_object().erase("foreign");
   }
   if (json::value* targets = status.if_contains("targets"); targets != nullptr && targets->is_array()) {
     for (json::value& each : targets->get_array()) each.get_object().erase("lagSeconds");
@@ -45,7 +56,8 @@ std::string without_figures(json::object status) {
 }  // namespace
 
 std::map<std::string, Facts> gather(const KubernetesSource& source,
-                                    const std::vector<operator_control::SidecarRow>& sidecars) {
+                                    const std::vector<operator_control::SidecarRow>& sidecars,
+                                    const std::vector<operator_control::BudgetRow>& budgets) {
   std::map<std::string, Facts> out;
   const source::Snapshots snapshots = source.snapshots();
   for (const auto& [key, state] : source.states()) {
@@ -67,6 +79,7 @@ std::map<std::string, Facts> gather(const KubernetesSource& source,
     counts.connections += row.servers;
     use[row.proxy].in_use += row.servers_in_use;
     use[row.proxy].waiting += row.clients_waiting;
+    if (counts.trouble.empty() && !row.trouble.empty()) counts.trouble = row.identity + ": " + row.trouble;
     if (row.state == SidecarState::kUpdated) ++counts.updated;
     if (row.software_version != metrics::build_version()) ++counts.outdated;
     if (row.state != SidecarState::kRejected) continue;
@@ -81,18 +94,28 @@ std::map<std::string, Facts> gather(const KubernetesSource& source,
     const std::uint32_t limit = writer_limit(facts);
     facts.exhausted = figures.waiting > 0 && limit > 0 && figures.in_use >= limit;
   }
+  for (const operator_control::BudgetRow& row : budgets) {
+    const auto found = out.find(row.proxy);
+    if (!row.identity.empty() || found == out.end()) continue;
+    Facts& facts = found->second;
+    facts.granted = facts.granted.value_or(0) + row.granted;
+    if (row.foreign) facts.foreign = row.foreign;
+    facts.exhausted = facts.exhausted || (row.lane.empty() && row.full_seconds >= 1);
+  }
   operator_status::compare(out, served);
   return out;
 }
 
 StatusWriter::StatusWriter(kubernetes::Client& client, const KubernetesSource& source,
                            kubernetes::EventRecorder& events,
-                           std::function<std::vector<operator_control::SidecarRow>()> sidecars, StatusOptions options,
+                           std::function<std::vector<operator_control::SidecarRow>()> sidecars,
+                           std::function<std::vector<operator_control::BudgetRow>()> budgets, StatusOptions options,
                            const Clock& clock)
     : client_(client),
       source_(source),
       events_(events),
       sidecars_(std::move(sidecars)),
+      budgets_(std::move(budgets)),
       options_(std::move(options)),
       clock_(clock),
       endpoints_(client, source, clock),
@@ -141,13 +164,14 @@ void StatusWriter::run() {
   while (!stopping_) {
     wake_.wait_for(lock, kLook, [this] { return stopping_ || nudged_; });
     if (nudged_) wake_.wait_for(lock, kTogether, [this] { return stopping_; });
-    nudged_ = false;
+    const bool nudged = std::exchange(nudged_, false);
     if (stopping_) return;
     const bool leading = leading_;
     lock.unlock();
     if (leading && source_.ready()) {
-      pass();
+      pass(nudged);
     } else if (!leading) {
+      settled_ = false;
       known_.clear();  // another writes now: what is there is read again when it is our turn
       endpoints_.forget();
     }
@@ -155,9 +179,15 @@ void StatusWriter::run() {
   }
 }
 
-void StatusWriter::pass() {
-  const std::vector<operator_control::SidecarRow> sidecars = sidecars_();
-  const std::map<std::string, Facts> all = gather(source_, sidecars);
+void StatusWriter::pass(bool nudged) {
+  std::vector<operator_control::SidecarRow> sidecars = sidecars_();
+  std::vector<operator_control::BudgetRow> budgets = budgets_();
+  const TimePoint now = clock_.now();
+  const bool same = settled_ && sidecars == seen_sidecars_ && budgets == seen_budgets_;
+  if (same && !nudged && now - looked_ < kLookAnyway) return;
+  looked_ = now;
+  seen_budgets_ = std::move(budgets);
+  const std::map<std::string, Facts> all = gather(source_, sidecars, seen_budgets_);
   for (const auto& [key, facts] : all) {
     if (canceller_.cancelled()) return;
     write(key, facts);
@@ -166,8 +196,11 @@ void StatusWriter::pass() {
   const EndpointStatuses::Counts counts = endpoints_.pass(all, canceller_);
   written_ += counts.written;
   failed_ += counts.failed;
+  settled_ = counts.written + counts.failed == 0 &&
+             std::all_of(known_.begin(), known_.end(), [](const auto& each) { return each.second.settled; });
   tell_unused(sidecars);
   publish_bundles(all);
+  seen_sidecars_ = std::move(sidecars);
 }
 
 void StatusWriter::tell_unused(const std::vector<operator_control::SidecarRow>& sidecars) {
@@ -198,6 +231,7 @@ void StatusWriter::write(const std::string& key, const Facts& facts) {
     // A leader that begins tells what is broken; what happened before it, another has told.
     known.facts = facts;
     known.facts.diagnostics.clear();
+    known.facts.debug_ended = facts.debug_ended && !ended_lately(facts, clock_.wall());
   }
   for (const operator_status::Note& each : operator_status::notes(known.facts, facts)) {
     events_.post({{kApiVersion, "DBProxy", name_space, name, uid}, each.warning, each.reason, each.action, each.text});

@@ -1,8 +1,8 @@
 // StatusWriter: what is known of each DBProxy and DBProxyEndpoint into its status, and Events of what has changed,
 // while this replica leads.
 //
-// Looks once a second and writes what differs: conditions and targets at once, mere counts of connections at most every
-// five seconds per object. Owns one thread.
+// Looks once a second, where nothing has changed every five, and writes what differs: conditions and targets at once,
+// mere counts of connections at most every five seconds per object. Owns one thread.
 #pragma once
 
 #include <atomic>
@@ -25,7 +25,8 @@ namespace dbproxy::kubernetes_mode {
 
 // The facts of every DBProxy that there is.
 std::map<std::string, operator_status::Facts> gather(const KubernetesSource& source,
-                                                     const std::vector<operator_control::SidecarRow>& sidecars);
+                                                     const std::vector<operator_control::SidecarRow>& sidecars,
+                                                     const std::vector<operator_control::BudgetRow>& budgets);
 
 struct StatusOptions {
   std::string bundle;  // the CAs that namespaces with DBProxies are given in a ConfigMap
@@ -37,7 +38,8 @@ struct StatusOptions {
 class StatusWriter {
  public:
   StatusWriter(kubernetes::Client& client, const KubernetesSource& source, kubernetes::EventRecorder& events,
-               std::function<std::vector<operator_control::SidecarRow>()> sidecars, StatusOptions options,
+               std::function<std::vector<operator_control::SidecarRow>()> sidecars,
+               std::function<std::vector<operator_control::BudgetRow>()> budgets, StatusOptions options,
                const Clock& clock);
   ~StatusWriter();  // stops
 
@@ -58,7 +60,7 @@ class StatusWriter {
     bool settled = false;  // and the status says so
   };
   void run();
-  void pass();
+  void pass(bool nudged);
   void write(const std::string& key, const operator_status::Facts& facts);
   void publish_bundles(const std::map<std::string, operator_status::Facts>& all);
   void tell_unused(const std::vector<operator_control::SidecarRow>& sidecars);
@@ -67,10 +69,15 @@ class StatusWriter {
   const KubernetesSource& source_;
   kubernetes::EventRecorder& events_;
   const std::function<std::vector<operator_control::SidecarRow>()> sidecars_;
+  const std::function<std::vector<operator_control::BudgetRow>()> budgets_;
   const StatusOptions options_;
   const Clock& clock_;
   std::atomic<std::uint64_t> written_{0}, failed_{0};
-  std::map<std::string, Written> known_;  // of the thread
+  std::map<std::string, Written> known_;  // of the thread, as what follows
+  std::vector<operator_control::SidecarRow> seen_sidecars_;
+  std::vector<operator_control::BudgetRow> seen_budgets_;
+  TimePoint looked_{};
+  bool settled_ = false;  // all that was seen then has been written
   std::map<std::string, TimePoint> bundles_;
   std::uint64_t published_number_ = 0;
   EndpointStatuses endpoints_;

@@ -25,6 +25,17 @@ void Chronicle::note(const std::map<std::string, config::SnapshotPtr>& changed) 
   }
 }
 
+void Chronicle::note_troubles(const std::map<std::string, std::string>& troubles) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& [proxy, text] : troubles) {
+    const auto found = troubles_.find(proxy);
+    if (found != troubles_.end() && found->second == text) continue;
+    entries_.push_front({{0, "DBProxy " + proxy, operator_status::kIamAuthImpossible, text, true, 1}, clock_.now()});
+    if (entries_.size() > kMost) entries_.pop_back();
+  }
+  troubles_ = troubles;
+}
+
 std::vector<operator_admin::EventRow> Chronicle::rows() const {
   const std::lock_guard lock(mutex_);
   std::vector<operator_admin::EventRow> out;

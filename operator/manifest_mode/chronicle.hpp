@@ -21,6 +21,8 @@ class Chronicle {
 
   // What is published; null: the DBProxy is gone.
   void note(const std::map<std::string, config::SnapshotPtr>& changed);
+  // What keeps the clients of a DBProxy out, by its name: told when it begins, or is another.
+  void note_troubles(const std::map<std::string, std::string>& troubles);
   // Newest first.
   std::vector<operator_admin::EventRow> rows() const;
 
@@ -32,6 +34,7 @@ class Chronicle {
   const Clock& clock_;
   mutable std::mutex mutex_;
   std::map<std::string, config::SnapshotPtr> known_;
+  std::map<std::string, std::string> troubles_;
   std::deque<Entry> entries_;
 };
 

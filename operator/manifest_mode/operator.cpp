@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "operator/manifest_mode/view.hpp"
+#include "operator/status/status.hpp"
 #include "proxy/base/log.hpp"
 #include "proxy/http/address.hpp"
 #include "proxy/pki/pki.hpp"
@@ -20,8 +21,10 @@ bool is_address(const std::string& text) {
 
 // Loopback always, the address that it listens on unless that means all of them, and what was asked for.
 pki::LeafRequest server_leaf(const Options& options) {
-  pki::LeafRequest request{
-      .common_name = "dbproxy-operator", .dns_names = {"localhost"}, .addresses = {"127.0.0.1", "::1"}, .days = 365};
+  pki::LeafRequest request{.common_name = "dbproxy-operator",
+                           .dns_names = {"localhost"},
+                           .addresses = {"127.0.0.1", "::1"},
+                           .life = options.leaf_life};
   std::vector<std::string> names = options.server_names;
   if (const auto address = http::parse_address(options.listen)) names.push_back(address->host);
   for (const std::string& name : names) {
@@ -97,8 +100,13 @@ std::string Operator::start() {
   server_options.listen = options_.listen;
   server_options.identity = files.value().server;
   server_options.authority = files.value().authority;
+  server_options.listener_life = options_.leaf_life;
   server_options.software_version = options_.software_version;
   server_options.ceilings = std::make_shared<operator_control::CeilingFiles>(options_.state_dir, clock_);
+  // Without its token it cannot come back.
+  server_options.fate = [this](const std::string& identity) {
+    return tokens_.exists(identity) ? operator_control::Fate::kThere : operator_control::Fate::kGone;
+  };
   server_ = std::make_unique<operator_control::Server>(server_options, tokens_, registry_, clock_);
   // What a sidecar sees by using a target may be news: ask the target at once.
   server_->on_target_report([this](const operator_control::TargetReport& report) {
@@ -110,6 +118,9 @@ std::string Operator::start() {
                 {"reason", config::to_string(report.reason)}});
     source_->poke(report.proxy, report.reason == config::HealthReason::kAuthFailure);
   });
+  server_->on_use([this](const std::map<std::string, topology::Use>& used) {
+    if (ready_) source_->use(used);
+  });
   if (std::string error = server_->start(); !error.empty()) return error;
 
   operator_admin::AdminOptions admin_options;
@@ -119,6 +130,14 @@ std::string Operator::start() {
       admin_options, [this] { return view(); }, registry_);
   if (std::string error = admin_->start(); !error.empty()) return error;
   source_->start();
+  renewal_ = std::make_unique<Renewal>(
+      options_.state_dir, server_leaf(options_), files.value(),
+      [this](const pki::ServerFiles& renewed) {
+        server_->set_certificates(renewed.server, renewed.authority);
+        server_->recheck();  // those of sidecars are as old
+      },
+      clock_);
+  renewal_->start();
   ready_ = true;
   log::info("operator", "serving",
             {{"version", options_.software_version},
@@ -131,6 +150,7 @@ std::string Operator::start() {
 
 void Operator::stop() {
   ready_ = false;
+  if (renewal_) renewal_->stop();
   if (server_) server_->stop();  // first: its reports reach for the source
   source_->stop();
   if (admin_) admin_->stop();
@@ -143,9 +163,18 @@ int Operator::http_port() const {
   return admin_->port();
 }
 
-operator_admin::OperatorView Operator::view() const {
+operator_admin::OperatorView Operator::view() {
   operator_admin::OperatorView view =
       make_view(source_->snapshots(), server_->sidecars(), source_->diagnostics(), clock_.wall());
+  add_activity(server_->latencies(), server_->pins(), view);
+  add_budgets(view, server_->budgets());
+  std::map<std::string, std::string> troubles;
+  for (const operator_admin::ProxyRow& row : view.proxies) {
+    for (const operator_admin::ConditionRow& each : row.conditions) {
+      if (each.reason == operator_status::kIamAuthImpossible) troubles[row.name_space + "/" + row.name] = each.message;
+    }
+  }
+  chronicle_.note_troubles(troubles);
   view.events = chronicle_.rows();
   view.ready = ready_;
   return view;

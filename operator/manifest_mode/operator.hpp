@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "operator/control/server.hpp"
 #include "operator/control/token_store.hpp"
 #include "operator/manifest_mode/chronicle.hpp"
+#include "operator/manifest_mode/renewal.hpp"
 #include "proxy/base/clock.hpp"
 #include "proxy/metrics/registry.hpp"
 #include "proxy/source/manifest_source.hpp"
@@ -26,6 +28,7 @@ struct Options {
   std::vector<std::string> sidecars;      // identities that get a token
   std::vector<std::string> server_names;  // further names and addresses in the server's certificate
   std::string software_version;
+  std::chrono::seconds leaf_life = std::chrono::hours(24 * 90);  // of the certificates that it issues
 };
 
 class Operator {
@@ -43,7 +46,7 @@ class Operator {
   int http_port() const;
 
  private:
-  operator_admin::OperatorView view() const;
+  operator_admin::OperatorView view();
 
   const Options options_;
   const Clock& clock_;
@@ -54,6 +57,7 @@ class Operator {
   std::unique_ptr<operator_control::Server> server_;
   std::unique_ptr<source::ManifestSource> source_;
   std::unique_ptr<operator_admin::Admin> admin_;
+  std::unique_ptr<Renewal> renewal_;
 };
 
 // Makes the directory (0700) and those above it. Returns "" or why not.

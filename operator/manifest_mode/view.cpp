@@ -4,6 +4,8 @@
 #include <map>
 #include <string>
 
+#include "operator/status/status.hpp"
+
 namespace dbproxy::manifest_mode {
 namespace {
 
@@ -24,7 +26,9 @@ bool concerns(const manifest::Diagnostic& each, const std::string& key) {
 struct Fleet {
   operator_admin::SidecarCounts counts;
   std::uint32_t connections = 0, in_use = 0, pinned = 0, clients = 0, waiting = 0;
-  std::string rejection;  // one of them, in the sidecar's own words
+  std::map<std::string, std::uint32_t> connections_of;  // by target
+  std::string rejection;                                // one of them, in the sidecar's own words
+  std::string trouble;                                  // likewise: why it lets no client in
 };
 
 std::map<std::string, Fleet> by_proxy(const std::vector<operator_control::SidecarRow>& sidecars) {
@@ -37,8 +41,10 @@ std::map<std::string, Fleet> by_proxy(const std::vector<operator_control::Sideca
       ++fleet.counts.rejected;
       if (fleet.rejection.empty()) fleet.rejection = sidecar.identity + ": " + sidecar.error;
     }
+    if (fleet.trouble.empty() && !sidecar.trouble.empty()) fleet.trouble = sidecar.identity + ": " + sidecar.trouble;
     fleet.connections += sidecar.servers;
     fleet.in_use += sidecar.servers_in_use;
+    for (const auto& [target, open] : sidecar.servers_of) fleet.connections_of[target] += open;
     fleet.pinned += sidecar.pinned;
     fleet.clients += sidecar.clients;
     fleet.waiting += sidecar.clients_waiting;
@@ -56,7 +62,8 @@ ConditionRow programmed(const ProxyRow& row, const Fleet& fleet) {
                    counts.updated == counts.connected ? "Updated" : "Pending", message);
 }
 
-void add_targets(const config::Snapshot& snapshot, ProxyRow& row, operator_admin::OperatorView& view) {
+void add_targets(const config::Snapshot& snapshot, const Fleet& fleet, ProxyRow& row,
+                 operator_admin::OperatorView& view) {
   for (const config::Target& target : snapshot.targets) {
     operator_admin::TargetRow to;
     to.proxy = row.name_space + "/" + row.name;
@@ -68,6 +75,8 @@ void add_targets(const config::Snapshot& snapshot, ProxyRow& row, operator_admin
     to.reason = config::to_string(target.reason);
     to.max_connections = target.max_connections;
     to.limit = config::connection_limit(target, snapshot.pool);
+    const auto open = fleet.connections_of.find(target.id);
+    if (open != fleet.connections_of.end()) to.servers = open->second;
     to.lag_seconds = target.lag_seconds;
     row.connections_limit += to.limit;
     ++row.targets;
@@ -95,6 +104,8 @@ void add_conditions(const config::Snapshot& snapshot, const Fleet& fleet, ProxyR
   row.ready = writable && row.conditions[2].status != "False";
   row.conditions.push_back(condition("Ready", row.ready, row.ready ? "Ready" : "NotReady",
                                      row.ready ? "clients are served" : "see the conditions that are False"));
+  if (!fleet.trouble.empty())
+    row.conditions.push_back(condition("Degraded", true, operator_status::kIamAuthImpossible, fleet.trouble));
 }
 
 }  // namespace
@@ -156,11 +167,22 @@ operator_admin::OperatorView make_view(const source::Snapshots& snapshots,
     row.pinned = fleet.pinned;
     row.clients = fleet.clients;
     row.clients_waiting = fleet.waiting;
-    add_targets(*snapshot, row, view);
+    add_targets(*snapshot, fleet, row, view);
     add_conditions(*snapshot, fleet, row);
     view.proxies.push_back(std::move(row));
   }
   return view;
+}
+
+void add_activity(const std::vector<operator_control::LatencyRow>& latencies,
+                  const std::vector<operator_control::PinnedRow>& pins, operator_admin::OperatorView& view) {
+  for (const operator_control::LatencyRow& each : latencies) {
+    view.latencies.push_back({each.proxy, each.query, each.borrow});
+  }
+  for (const operator_control::PinnedRow& each : pins) {
+    view.pins.push_back(
+        {each.proxy, each.reasons, each.statement_digest, each.sessions, each.sidecars, each.pinned_seconds});
+  }
 }
 
 }  // namespace dbproxy::manifest_mode

@@ -71,6 +71,9 @@ void compare_ports(std::map<std::string, Facts>& all, const std::map<std::string
 void compare(std::map<std::string, Facts>& all, const std::map<std::string, std::set<std::string>>& served) {
   compare_percentages(all);
   compare_ports(all, served);
+  for (auto& [key, facts] : all) {
+    if (!facts.sidecars.trouble.empty()) degrade(facts, "IamAuthImpossible", facts.sidecars.trouble);
+  }
 }
 
 }  // namespace dbproxy::operator_status

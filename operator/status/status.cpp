@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "proxy/aws/client_tokens.hpp"
+
 namespace dbproxy::operator_status {
 namespace {
 
@@ -21,7 +23,8 @@ bool about_references(const manifest::Diagnostic& each) {
   const auto within = [](const std::string& text, const char* part) { return text.find(part) != std::string::npos; };
   return each.object.rfind("Secret ", 0) == 0 || each.object.rfind("ConfigMap ", 0) == 0 ||
          within(each.field, "secretRef") || within(each.field, "secretArn") || within(each.field, "caRef") ||
-         within(each.field, "clientCertificateRef");
+         within(each.field, "clientCertificateRef") || within(each.field, "dbCluster.identifier") ||
+         (within(each.field, "serviceAccountName") && each.rule.starts_with("cannot be used"));
 }
 
 // The errors of one sort as one sentence each; "" where there are none.
@@ -35,6 +38,22 @@ std::string errors(const Facts& facts, bool references) {
     out += (out.empty() ? "" : "; ") + text;
   }
   return out.size() > kMostMessage ? out.substr(0, kMostMessage) : out;
+}
+
+// The writer, whether or not it can be reached; "" where there is none, or none is known.
+std::string writer_of(const config::Snapshot& snapshot) {
+  std::string out;
+  for (const config::Target& target : snapshot.targets) {
+    if (target.role != TargetRole::kReadWrite || target.health == TargetHealth::kRegistering) continue;
+    if (out.empty() || target.health == TargetHealth::kAvailable) out = target.id;
+  }
+  return out;
+}
+
+bool lags(const config::Target& target, const config::Snapshot& snapshot) {
+  return snapshot.discovery.max_lag_seconds > 0 && target.role == TargetRole::kReadOnly &&
+         target.reason == config::HealthReason::kInvalidReplicationState &&
+         target.lag_seconds > snapshot.discovery.max_lag_seconds / 2;
 }
 
 struct Targets {
@@ -66,6 +85,13 @@ Condition programmed(const Facts& facts) {
   const bool all = sidecars.updated == sidecars.connected;
   return {"Programmed", all ? "True" : "False", all ? "Updated" : "Pending",
           std::to_string(sidecars.updated) + " of " + std::to_string(sidecars.connected) + " sidecars have it"};
+}
+
+// Of one that is well, and whose connections are all in use while somebody waits.
+config::HealthReason reason_of(const Facts& facts, const config::Target& target) {
+  const bool full = facts.exhausted && target.health == TargetHealth::kAvailable &&
+                    target.role == TargetRole::kReadWrite && target.reason == config::HealthReason::kNone;
+  return full ? config::HealthReason::kPendingProxyCapacity : target.reason;
 }
 
 std::string stays(const Facts& facts) {
@@ -142,29 +168,32 @@ json::object make_status(const Facts& facts, const json::object* before, WallTim
         return user.iam_auth != config::IamAuth::kDisabled;
       });
       if (iam)
-        endpoints.back().get_object()["iamHost"] = facts.snapshot->name + "." + facts.snapshot->name_space + ".dbproxy";
+        endpoints.back().get_object()["iamHost"] = aws::iam_host(facts.snapshot->name_space, facts.snapshot->name);
     }
     for (const config::Target& target : facts.snapshot->targets) {
       if (rows.size() == kMostTargets) break;
       rows.push_back(json::object{{"id", target.id},
                                   {"role", std::string(config::to_string(target.role))},
                                   {"health", std::string(config::to_string(target.health))},
-                                  {"reason", std::string(config::to_string(target.reason))},
+                                  {"reason", std::string(config::to_string(reason_of(facts, target)))},
                                   {"maxConnections", target.max_connections},
                                   {"lagSeconds", static_cast<std::int64_t>(std::llround(target.lag_seconds))}});
     }
   }
   const Sidecars& sidecars = facts.sidecars;
+  json::object connections{{"limit", targets.limit}, {"granted", facts.granted.value_or(sidecars.connections)}};
+  if (facts.foreign) connections["foreign"] = *facts.foreign;
   json::object out{{"observedGeneration", facts.generation},
                    {"conditions", to_json(conditions(facts), facts.generation, before, now)},
                    {"endpoints", std::move(endpoints)},
                    {"targets", std::move(rows)},
                    {"availableTargets", std::to_string(targets.available) + "/" + std::to_string(targets.all)},
-                   {"connections", json::object{{"limit", targets.limit}, {"granted", sidecars.connections}}},
+                   {"connections", std::move(connections)},
                    {"sidecars", json::object{{"connected", sidecars.connected},
                                              {"updated", sidecars.updated},
                                              {"rejected", sidecars.rejected},
                                              {"outdated", sidecars.outdated}}}};
+  if (facts.snapshot) out["resourceId"] = aws::resource_id(facts.snapshot->name_space, facts.snapshot->name);
   if (!facts.debug_until.empty()) out["debugLoggingUntil"] = facts.debug_until;
   return out;
 }
@@ -207,6 +236,9 @@ std::vector<Note> notes(const Facts& before, const Facts& after) {
       out.push_back({true, "SecretRejected", "LogIn", "target " + target.id + " refuses the users of all secrets"});
     } else if (target.reason == config::HealthReason::kEndpointRefused) {
       out.push_back({true, "EndpointRefused", "Probe", "the address of " + target.id + kRefusedAddress});
+    } else if (target.health == TargetHealth::kUnavailable && lags(target, *after.snapshot)) {
+      out.push_back({true, "TargetLagging", "Probe",
+                     "target " + target.id + " lags more than maxReplicaLagSeconds allows, and is not read from"});
     } else if (target.health == TargetHealth::kUnavailable) {
       out.push_back({true, "TargetUnavailable", "Probe",
                      "target " + target.id + " is unavailable: " + std::string(config::to_string(target.reason))});
@@ -218,10 +250,11 @@ std::vector<Note> notes(const Facts& before, const Facts& after) {
     if (find(*after.snapshot, target.id) != after.snapshot->targets.end()) continue;
     out.push_back({false, "TargetRemoved", "Discover", "target " + target.id + " was removed"});
   }
-  const std::string old_writer = count(before).writer;
-  const std::string new_writer = count(after).writer;
+  const std::string old_writer = writer_of(*before.snapshot);
+  const std::string new_writer = writer_of(*after.snapshot);
   if (!old_writer.empty() && !new_writer.empty() && old_writer != new_writer) {
-    out.push_back({false, "FailedOver", "FailOver", "the writer was " + old_writer + " and is " + new_writer});
+    out.push_back({false, "FailedOver", "FailOver",
+                   "target " + new_writer + " was promoted: the writer was " + old_writer + " and is " + new_writer});
   }
   return out;
 }

@@ -4,6 +4,7 @@
 // only fixed reasons are shown, of a sidecar what it said when it refused.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,6 +14,9 @@
 #include "proxy/manifest/diagnostic.hpp"
 
 namespace dbproxy::operator_status {
+
+// Degraded, and an Event: users with iamAuth: REQUIRED whose tokens nobody can verify.
+inline constexpr const char* kIamAuthImpossible = "IamAuthImpossible";
 
 struct Condition {
   std::string type, status, reason, message;  // status: True, False, Unknown
@@ -24,6 +28,7 @@ struct Sidecars {
   std::uint32_t outdated = 0;      // of another version than the operator's
   std::uint32_t connections = 0;   // open server connections, of all of them
   std::string rejected_by, error;  // one that refused, and why
+  std::string trouble;             // of one that lets no client in, and why
   bool operator==(const Sidecars&) const = default;
 };
 
@@ -36,6 +41,8 @@ struct Facts {
   std::string debug_until = {};                   // when debugLogging turns itself off, as text; "": it is not set
   bool debug_ended = false;                       // that time is over
   bool exhausted = false;                         // clients wait, and every connection is in use
+  std::optional<std::uint32_t> granted = {};      // that sidecars may have, where connections are leased
+  std::optional<std::uint32_t> foreign = {};      // sessions of its users that are no sidecar's, where that is known
   bool operator==(const Facts&) const = default;  // the same snapshot, not one of the same content
 };
 

@@ -40,6 +40,30 @@ Variables variables_of(const std::vector<BoundProxy>& proxies) {
   return out;
 }
 
+// With keys of its own an SDK does not ask the sidecar.
+bool has_own_keys(const Container& container) {
+  for (const char* name : {"AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                           "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+                           "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"}) {
+    if (has_env(*container.object, name)) return true;
+  }
+  return false;
+}
+
+// It has what an injection before has given it.
+bool names_sidecar(const Container& container) {
+  const json::array* env = kubernetes::array_at(*container.object, {"env"});
+  return env != nullptr && std::any_of(env->begin(), env->end(), [](const json::value& item) {
+           return item.is_object() && kubernetes::text_at(item.get_object(), {"value"}) == kCredentialsTokenFile;
+         });
+}
+
+Variables credential_variables() {
+  return {
+      {"AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:" + std::to_string(kCredentialsPort) + "/credentials"},
+      {"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", std::string(kCredentialsTokenFile)}};
+}
+
 class Patch {
  public:
   void add(std::string path, json::value value) { out_.emplace_back(add_operation(std::move(path), std::move(value))); }
@@ -71,25 +95,30 @@ class Patch {
   json::array out_;
 };
 
-bool mounts_sockets(const Container& container) {
-  const json::array* mounts = kubernetes::array_at(*container.object, {"volumeMounts"});
-  if (mounts == nullptr) return false;
-  return std::any_of(mounts->begin(), mounts->end(), [](const json::value& item) {
-    return item.is_object() && (kubernetes::text_at(item.get_object(), {"name"}) == kSocketVolume ||
-                                kubernetes::text_at(item.get_object(), {"mountPath"}) == kSocketDirectory);
+bool mounts(const Container& container, std::string_view volume, std::string_view path) {
+  const json::array* list = kubernetes::array_at(*container.object, {"volumeMounts"});
+  if (list == nullptr) return false;
+  return std::any_of(list->begin(), list->end(), [&](const json::value& item) {
+    return item.is_object() && (kubernetes::text_at(item.get_object(), {"name"}) == volume ||
+                                kubernetes::text_at(item.get_object(), {"mountPath"}) == path);
   });
 }
 
 void add_to_application(const json::object& pod, const Settings& settings, const Variables& variables, Patch& patch) {
   for (const Container& container : containers_of(pod)) {
     if (!is_application(container)) continue;
-    if (!mounts_sockets(container)) {
-      patch.append(*container.object, "volumeMounts", container.path + "/volumeMounts", {socket_mount(true)});
-    }
+    json::array mounted;
+    if (!mounts(container, kSocketVolume, kSocketDirectory)) mounted.push_back(socket_mount(true));
+    if (!mounts(container, kCaVolume, kCaDirectory)) mounted.push_back(ca_mount());
+    patch.append(*container.object, "volumeMounts", container.path + "/volumeMounts", mounted);
     // An ordinary container is not up yet while init containers run.
     if (container.init && !settings.native) continue;
     json::array missing;
-    for (const auto& [name, value] : variables) {
+    Variables wanted = variables;
+    if (lends_credentials(pod) && !has_own_keys(container)) {
+      for (auto& each : credential_variables()) wanted.push_back(std::move(each));
+    }
+    for (const auto& [name, value] : wanted) {
       if (!has_env(*container.object, name))
         missing.push_back(json::object{{"name", std::string_view(name)}, {"value", std::string_view(value)}});
     }
@@ -125,12 +154,16 @@ void warn(const json::object& pod, const std::vector<BoundProxy>& proxies, const
       out.push_back("dbproxy: container " + in_quotes(container.name()) + " takes variables with envFrom; " +
                     variables.front().first + " is set to the sidecar, whatever they say");
     }
+    if (lends_credentials(pod) && has_own_keys(container) && !names_sidecar(container)) {
+      out.push_back("dbproxy: container " + in_quotes(container.name()) +
+                    " has keys of AWS of its own, and does not take the sidecar's (dbproxy.io/aws-credentials)");
+    }
     const json::array* ports = kubernetes::array_at(*container.object, {"ports"});
     if (ports == nullptr) continue;
     for (const json::value& item : *ports) {
       if (!item.is_object()) continue;
       const auto port = kubernetes::integer_at(item.get_object(), {"containerPort"});
-      bool taken = port == kAdminPort;
+      bool taken = port == kAdminPort || (port == kCredentialsPort && lends_credentials(pod));
       for (const BoundProxy& proxy : proxies) {
         for (const BoundEndpoint& endpoint : proxy.endpoints) taken = taken || port == endpoint.port;
       }

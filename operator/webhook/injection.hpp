@@ -22,6 +22,9 @@ inline constexpr std::string_view kInjectLabel = "dbproxy.io/inject";
 inline constexpr std::string_view kProxiesAnnotation = "dbproxy.io/proxies";
 inline constexpr std::string_view kContainerName = "dbproxy";
 inline constexpr std::uint16_t kAdminPort = 9930;
+// "true": applications get keys of AWS from the sidecar, which then knows what tokens of theirs are signed with.
+inline constexpr std::string_view kCredentialsAnnotation = "dbproxy.io/aws-credentials";
+inline constexpr std::uint16_t kCredentialsPort = 9934;
 inline constexpr std::size_t kMaxProxiesPerPod = 16;
 
 struct BoundEndpoint {

@@ -24,7 +24,8 @@ bool is_windows(const json::object& pod) {
 }
 
 bool is_reserved(std::string_view volume) {
-  return volume == kIdentityVolume || volume == kStateVolume || volume == kSocketVolume || volume == kNoTokenVolume;
+  return volume == kIdentityVolume || volume == kStateVolume || volume == kSocketVolume || volume == kNoTokenVolume ||
+         volume == kCaVolume;
 }
 
 std::string refuse_volumes(const json::object& pod) {
@@ -45,7 +46,7 @@ std::string refuse_volumes(const json::object& pod) {
       const json::object* mount = item.if_object();
       if (mount == nullptr) continue;
       const std::string_view name = kubernetes::text_at(*mount, {"name"});
-      if (!is_reserved(name) || (injected && name == kSocketVolume)) continue;
+      if (!is_reserved(name) || (injected && (name == kSocketVolume || name == kCaVolume))) continue;
       return "container " + in_quotes(container.name()) + " mounts the volume " + in_quotes(name) +
              ", which is the sidecar's own: remove the mount";
     }
@@ -120,6 +121,15 @@ std::string refuse_pod(const json::object& pod, const Settings& settings) {
            ", and this installation injects ordinary containers (sidecar.native: false), which would keep such a pod "
            "from ever ending: turn native sidecars on (Kubernetes from 1.29), or remove the label";
   }
+  const std::string_view keys = annotation_of(pod, kCredentialsAnnotation);
+  if (!keys.empty() && keys != "true" && keys != "false")
+    return "annotation dbproxy.io/aws-credentials is " + in_quotes(keys.substr(0, 64)) +
+           ": write \"true\" or \"false\"";
+  if (keys == "true" && flag_at(pod, {"spec", "hostNetwork"})) {
+    return "the pod is on the host's network, where the sidecar would give keys of AWS to others: remove hostNetwork "
+           "or "
+           "the annotation dbproxy.io/aws-credentials";
+  }
   return refuse_volumes(pod);
 }
 
@@ -139,6 +149,10 @@ std::string refuse_proxies(const json::object& pod, const std::vector<BoundProxy
                                                            : "DBProxyEndpoint " + in_quotes(endpoint.name);
       if (endpoint.port == kAdminPort) {
         return owner + " has the port 9930, which is the sidecar's own: give it another port";
+      }
+      if (endpoint.port == kCredentialsPort && annotation_of(pod, kCredentialsAnnotation) == "true") {
+        return owner + " has the port 9934, where the sidecar gives keys of AWS to applications (annotation " +
+               std::string(kCredentialsAnnotation) + "): give it another port";
       }
       const auto [it, fresh] = owners.emplace(endpoint.port, owner);
       if (!fresh) {

@@ -56,6 +56,10 @@ json::array arguments(const json::object& pod, const std::string& name_space, co
   }
   add("--state-dir=" + std::string(kStateDirectory) + "/state");
   add("--socket-dir=" + std::string(kSocketDirectory));
+  if (lends_credentials(pod)) {
+    add("--aws-credentials-port=" + std::to_string(kCredentialsPort));
+    add("--aws-credentials-token-file=" + std::string(kCredentialsTokenFile));
+  }
   add("--admin=[$(POD_IP)]:" + std::to_string(kAdminPort));
   add("--admin-socket=" + std::string(kStateDirectory) + "/admin.sock");
   add("--drain-timeout=" + std::to_string(drain_seconds(pod)));
@@ -97,6 +101,10 @@ Neighbours neighbours_of(const json::object& pod) {
 
 }  // namespace
 
+bool lends_credentials(const json::object& pod) {
+  return annotation_of(pod, kCredentialsAnnotation) == "true";
+}
+
 json::array sidecar_volumes(const Settings& settings) {
   const auto memory = [](std::string_view name, const char* size) -> json::object {
     return {{"name", name}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", size}}}};
@@ -110,6 +118,7 @@ json::array sidecar_volumes(const Settings& settings) {
                               {"items", json::array{json::object{{"key", "ca.pem"}, {"path", "ca.pem"}}}},
                               {"optional", true}}}};
   return {json::object{{"name", kIdentityVolume}, {"projected", {{"sources", json::array{token, bundle}}}}},
+          json::object{{"name", kCaVolume}, {"projected", {{"sources", json::array{bundle}}}}},
           memory(kStateVolume, "16Mi"), memory(kSocketVolume, "1Mi"), memory(kNoTokenVolume, "64Ki")};
 }
 
@@ -117,6 +126,10 @@ json::object socket_mount(bool read_only) {
   json::object mount{{"name", kSocketVolume}, {"mountPath", kSocketDirectory}};
   if (read_only) mount["readOnly"] = true;
   return mount;
+}
+
+json::object ca_mount() {
+  return {{"name", kCaVolume}, {"mountPath", kCaDirectory}, {"readOnly", true}};
 }
 
 json::object sidecar_container(const json::object& pod, const std::string& name_space, const Settings& settings,

@@ -8,6 +8,7 @@
 #include "proxy/admin/json.hpp"
 #include "proxy/admin/pgbouncer.hpp"
 #include "proxy/base/log.hpp"
+#include "proxy/http/log_routes.hpp"
 #include "proxy/live/live.hpp"
 #include "proxy/metrics/page.hpp"
 
@@ -112,7 +113,9 @@ struct Admin::Impl {
     server.route("GET", "/metrics", [this](const Request& request) { return metrics_answer(request); });
     server.route("GET", "/healthz", [](const Request&) { return answer(200, "ok\n"); });
     server.route("GET", "/readyz", [this](const Request&) {
-      return source.configured() ? answer(200, "ok\n") : answer(503, "no configuration is in force yet\n");
+      return source.configured()
+                 ? answer(200, "ok\n")
+                 : answer(503, "no configuration is in force yet, or no slot for a connection is there\n");
     });
     server.route("GET", "/startupz", [this](const Request&) {
       return source.listening() ? answer(200, "ok\n") : answer(503, "no listener is up yet\n");
@@ -120,6 +123,7 @@ struct Admin::Impl {
     const http::RouteOptions inside{http::Access::kPrivate, {}};
     server.route(
         "POST", "/drain", [this](const Request& request) { return drain(request); }, inside);
+    http::add_log_routes(server, "sidecar", inside, inside);
     if (source.maintenance.pause) http::add_maintenance_routes(server, "sidecar", source.maintenance, inside);
     const auto page = [&](const char* path, std::function<std::string()> body) {
       server.route(

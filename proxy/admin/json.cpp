@@ -65,6 +65,7 @@ json::object proxy(const worker::ProxyRow& row, const std::vector<worker::Target
     for (const auto& [name, value] : snapshot->second->tags) tags[http::valid_utf8(name)] = json_text(value);
   }
   out["tags"] = std::move(tags);
+  if (!row.trouble.empty()) out["trouble"] = json_text(row.trouble);
   return out;
 }
 

@@ -66,7 +66,7 @@ void add_stats(const metrics::Registry& registry, Families& out) {
   };
   add("queries_pooled_total", "dbproxy_queries_total", "Queries.");
   add("sql_transactions_pooled_total", "dbproxy_transactions_total", "Transactions.");
-  add("queries_duration_seconds_total", "dbproxy_query_seconds", "Time of queries, waiting included.");
+  add("queries_duration_seconds_total", "dbproxy_server_query_seconds", "Time of queries on servers.");
   add("client_wait_seconds_total", "dbproxy_borrow_seconds", "Time that clients waited for a server connection.");
   add("received_bytes_total", "dbproxy_client_received_bytes_total", "Bytes from clients.");
   add("sent_bytes_total", "dbproxy_client_sent_bytes_total", "Bytes to clients.");

@@ -57,19 +57,26 @@ class ScramServer {
   // The keys must outlive the object. `end_point`: the hash that clients bind to; not empty exactly when
   // SCRAM-SHA-256-PLUS was among the mechanisms that were sent.
   ScramServer(const ScramKeys* keys, std::string server_nonce, Mode mode = Mode::kVerify, std::string end_point = {});
+  // Another password is good, too: its keys, for the same salt and count; others are left alone. Must outlive it.
+  void also_take(const ScramKeys& keys);
 
   // Takes client-first-message, returns server-first-message. The user name in it is ignored, as PostgreSQL does.
   // `plus`: the mechanism that the client chose is SCRAM-SHA-256-PLUS.
   Result<std::string> on_client_first(std::string_view message, bool plus = false);
   // Takes client-final-message, returns server-final-message: the client is authenticated.
   Result<std::string> on_client_final(std::string_view message);
+  // It was that other password that the client has.
+  bool took_other() const { return took_other_; }
 
  private:
   enum class State { kExpectFirst, kExpectFinal, kDone, kFailed };
   // The gs2-header's length; it must fit the mechanism.
   Result<std::size_t> check_header(std::string_view message, bool plus) const;
+  bool proves(const ScramKeys& keys, std::string_view proof) const;
 
   const ScramKeys* keys_;
+  const ScramKeys* other_ = nullptr;
+  bool took_other_ = false;
   std::string nonce_;  // ours, then the client's and ours
   Mode mode_;
   std::string end_point_;

@@ -64,7 +64,7 @@ std::optional<WallTime> parse_amz_date(const std::string& text) {
   std::tm parts{};
   const char* end = strptime(text.c_str(), "%Y%m%dT%H%M%SZ", &parts);
   if (end == nullptr || *end != '\0' || text.size() != 16) return std::nullopt;
-  return std::chrono::system_clock::from_time_t(timegm(&parts));
+  return to_time(parts);
 }
 
 // What both kinds of token have in common.
@@ -101,6 +101,10 @@ Outcome<Presigned> read_presigned(std::string_view query, WallTime now) {
   out.key_id = scope[0];
   out.region = scope[2];
   out.service = scope[3];
+  // It becomes part of a host's name.
+  const bool plain =
+      !out.region.empty() && out.region.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
+  if (!plain) return wrong("the token's region cannot be read");
   const auto made = parse_amz_date(out.at("X-Amz-Date"));
   if (!made || out.at("X-Amz-Date").substr(0, 8) != scope[1]) return wrong("the token's X-Amz-Date cannot be read");
   const std::string life = out.at("X-Amz-Expires");
@@ -124,7 +128,30 @@ std::string role_of(const std::string& arn) {
   return "arn:" + parts.partition + ":iam::" + parts.account + ":role/" + rest.substr(0, rest.find('/'));
 }
 
+// Of a token for a database.
+Failure check_connect(const Presigned& presigned, const ClientTokenSubject& subject) {
+  if (presigned.service != "rds-db" || presigned.at("Action") != "connect")
+    return wrong("the token is for something other than to connect to a database");
+  if (presigned.at("DBUser") != subject.user) return wrong("the token is for another user");
+  if (!subject.region.empty() && presigned.region != subject.region)
+    return wrong("the token is for another region than " + subject.region);
+  return {};
+}
+
+// Whether whoever it is may log in, as itself or as the role that it has assumed.
+Outcome<std::string> admit(const std::string& who, const ClientTokenSubject& subject) {
+  const std::string role = role_of(who);
+  const bool granted = std::any_of(subject.principals.begin(), subject.principals.end(),
+                                   [&](const std::string& each) { return matches(each, who) || matches(each, role); });
+  if (!granted) return wrong(role + " is not among the iamPrincipals of this user", "add it to iamPrincipals");
+  return who;
+}
+
 }  // namespace
+
+std::string resource_id(const std::string& name_space, const std::string& name) {
+  return "prx-" + sha256_hex(name_space + "/" + name).substr(0, 17);
+}
 
 std::string iam_host(const std::string& name_space, const std::string& name) {
   return name + "." + name_space + ".dbproxy";
@@ -132,10 +159,6 @@ std::string iam_host(const std::string& name_space, const std::string& name) {
 
 std::string audience_of(const std::string& host, std::uint16_t port, const std::string& user) {
   return host + ":" + std::to_string(port) + "/" + percent_encode(user);
-}
-
-bool looks_like_token(std::string_view password) {
-  return password.find("X-Amz-Signature=") != std::string_view::npos;
 }
 
 Outcome<Secret> make_client_token(const Environment& environment, const ClientTokenSubject& subject,
@@ -152,7 +175,23 @@ Outcome<Secret> make_client_token(const Environment& environment, const ClientTo
 }
 
 ClientTokens::ClientTokens(Environment environment, const Clock& clock)
-    : environment_(environment), clock_(clock), principals_(std::move(environment), clock) {}
+    : ClientTokens(environment, std::make_shared<OwnKeys>(environment, clock), clock) {}
+
+ClientTokens::ClientTokens(Environment environment, std::shared_ptr<OwnKeys> keys, const Clock& clock)
+    : environment_(std::move(environment)), clock_(clock), keys_(std::move(keys)) {}
+
+std::string ClientTokens::kept(const std::string& hash, WallTime now) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(kept_, [&](const auto& each) { return each.second.until <= now; });
+  const auto found = kept_.find(hash);
+  return found == kept_.end() ? std::string() : found->second.who;
+}
+
+void ClientTokens::keep(const std::string& hash, std::string who, WallTime until) {
+  const std::lock_guard lock(mutex_);
+  if (kept_.size() >= kMostKept) kept_.clear();
+  kept_[hash] = {std::move(who), until};
+}
 
 Outcome<std::string> ClientTokens::verify(const Secret& token, const ClientTokenSubject& subject) {
   const std::string_view text = token.reveal();
@@ -167,6 +206,7 @@ Outcome<std::string> ClientTokens::verify_database_token(std::string_view token,
   const std::string where = subject.host + ":" + std::to_string(subject.port);
   const std::size_t query_at = token.find("/?");
   if (query_at == std::string_view::npos) return wrong("the token cannot be read");
+  if (token.substr(0, query_at) != where && subject.ask_database) return verify_by_database(token, subject);
   if (token.substr(0, query_at) != where)
     return wrong("the token is for another host or port than " + where,
                  "make it for that (status.endpoints[].iamHost)");
@@ -174,16 +214,9 @@ Outcome<std::string> ClientTokens::verify_database_token(std::string_view token,
   const Outcome<Presigned> read = read_presigned(token.substr(query_at + 2), now);
   if (!read.ok()) return read.failure;
   const Presigned& presigned = read.value;
-  if (presigned.service != "rds-db" || presigned.at("Action") != "connect")
-    return wrong("the token is for something other than to connect to a database");
-  if (presigned.at("DBUser") != subject.user) return wrong("the token is for another user");
-  if (!subject.region.empty() && presigned.region != subject.region)
-    return wrong("the token is for another region than " + subject.region);
-  if (!subject.principals.empty())
-    return wrong("the token does not show who signed it, and iamPrincipals asks for that",
-                 "use dbproxyctl token --proxy");
-  const Outcome<CredentialsPtr> keys = principals_.of("", "", presigned.region)->get();
-  if (!keys.ok() || keys.value->access_key_id != presigned.key_id)
+  if (Failure failure = check_connect(presigned, subject)) return failure;
+  const Outcome<CredentialsPtr> keys = keys_->find(presigned.key_id);
+  if (!keys.ok() || !keys.value)
     return wrong("the token was signed with keys that the sidecar does not have",
                  "list the role in iamPrincipals, and use dbproxyctl token --proxy");
   const Secret again =
@@ -191,7 +224,31 @@ Outcome<std::string> ClientTokens::verify_database_token(std::string_view token,
   const std::string_view wanted = again.reveal();
   const bool same = wanted.size() == token.size() && CRYPTO_memcmp(wanted.data(), token.data(), token.size()) == 0;
   if (!same) return wrong("the token's signature is wrong");
-  return "keys " + presigned.key_id;
+  if (subject.principals.empty()) return "keys " + presigned.key_id;
+  Outcome<std::string> who = keys_->whose(keys.value, presigned.region, subject.sts_url);
+  return who.ok() ? admit(who.value, subject) : who;
+}
+
+// The database's own token: it alone can tell. What is wrong with it for sure it is not asked about.
+Outcome<std::string> ClientTokens::verify_by_database(std::string_view token, const ClientTokenSubject& subject) {
+  const WallTime now = clock_.wall();
+  const Outcome<Presigned> read = read_presigned(token.substr(token.find("/?") + 2), now);
+  if (!read.ok()) return read.failure;
+  const Presigned& presigned = read.value;
+  if (Failure failure = check_connect(presigned, subject)) return failure;
+  if (!subject.principals.empty())
+    return wrong("a token for the database does not show who signed it, and iamPrincipals asks for that",
+                 "use dbproxyctl token --proxy");
+  const std::string hash =
+      sha256_hex(std::string(token) + "\ndatabase\n" + audience_of(subject.host, subject.port, subject.user));
+  if (std::string who = kept(hash, now); !who.empty()) return who;
+  const Outcome<bool> let_in = subject.ask_database(Secret(std::string(token)));
+  if (!let_in.ok()) return let_in.failure;
+  if (!let_in.value)
+    return wrong("the database does not take the token", "allow rds-db:connect as this user to whoever signs it");
+  std::string who = "the database's word, keys " + presigned.key_id;
+  keep(hash, who, presigned.made + presigned.life);
+  return who;
 }
 
 Outcome<std::string> ClientTokens::verify_caller(std::string_view token, const ClientTokenSubject& subject) {
@@ -203,9 +260,6 @@ Outcome<std::string> ClientTokens::verify_caller(std::string_view token, const C
   if (!read.ok()) return read.failure;
   const Presigned& presigned = read.value;
   // STS of the token's own region, and nobody else: whom a token names is not whom a request is sent to.
-  const bool plain = !presigned.region.empty() &&
-                     presigned.region.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-") == std::string::npos;
-  if (!plain) return wrong("the token's region cannot be read");
   Outcome<Url> url = endpoint_of(environment_, "sts", presigned.region, subject.sts_url);
   if (!url.ok()) return url.failure;
   const std::string base = (url.value.tls ? "https://" : "http://") + url.value.host_header();
@@ -217,12 +271,7 @@ Outcome<std::string> ClientTokens::verify_caller(std::string_view token, const C
     return wrong("the token is not meant for a dbproxy", "use dbproxyctl token --proxy");
   const std::string audience = audience_of(subject.host, subject.port, subject.user);
   const std::string hash = sha256_hex(std::string(token) + "\n" + audience);
-  std::string who;
-  {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(kept_, [&](const auto& each) { return each.second.until <= now; });
-    if (const auto found = kept_.find(hash); found != kept_.end()) who = found->second.who;
-  }
+  std::string who = kept(hash, now);
   if (who.empty()) {
     url.value.path = "/?" + std::string(token.substr(query_at + 2));
     Exchange ask;
@@ -236,15 +285,9 @@ Outcome<std::string> ClientTokens::verify_caller(std::string_view token, const C
                    std::to_string(subject.port));
     who = xml_text(reply.value.body, "Arn");
     if (parse_arn(who).resource.empty()) return Failure{Kind::kMalformed, "STS did not say who it is", ""};
-    const std::lock_guard lock(mutex_);
-    if (kept_.size() >= kMostKept) kept_.clear();
-    kept_[hash] = {who, presigned.made + presigned.life};
+    keep(hash, who, presigned.made + presigned.life);
   }
-  const std::string role = role_of(who);
-  const bool granted = std::any_of(subject.principals.begin(), subject.principals.end(),
-                                   [&](const std::string& each) { return matches(each, who) || matches(each, role); });
-  if (!granted) return wrong(role + " is not among the iamPrincipals of this user", "add it to iamPrincipals");
-  return who;
+  return admit(who, subject);
 }
 
 }  // namespace dbproxy::aws

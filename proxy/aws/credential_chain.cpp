@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "proxy/aws/endpoint.hpp"
+#include "proxy/aws/readers.hpp"
 #include "proxy/aws/service_error.hpp"
 
 namespace dbproxy::aws {
@@ -98,41 +99,14 @@ Found from_file(const Environment& environment) {
     return Failure{text.failure.kind, "credentials file: " + text.failure.what, text.failure.remedy};
   }
   bool found = false;
-  auto values = section(text.value, profile, found);
+  Credentials out = read_profile(text.value, profile, found);
   OPENSSL_cleanse(text.value.data(), text.value.size());
   if (!found && !named) return std::nullopt;
-  Credentials out;
-  out.access_key_id = values["aws_access_key_id"];
-  out.secret_access_key = Secret(values["aws_secret_access_key"]);
-  out.session_token = Secret(values["aws_session_token"]);
-  for (auto& [name, value] : values) OPENSSL_cleanse(value.data(), value.size());
   out.source = "credentials file " + path;
   if (out.access_key_id.empty() || out.secret_access_key.empty()) {
     return Failure{Kind::kMalformed, out.source + " has no keys in profile " + profile,
                    "it needs aws_access_key_id and aws_secret_access_key"};
   }
-  return out;
-}
-
-// {"AccessKeyId", "SecretAccessKey", "Token", "Expiration"}, as containers and instances get them.
-Outcome<Credentials> read_json(Reply& reply, const std::string& who) {
-  json::error_code error;
-  const json::value document = json::parse(reply.body, error);
-  OPENSSL_cleanse(reply.body.data(), reply.body.size());
-  Credentials out;
-  if (!error && document.is_object()) {
-    const auto text = [&](const char* key) {
-      const json::value* value = document.get_object().if_contains(key);
-      return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
-    };
-    out.access_key_id = text("AccessKeyId");
-    out.secret_access_key = Secret(text("SecretAccessKey"));
-    out.session_token = Secret(text("Token"));
-    out.expires = parse_time(text("Expiration"));
-  }
-  if (out.access_key_id.empty() || out.secret_access_key.empty())
-    return Failure{Kind::kMalformed, who + ": the answer holds no credentials", "check who answers there"};
-  out.source = who;
   return out;
 }
 
@@ -173,7 +147,7 @@ Found from_container(const Environment& environment) {
       failure.remedy = "check the Pod Identity association of the service account";
     return failure;
   }
-  return read_json(reply.value, who);
+  return read_json_credentials(reply.value, who);
 }
 
 Found from_instance(const Environment& environment) {
@@ -212,10 +186,41 @@ Found from_instance(const Environment& environment) {
     return Failure{Kind::kRefused, who + ": no credentials of the role, status " + std::to_string(keys.value.status),
                    "check the instance's profile"};
   }
-  return read_json(keys.value, who);
+  return read_json_credentials(keys.value, who);
 }
 
 }  // namespace
+
+Outcome<Credentials> read_json_credentials(Reply& reply, const std::string& who) {
+  json::error_code error;
+  const json::value document = json::parse(reply.body, error);
+  OPENSSL_cleanse(reply.body.data(), reply.body.size());
+  Credentials out;
+  if (!error && document.is_object()) {
+    const auto text = [&](const char* key) {
+      const json::value* value = document.get_object().if_contains(key);
+      return value != nullptr && value->is_string() ? std::string(value->get_string()) : std::string();
+    };
+    out.access_key_id = text("AccessKeyId");
+    out.secret_access_key = Secret(text("SecretAccessKey"));
+    out.session_token = Secret(text("Token"));
+    out.expires = parse_time(text("Expiration"));
+  }
+  if (out.access_key_id.empty() || out.secret_access_key.empty())
+    return Failure{Kind::kMalformed, who + ": the answer holds no credentials", "check who answers there"};
+  out.source = who;
+  return out;
+}
+
+Credentials read_profile(const std::string& text, const std::string& profile, bool& found) {
+  auto values = section(text, profile, found);
+  Credentials out;
+  out.access_key_id = values["aws_access_key_id"];
+  out.secret_access_key = Secret(values["aws_secret_access_key"]);
+  out.session_token = Secret(values["aws_session_token"]);
+  for (auto& [name, value] : values) OPENSSL_cleanse(value.data(), value.size());
+  return out;
+}
 
 Outcome<Credentials> find_credentials(const Environment& environment, const StsOptions& sts) {
   if (Found found = from_environment(environment)) return *found;

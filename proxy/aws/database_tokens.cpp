@@ -5,8 +5,12 @@
 
 namespace dbproxy::aws {
 
-DatabaseTokens::DatabaseTokens(Environment environment, const Clock& clock)
-    : environment_(environment), clock_(clock), principals_(std::move(environment), clock) {}
+DatabaseTokens::DatabaseTokens(Environment environment, const Clock& clock, std::shared_ptr<ServiceAccounts> accounts)
+    : environment_(environment), clock_(clock), principals_(std::move(environment), clock, std::move(accounts)) {}
+
+Principal DatabaseTokens::principal(const TokenSubject& subject, const std::string& region) {
+  return {subject.role_arn, subject.account, subject.sts_url, region};
+}
 
 std::string DatabaseTokens::region(const TokenSubject& subject) const {
   if (!subject.region.empty()) return subject.region;
@@ -21,13 +25,13 @@ Outcome<Secret> DatabaseTokens::make(const TokenSubject& subject) {
                    "the region of " + subject.host + " is not known, and a token is good for one region only",
                    "set aws.region in the DBProxy"};
   }
-  const Outcome<CredentialsPtr> keys = principals_.of(subject.role_arn, subject.sts_url, where)->get();
+  const Outcome<CredentialsPtr> keys = principals_.of(principal(subject, where))->get();
   if (!keys.ok()) return keys.failure;
   return make_database_token(subject.host, subject.port, subject.user, where, *keys.value, clock_.wall());
 }
 
 void DatabaseTokens::refused(const TokenSubject& subject) {
-  principals_.of(subject.role_arn, subject.sts_url, region(subject))->forget();
+  principals_.of(principal(subject, region(subject)))->forget();
 }
 
 }  // namespace dbproxy::aws

@@ -16,14 +16,15 @@ struct TokenSubject {
   std::string host;  // by which the database knows itself
   std::uint16_t port = 0;
   std::string user;
-  std::string region;    // empty: that of the host's name, or of the environment
-  std::string role_arn;  // assumed first; empty: as who we are
-  std::string sts_url;   // empty: AWS's own
+  std::string region;        // empty: that of the host's name, or of the environment
+  std::string role_arn;      // assumed first; empty: as who we are
+  std::string sts_url;       // empty: AWS's own
+  std::string account = {};  // "namespace/name" of a service account whose role is used; empty: none
 };
 
 class DatabaseTokens {
  public:
-  DatabaseTokens(Environment environment, const Clock& clock);
+  DatabaseTokens(Environment environment, const Clock& clock, std::shared_ptr<ServiceAccounts> accounts = nullptr);
 
   Outcome<Secret> make(const TokenSubject& subject);
   // The database refused one: the credentials are fetched anew before the next.
@@ -31,6 +32,7 @@ class DatabaseTokens {
 
  private:
   std::string region(const TokenSubject& subject) const;
+  static Principal principal(const TokenSubject& subject, const std::string& region);
 
   const Environment environment_;
   const Clock& clock_;

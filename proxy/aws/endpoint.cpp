@@ -17,7 +17,8 @@ std::string suffix_of_region(const std::string& region) {
 }
 
 std::string variable_of_service(const std::string& service) {
-  return service == "secretsmanager" ? "AWS_ENDPOINT_URL_SECRETS_MANAGER" : "AWS_ENDPOINT_URL_STS";
+  if (service == "secretsmanager") return "AWS_ENDPOINT_URL_SECRETS_MANAGER";
+  return service == "rds" ? "AWS_ENDPOINT_URL_RDS" : "AWS_ENDPOINT_URL_STS";
 }
 
 bool plain_host(std::string_view host) {

@@ -33,8 +33,8 @@ bool is_loopback(std::string_view host);
 // True for names below AWS's own domains, VPC endpoints among them: where credentials may be sent whoever asks for it.
 bool is_aws_host(std::string_view host);
 
-// The URL of a service, by its name in endpoint_overrides ("secretsmanager", "sts"): `override_url` where it is not
-// empty, else AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, else AWS's own for the region. Clear text is taken on
+// The URL of a service, by its name in endpoint_overrides ("secretsmanager", "sts", "rds"): `override_url` where it is
+// not empty, else AWS_ENDPOINT_URL_<SERVICE>, AWS_ENDPOINT_URL, else AWS's own for the region. Clear text is taken on
 // loopback only.
 Outcome<Url> endpoint_of(const Environment& environment, const std::string& service, const std::string& region,
                          const std::string& override_url);

@@ -1,5 +1,5 @@
-// Principals: credentials of who we are, and of roles that we assume, each fetched once however many want them.
-// Thread-safe; what is handed out may outlive it.
+// Principals: credentials of who we are, of roles that we assume, and of service accounts of Kubernetes, each fetched
+// once however many want them. Thread-safe; what is handed out may outlive it.
 #pragma once
 
 #include <map>
@@ -7,25 +7,33 @@
 #include <mutex>
 #include <string>
 
+#include "proxy/aws/accounts.hpp"
 #include "proxy/aws/credential_cache.hpp"
 #include "proxy/aws/environment.hpp"
 
 namespace dbproxy::aws {
 
+// Who something of AWS is asked as. Neither role nor account: as who we are.
+struct Principal {
+  std::string role_arn;  // assumed first
+  std::string account;   // "namespace/name" of a service account, which brings its own role
+  std::string sts_url;   // in the place of AWS's own
+  std::string region;    // where STS is asked when the environment does not say
+  auto operator<=>(const Principal&) const = default;
+};
+
 class Principals {
  public:
-  Principals(Environment environment, const Clock& clock);
+  Principals(Environment environment, const Clock& clock, std::shared_ptr<ServiceAccounts> accounts = nullptr);
 
-  // `role_arn`: assumed first; empty: as who we are. `sts_url`: in the place of AWS's own. `region`: where STS is asked
-  // when the environment does not say.
-  std::shared_ptr<CredentialCache> of(const std::string& role_arn, const std::string& sts_url,
-                                      const std::string& region);
+  std::shared_ptr<CredentialCache> of(const Principal& principal);
 
  private:
   const Environment environment_;
   const Clock& clock_;
+  const std::shared_ptr<ServiceAccounts> accounts_;
   std::mutex mutex_;
-  std::map<std::string, std::shared_ptr<CredentialCache>> caches_;
+  std::map<Principal, std::shared_ptr<CredentialCache>> caches_;
 };
 
 }  // namespace dbproxy::aws

@@ -45,7 +45,7 @@ struct Read {
 
 struct SecretStore::Impl {
   Impl(SecretStoreOptions o, Changed c, const Clock& t)
-      : options(std::move(o)), changed(std::move(c)), clock(t), principals(options.environment, t) {}
+      : options(std::move(o)), changed(std::move(c)), clock(t), principals(options.environment, t, options.accounts) {}
 
   void run();
   std::map<SecretKey, Slot>::iterator next_due();
@@ -77,7 +77,7 @@ milliseconds SecretStore::Impl::jittered(milliseconds time, double least, double
 Read SecretStore::Impl::read(const SecretKey& key, const std::string& known_version, bool with_previous) {
   Read out;
   const std::string region = parse_arn(key.arn).region;
-  const auto credentials = principals.of(key.role_arn, key.sts_url, region);
+  const auto credentials = principals.of({key.role_arn, key.account, key.sts_url, region});
   const Outcome<CredentialsPtr> keys = credentials->get();
   if (!keys.ok()) {
     out.current.failure = keys.failure;

@@ -16,6 +16,7 @@
 #include <set>
 #include <string>
 
+#include "proxy/aws/accounts.hpp"
 #include "proxy/aws/environment.hpp"
 #include "proxy/aws/secrets_manager.hpp"
 #include "proxy/base/clock.hpp"
@@ -28,6 +29,7 @@ struct SecretKey {
   std::string role_arn;             // assumed first; empty: as who we are
   std::string secrets_manager_url;  // aws.endpointOverrides; empty: AWS's own
   std::string sts_url;
+  std::string account = {};  // "namespace/name" of a service account whose role is used; empty: none
   auto operator<=>(const SecretKey&) const = default;
 };
 
@@ -44,6 +46,7 @@ struct SecretStoreOptions {
   std::chrono::milliseconds poll{60'000};
   unsigned threads = 4;                             // at most, and only as many as have something to read
   std::function<void(Failure::Kind)> on_read = {};  // after each, from any of them
+  std::shared_ptr<ServiceAccounts> accounts = {};   // none: accounts have no meaning here
 };
 
 class SecretStore {

@@ -5,6 +5,7 @@
 #include <openssl/crypto.h>
 
 #include "proxy/aws/endpoint.hpp"
+#include "proxy/aws/readers.hpp"
 #include "proxy/aws/service_error.hpp"
 #include "proxy/aws/sts.hpp"
 
@@ -82,9 +83,13 @@ Outcome<SecretValue> get_secret_value(const Environment& environment, const std:
     if (failure.what.find(arn) == std::string::npos) failure.what += " (" + arn + ")";
     return failure;
   }
+  return read_secret_answer(reply.value, arn);
+}
+
+Outcome<SecretValue> read_secret_answer(Reply& reply, const std::string& arn) {
   json::error_code error;
-  json::value document = json::parse(reply.value.body, error);
-  OPENSSL_cleanse(reply.value.body.data(), reply.value.body.size());
+  json::value document = json::parse(reply.body, error);
+  OPENSSL_cleanse(reply.body.data(), reply.body.size());
   const json::string* text = !error && document.is_object() ? text_at(document.get_object(), "SecretString") : nullptr;
   if (text == nullptr) {
     return Failure{Kind::kMalformed, "the secret " + arn + " has no text (SecretString)",

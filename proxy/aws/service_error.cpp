@@ -80,6 +80,21 @@ std::string xml_text(std::string_view document, std::string_view tag) {
   return out;
 }
 
+std::vector<std::string_view> xml_elements(std::string_view document, std::string_view tag, std::size_t most) {
+  const std::string open = "<" + std::string(tag) + ">";
+  const std::string close = "</" + std::string(tag) + ">";
+  std::vector<std::string_view> out;
+  for (std::size_t at = 0; out.size() < most;) {
+    const std::size_t start = document.find(open, at);
+    if (start == std::string_view::npos) break;
+    const std::size_t end = document.find(close, start);
+    if (end == std::string_view::npos) break;
+    out.push_back(document.substr(start + open.size(), end - start - open.size()));
+    at = end + close.size();
+  }
+  return out;
+}
+
 Failure service_failure(const Reply& reply, const std::string& who, const std::string& action, const std::string& on) {
   using Kind = Failure::Kind;
   const Said said = read(reply);

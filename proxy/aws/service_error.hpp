@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/aws/endpoint.hpp"
 #include "proxy/aws/failure.hpp"
@@ -15,5 +16,7 @@ Failure service_failure(const Reply& reply, const std::string& who, const std::s
 
 // The text of the first <tag>…</tag>, entities decoded; "" where there is none.
 std::string xml_text(std::string_view document, std::string_view tag);
+// What stands between <tag> and </tag>, of the first `most` of them, as it is written; none is within another.
+std::vector<std::string_view> xml_elements(std::string_view document, std::string_view tag, std::size_t most);
 
 }  // namespace dbproxy::aws

@@ -25,12 +25,34 @@ constexpr std::string_view kWho =
 constexpr std::array<std::string_view, 2> kLag = {"SHOW REPLICA STATUS", "SHOW SLAVE STATUS"};
 constexpr std::array<std::string_view, 2> kLagColumns = {"Seconds_Behind_Source", "Seconds_Behind_Master"};
 
+// Which of the two Aurora is: no other server knows the variable.
+constexpr std::string_view kIsAurora = "SHOW GLOBAL VARIABLES LIKE 'aurora_server_id'";
+// Whether the times are UTC or the session's is not documented: a zone's distance makes no news old, nor of the future.
+constexpr std::string_view kMembers =
+    "SELECT server_id, session_id = 'MASTER_SESSION_ID',"
+    " LEAST(ABS(TIMESTAMPDIFF(MICROSECOND, last_update_timestamp, NOW(6))),"
+    " ABS(TIMESTAMPDIFF(MICROSECOND, last_update_timestamp, UTC_TIMESTAMP(6)))) / 1000000,"
+    " replica_lag_in_milliseconds / 1000 FROM information_schema.replica_host_status";
+
 constexpr std::size_t kMaxAnswer = 256 * 1024;
+constexpr std::size_t kMaxRows = 128;
+
+using Row = std::vector<std::optional<std::string>>;
 
 struct Table {
   std::vector<std::string> names;
-  std::vector<std::optional<std::string>> row;  // the last
+  std::vector<Row> rows;
+  bool refused = false;
+  // Of the one row that there is to be.
+  const Row& row() const {
+    static const Row kNone;
+    return rows.empty() ? kNone : rows.back();
+  }
 };
+
+double to_seconds(const std::optional<std::string>& text) {
+  return text ? std::max(0.0, std::strtod(text->c_str(), nullptr)) : 0;
+}
 
 class Probe : ProbeConnection {
  public:
@@ -38,7 +60,8 @@ class Probe : ProbeConnection {
         const config::EndpointPolicy& policy)
       : ProbeConnection(host, tls, timeout, policy) {}
 
-  Outcome run(std::uint16_t port, LoginOptions options, const SessionQuestion& sessions) {
+  Outcome run(std::uint16_t port, LoginOptions options, const SessionQuestion& sessions,
+              const std::string& topology_query) {
     const bool sees_them = sessions.users == std::vector<std::string>{options.user};
     Outcome out;
     Login login(std::move(options));
@@ -47,7 +70,8 @@ class Probe : ProbeConnection {
     if (outcome_.ok) {
       capabilities_ = login.capabilities();
       out.greeting = login.greeting();
-      outcome_.ok = ask() && (!sees_them || strangers(sessions));
+      outcome_.ok = ask() && members(topology_query) && (!sees_them || strangers(sessions)) &&
+                    (sessions.sought.empty() || sought(sessions.sought));
     }
     out.base = outcome_;
     if (!outcome_.ok) return out;
@@ -62,20 +86,47 @@ class Probe : ProbeConnection {
   bool ask() {
     Table who;
     if (!question(kWho, who)) return false;
-    if (who.row.size() != 4) return failed("the server did not say who it is: " + refusal_);
-    outcome_.in_recovery = who.row[0].value_or("0") != "0" || who.row[1].value_or("0") != "0";
-    outcome_.max_connections = number(who.row[2].value_or(""));
-    outcome_.server_version = who.row[3].value_or("");
+    const Row& said = who.row();
+    if (said.size() != 4) return failed("the server did not say who it is: " + refusal_);
+    outcome_.in_recovery = is_on(said[0]) || is_on(said[1]);
+    outcome_.max_connections = number(said[2].value_or(""));
+    outcome_.server_version = said[3].value_or("");
     if (!outcome_.in_recovery) return true;
     for (const std::string_view sql : kLag) {
       Table lag;
       if (!question(sql, lag)) return false;
-      for (std::size_t i = 0; i < lag.row.size() && i < lag.names.size(); ++i)
-        if (std::find(kLagColumns.begin(), kLagColumns.end(), lag.names[i]) != kLagColumns.end() && lag.row[i])
-          outcome_.lag_seconds = std::max(0.0, std::strtod(lag.row[i]->c_str(), nullptr));
-      if (!lag.row.empty()) break;
+      const Row& told = lag.row();
+      for (std::size_t i = 0; i < told.size() && i < lag.names.size(); ++i)
+        if (std::find(kLagColumns.begin(), kLagColumns.end(), lag.names[i]) != kLagColumns.end() && told[i])
+          outcome_.lag_seconds = to_seconds(told[i]);
+      if (!lag.rows.empty()) break;
     }
     outcome_.sqlstate.clear();
+    return true;
+  }
+
+  bool members(const std::string& topology_query) {
+    std::string_view sql = topology_query;
+    if (sql.empty()) {
+      Table aurora;
+      if (!question(kIsAurora, aurora)) return false;
+      outcome_.sqlstate.clear();
+      if (aurora.rows.empty()) return true;
+      sql = kMembers;
+    }
+    Table table;
+    if (!question(sql, table)) return false;
+    outcome_.sqlstate.clear();
+    if (table.refused) outcome_.detail = "it did not say who is in the cluster: " + refusal_;
+    for (const Row& row : table.rows) {
+      if (row.size() < 4) {
+        outcome_.detail = "topologyQuery has to return id, writer, age and lag";
+        break;
+      }
+      const std::string id = row[0].value_or("");
+      if (id.empty() || id.size() > 63) continue;
+      outcome_.members.push_back({id, row[1].value_or("0") != "0", to_seconds(row[2]), to_seconds(row[3])});
+    }
     return true;
   }
 
@@ -86,8 +137,31 @@ class Probe : ProbeConnection {
     for (const std::uint32_t id : sessions.known) sql += ", " + std::to_string(id);
     Table count;
     if (!question(sql + ")", count)) return false;
-    if (count.row.size() == 1 && count.row[0]) outcome_.strangers = number(*count.row[0]);
+    if (const Row& row = count.row(); row.size() == 1 && row[0]) outcome_.strangers = number(*row[0]);
     outcome_.sqlstate.clear();
+    return true;
+  }
+
+  // Each by itself: what a list of them would be put together by is of limited length. The server runs on what a
+  // session had begun when its client went, so those are ended; but for one that might be another's, after a restart.
+  bool sought(const std::vector<SoughtSession>& sessions) {
+    outcome_.found.emplace();
+    for (const SoughtSession& each : sessions) {
+      const std::string id = std::to_string(each.id);
+      Table from;
+      if (!question("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = " + id, from)) return false;
+      if (!outcome_.sqlstate.empty()) {
+        outcome_.found.reset();
+        outcome_.sqlstate.clear();
+        return true;
+      }
+      if (from.row().size() != 1) continue;
+      outcome_.found->push_back(each.id);
+      if (each.port == 0 || !from.row()[0].value_or("").ends_with(":" + std::to_string(each.port))) continue;
+      Table killed;
+      if (!question("KILL " + id, killed)) return false;
+      outcome_.sqlstate.clear();  // by then it may have ended
+    }
     return true;
   }
 
@@ -97,7 +171,7 @@ class Probe : ProbeConnection {
     return value;
   }
 
-  // The last row is kept. An ERR leaves none.
+  // An ERR leaves no row.
   bool question(std::string_view sql, Table& table) {
     std::string out;
     wire::query(out, capabilities_, sql);
@@ -128,14 +202,17 @@ class Probe : ProbeConnection {
         table.names.emplace_back(reader.lenenc_bytes());
         return reader.ok();
       case wire::PacketKind::kRow:
-        table.row.clear();
-        while (!reader.rest().empty() && reader.ok()) table.row.emplace_back(reader.nullable_bytes());
+        if (table.rows.size() >= kMaxRows) return false;
+        table.rows.emplace_back();
+        while (!reader.rest().empty() && reader.ok()) table.rows.back().emplace_back(reader.nullable_bytes());
         return reader.ok();
       case wire::PacketKind::kError: {
         wire::Error error;
         if (!wire::read_error(payload, error)) return false;
         outcome_.sqlstate = error.sqlstate;
         refusal_ = error.message;
+        table.rows.clear();
+        table.refused = true;
         return true;
       }
       case wire::PacketKind::kBroken:
@@ -151,9 +228,13 @@ class Probe : ProbeConnection {
 
 }  // namespace
 
+bool is_on(const std::optional<std::string>& value) {
+  return value && *value != "0" && *value != "OFF";
+}
+
 Outcome probe(const std::string& host, std::uint16_t port, const config::ServerTls& tls, const std::string& user,
               const Secret& password, std::chrono::milliseconds timeout, const config::EndpointPolicy& policy,
-              bool token, const SessionQuestion& sessions) {
+              bool token, const SessionQuestion& sessions, const std::string& topology_query) {
   LoginOptions options;
   options.user = user;
   options.password = password;
@@ -161,7 +242,7 @@ Outcome probe(const std::string& host, std::uint16_t port, const config::ServerT
   options.attributes = {{"program_name", "dbproxy-monitor"}};
   options.tls = tls.mode;
   options.unix_socket = !host.empty() && host[0] == '/';
-  return Probe(host, tls, timeout, policy).run(port, std::move(options), sessions);
+  return Probe(host, tls, timeout, policy).run(port, std::move(options), sessions, topology_query);
 }
 
 }  // namespace dbproxy::backend::mysql

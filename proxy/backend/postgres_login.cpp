@@ -187,8 +187,10 @@ Want Login::authentication(std::string_view body, std::string& out) {
 
   switch (code) {
     case kCleartext:
-      if (!tls_up_)
-        return fail(FailureKind::kAuthUnsupported, "the server asks for a password in clear text without TLS");
+      // Who it goes to has to be known by name.
+      if (!tls_up_ || options_.tls != config::TlsMode::kVerifyFull)
+        return fail(FailureKind::kAuthUnsupported,
+                    "the server asks for a password in clear text, which is given over tls.mode: verify-full only");
       wire::password_message(out, options_.password.reveal());
       state_ = State::kPasswordSent;
       return want_;

@@ -46,7 +46,7 @@ enum class FailureKind {
   kServerError,      // ErrorResponse: sqlstate, message and raw are set
   kProtocol,         // not what the protocol allows, or over a bound
   kTls,              // the server has no TLS, or plain bytes came before it
-  kAuthUnsupported,  // a method that is not spoken here, or only over TLS
+  kAuthUnsupported,  // a method that is not spoken here, or only over TLS that shows who the server is
   kAuthExchange,     // SCRAM went wrong on the server's side: it could not prove who it is, or tried to skip that
 };
 

@@ -29,6 +29,10 @@ constexpr std::string_view kLag =
     " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.pg_last_xact_replay_timestamp()) END";
 constexpr std::string_view kIdentity =
     "SELECT system_identifier, timeline_id FROM pg_catalog.pg_control_system(), pg_catalog.pg_control_checkpoint()";
+// Of what it writes now. The last checkpoint's may be older: the one of a promotion can take minutes.
+constexpr std::string_view kTimeline =
+    "SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN"
+    " pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END";
 constexpr std::string_view kMembers =
     "SELECT server_id, session_id OPERATOR(pg_catalog.=) 'MASTER_SESSION_ID', EXTRACT(EPOCH FROM"
     " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) last_update_timestamp),"
@@ -53,6 +57,20 @@ std::string strangers_sql(const SessionQuestion& sessions) {
   for (const std::uint32_t id : sessions.known) {
     if (out.back() != '{') out += ',';
     out += std::to_string(id);
+  }
+  return out + "}'::pg_catalog.int4[])";
+}
+
+// Of those of other users it is not said since when they are there.
+std::string sought_sql(const SessionQuestion& sessions) {
+  std::string out =
+      "SELECT pid FROM pg_catalog.pg_stat_activity WHERE (backend_start IS NULL OR backend_start"
+      " OPERATOR(pg_catalog.<=) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs "
+      "=> " +
+      std::to_string(sessions.older_than) + "))) AND pid OPERATOR(pg_catalog.=) ANY ('{";
+  for (const SoughtSession& each : sessions.sought) {
+    if (out.back() != '{') out += ',';
+    out += std::to_string(each.id);
   }
   return out + "}'::pg_catalog.int4[])";
 }
@@ -137,20 +155,22 @@ class ProbeSession::Connection : ProbeConnection {
     outcome_.detail.clear();
     outcome_.sqlstate.clear();
     outcome_.strangers.reset();
-    usable_ = outcome_.ok =
-        who() && (!tells_of_members_ || members()) && (sessions.users.empty() || strangers(sessions));
+    outcome_.found.reset();
+    usable_ = outcome_.ok = who() && (!tells_of_members_ || members()) &&
+                            (sessions.users.empty() || strangers(sessions)) &&
+                            (sessions.sought.empty() || sought(sessions));
     return outcome_;
   }
 
   // All questions in one packet; each is a transaction of its own, so that one may fail.
   bool who() {
     std::string out;
-    for (const std::string_view question : {kWho, kLag, kIdentity}) wire::query(out, question);
+    for (const std::string_view question : {kWho, kLag, kIdentity, kTimeline}) wire::query(out, question);
     if (!connection_.send(out)) return connection_failed();
-    std::array<Rows, 3> answers;
+    std::array<Rows, 4> answers;
     for (Rows& rows : answers)
       if (!answer(rows)) return false;
-    const auto& [said, lag, identity] = answers;
+    const auto& [said, lag, identity, timeline] = answers;
     if (said.size() != 1 || said[0].size() != 5) {
       return failed("the server did not say who it is: " + refusal_);
     }
@@ -162,6 +182,9 @@ class ProbeSession::Connection : ProbeConnection {
     if (identity.size() == 1 && identity[0].size() == 2) {
       outcome_.system_identifier = identity[0][0];
       outcome_.timeline = to_number(identity[0][1]);
+    }
+    if (timeline.size() == 1 && timeline[0].size() == 1 && !timeline[0][0].empty()) {
+      std::from_chars(timeline[0][0].data(), timeline[0][0].data() + timeline[0][0].size(), outcome_.timeline, 16);
     }
     outcome_.sqlstate.clear();
     return true;
@@ -196,6 +219,21 @@ class ProbeSession::Connection : ProbeConnection {
     Rows rows;
     if (!answer(rows)) return false;
     if (rows.size() == 1 && rows[0].size() == 1 && !rows[0][0].empty()) outcome_.strangers = to_number(rows[0][0]);
+    outcome_.sqlstate.clear();
+    return true;
+  }
+
+  bool sought(const SessionQuestion& sessions) {
+    std::string out;
+    wire::query(out, sought_sql(sessions));
+    if (!connection_.send(out)) return connection_failed();
+    Rows rows;
+    if (!answer(rows)) return false;
+    if (outcome_.sqlstate.empty()) {
+      outcome_.found.emplace();
+      for (const Row& row : rows)
+        if (row.size() == 1) outcome_.found->push_back(to_number(row[0]));
+    }
     outcome_.sqlstate.clear();
     return true;
   }

@@ -32,10 +32,18 @@ struct MemberNews {
   double lag_seconds = 0;
 };
 
-// Sessions of these users that are not among `known`, and not probes.
+struct SoughtSession {
+  std::uint32_t id = 0;    // of a process or connection
+  std::uint16_t port = 0;  // from which it came; 0: a Unix socket
+};
+
+// Sessions of these users that are not among `known`, and not probes. And, of those that are sought, which there are:
+// sessions younger than so many seconds have the number of one that is gone.
 struct SessionQuestion {
-  std::vector<std::string> users;    // none: not asked
-  std::vector<std::uint32_t> known;  // ids of processes or connections
+  std::vector<std::string> users = {};    // none: not asked
+  std::vector<std::uint32_t> known = {};  // ids of processes or connections
+  std::vector<SoughtSession> sought = {};
+  double older_than = 0;
 };
 
 struct ProbeOutcome {
@@ -51,10 +59,12 @@ struct ProbeOutcome {
   std::uint32_t reserved = 0;     // superuser_reserved_connections and, from PostgreSQL 16, reserved_connections
   double lag_seconds = 0;         // of replay; 0 on a writer, when all is replayed, and where the server does not tell
   std::string system_identifier;  // empty where this user may not ask
-  std::uint32_t timeline = 0;     // of the last checkpoint; 0 where this user may not ask
+  std::uint32_t timeline = 0;     // of what it writes, or of its last checkpoint; 0 where this user may not ask
   std::string server_version;
-  std::vector<MemberNews> members;              // at most 128; empty where the server knows of no others
-  std::optional<std::uint32_t> strangers = {};  // what was asked of sessions; none where this user cannot tell
+  std::vector<MemberNews> members;  // at most 128; empty where the server knows of no others
+  // What was asked of sessions; none where this user cannot tell.
+  std::optional<std::uint32_t> strangers = {};
+  std::optional<std::vector<std::uint32_t>> found = {};
 };
 
 struct ProbeAddress {

@@ -2,12 +2,14 @@
 //
 //   log::info("pool", "connection opened", {{"target", id}, {"open", count}});
 //
-// Field takes strings, numbers and booleans; Secret has no conversion to it. Any thread may log. Levels can be
-// changed while running. The output is standard error.
+// Field takes strings, numbers and booleans; Secret has no conversion to it. Any thread may log. Levels, of all and of
+// single modules, can be changed while running. The output is standard error.
 #pragma once
 
 #include <concepts>
 #include <initializer_list>
+#include <map>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -32,8 +34,23 @@ struct Field {
 
 using Fields = std::initializer_list<Field>;
 
-void configure(Format format, Level level);
-bool enabled(Level level);
+// The least that is logged.
+struct Levels {
+  Level all = Level::kInfo;
+  std::map<std::string, Level, std::less<>> modules;  // in place of `all`
+};
+
+// "LEVEL", "MODULE=LEVEL", or several with commas between them, which change `levels`; a LEVEL alone comes first and
+// is that of all modules. Returns "", or what is wrong, and then `levels` is as it was.
+std::string parse_levels(std::string_view text, Levels& levels);
+std::string to_text(const Levels& levels);  // as parse_levels takes it
+
+std::span<const std::string_view> modules();  // all that log, by name
+
+void configure(Format format, const Levels& levels);
+void set_levels(const Levels& levels);
+Levels levels();
+bool enabled(Level level);  // for some module: `write` looks closer
 void write(Level level, std::string_view module, std::string_view event, Fields fields = {});
 
 // The line without its time, as `write` would print it: for tests.

@@ -11,19 +11,22 @@ namespace dbproxy::log {
 
 struct Flags {
   Format format = Format::kKeyValue;
-  Level level = Level::kInfo;
+  Levels levels;
 };
 
 inline void add_flags(CLI::App& app, Flags& flags) {
   static const std::map<std::string, Format> kFormats{{"text", Format::kKeyValue}, {"json", Format::kJson}};
-  static const std::map<std::string, Level> kLevels{
-      {"debug", Level::kDebug}, {"info", Level::kInfo}, {"warn", Level::kWarn}, {"error", Level::kError}};
   app.add_option("--log-format", flags.format, "How log lines look; text unless told otherwise")
       ->transform(CLI::CheckedTransformer(kFormats, CLI::ignore_case))
       ->option_text("text|json");
-  app.add_option("--log-level", flags.level, "The least that is logged; info unless told otherwise")
-      ->transform(CLI::CheckedTransformer(kLevels, CLI::ignore_case))
-      ->option_text("debug|info|warn|error");
+  app.add_option_function<std::string>(
+         "--log-level",
+         [&flags](const std::string& text) {
+           if (const std::string wrong = parse_levels(text, flags.levels); !wrong.empty())
+             throw CLI::ValidationError("--log-level", wrong);
+         },
+         "The least that is logged, of all and of single modules; info unless told otherwise")
+      ->type_name("LEVEL[,MODULE=LEVEL…]");
 }
 
 }  // namespace dbproxy::log

@@ -14,9 +14,6 @@ Slots beyond(Slots a, Slots b) {
 }  // namespace
 
 Ledger::Ledger(LedgerOptions options) : options_(std::move(options)) {
-  for (const auto& [lane, slots] : options_.left) {
-    if (slots > 0) accounts_[lane].left = slots;
-  }
   for (const auto& [lane, slots] : options_.own) {
     if (slots > 0) accounts_[lane].cap = accounts_[lane].goal = slots;
   }
@@ -27,6 +24,7 @@ bool Ledger::take(const Open& open) {
   if (std::tie(open.epoch, open.session) <= std::tie(epoch_, session_)) return false;
   epoch_ = open.epoch;
   session_ = open.session;
+  heard_ = true;
   for (auto& [lane, account] : accounts_) {
     account.seen = 0;
     account.goal = account.cap;  // who asks now may ask for something else
@@ -43,12 +41,11 @@ bool Ledger::take(const Allowance& allowance, TimePoint now) {
   if (allowance.number <= account.seen) return false;
   account.seen = allowance.number;
   account.floor = allowance.floor;
-  const Slots own = beyond(allowance.slots, account.left);
-  if (own > account.cap && !leaving_) {
-    const Slots before = std::exchange(account.cap, own);
+  if (allowance.slots > account.cap && !leaving_) {
+    const Slots before = std::exchange(account.cap, allowance.slots);
     if (!save()) account.cap = before;
   }
-  account.goal = std::min(account.cap, beyond(allowance.goal, account.left));
+  account.goal = std::min(account.cap, allowance.goal);
   account.spare_since.reset();
   due_ = true;
   settle_all(now);
@@ -78,13 +75,6 @@ void Ledger::leave(Slots keep) {
   save();
 }
 
-void Ledger::set_left(const Lane& lane, Slots slots) {
-  Account& account = accounts_[lane];
-  if (slots >= account.left) return;
-  const Slots before = std::exchange(account.left, slots);
-  if (!save()) account.left = before;
-}
-
 void Ledger::tick(TimePoint now) {
   settle_all(now);
 }
@@ -104,11 +94,11 @@ Slots Ledger::limit(const std::string& member) const {
   return aim(member) + (writer ? aim(kReadWrite) : 0);
 }
 
-// In use, idle and waited for. A member that has become the writer is served by what it had as a reader, too.
+// In use and waited for. A member that has become the writer is served by what it had as a reader, too.
 Slots Ledger::wanted(const Lane& lane) const {
   Slots sum = 0;
   for (const auto& [member, use] : uses_) {
-    if (use.writer ? lane == kReadWrite : lane == member) sum += use.open + use.waiting;
+    if (use.writer ? lane == kReadWrite : lane == member) sum += use.open - std::min(use.idle, use.open) + use.waiting;
   }
   return sum;
 }
@@ -130,7 +120,7 @@ void Ledger::settle(const Lane& lane, Account& account, TimePoint now) {
   Slots to = account.cap;
   if (account.goal < account.cap) to = std::max(needs, account.goal);
   const Slots use = std::max({needs, wanted(lane), account.floor});
-  if (account.cap <= use) {
+  if (account.cap <= use || !heard_) {
     account.spare_since.reset();
   } else if (!account.spare_since) {
     account.spare_since = now;
@@ -155,7 +145,7 @@ std::optional<Report> Ledger::report() {
   if (session_ == 0) return std::nullopt;
   std::map<Lane, LaneReport> now;
   for (const auto& [lane, account] : accounts_) {
-    now[lane] = {account.seen, account.cap + account.left, wanted(lane)};
+    now[lane] = {account.seen, account.cap, wanted(lane)};
   }
   now[kReadWrite].want = wanted(kReadWrite);
   for (const auto& [member, use] : uses_) {
@@ -175,7 +165,7 @@ std::optional<Report> Ledger::report() {
 Holdings Ledger::holdings() const {
   Holdings out;
   for (const auto& [lane, account] : accounts_) {
-    if (account.cap + account.left > 0) out[lane] = account.cap + account.left;
+    if (account.cap > 0) out[lane] = account.cap;
   }
   return out;
 }

@@ -21,17 +21,17 @@ namespace dbproxy::budget {
 // What there is to do and to lose at one cluster member.
 struct Use {
   bool writer = false;  // it has the role READ_WRITE
-  Slots open = 0;       // connections, those that are being opened and those that are being closed included
+  Slots open = 0;       // connections, also those that are being opened or closed, and what predecessors left
   Slots waiting = 0;    // clients for which none is being opened
+  Slots idle = 0;       // of those open: without use for a while, so that others who wait may have them
   bool operator==(const Use&) const = default;
 };
 
 struct LedgerOptions {
   std::string pod;
   std::uint64_t incarnation = 0;
-  Holdings left = {};    // what the predecessor had saved: connections of it may live on
-  Holdings own = {};     // likewise, but all of them are closed: this one goes on with it
-  bool complete = true;  // false: there may have been a predecessor, and nothing is known of it
+  Holdings own = {};                               // what the predecessor had saved: this one goes on with it
+  bool complete = true;                            // false: there may have been a predecessor of which nothing is known
   Duration keep = std::chrono::milliseconds(500);  // slots without use
   // Keeps holdings where a successor finds them. False: it could not, and nothing more is taken.
   std::function<bool(const Holdings&)> save = {};
@@ -52,8 +52,9 @@ class Ledger {
   void assume(const Lane& lane, Slots slots);
   // It ends, and its connections are closed: gives back all but so many for a successor, and takes no more.
   void leave(Slots keep);
-  // Of the predecessor's connections this many are left; they only grow fewer.
-  void set_left(const Lane& lane, Slots slots);
+  // Nobody hears what it says, until an operator opens a session again. What is given back then is of no use to
+  // anybody, and cannot be had again: only what it was asked for before goes.
+  void unheard() { heard_ = false; }
   // Gives back what has had no use for long enough. Call a few times a second.
   void tick(TimePoint now);
 
@@ -70,7 +71,6 @@ class Ledger {
     Slots cap = 0;   // may be held
     Slots goal = 0;  // asked to come down to it where it is below cap
     Slots floor = 0;
-    Slots left = 0;  // the predecessor's
     std::optional<TimePoint> spare_since;
   };
 
@@ -88,6 +88,7 @@ class Ledger {
   std::map<Lane, LaneReport> told_;
   bool due_ = false;
   bool leaving_ = false;
+  bool heard_ = false;
 };
 
 }  // namespace dbproxy::budget

@@ -41,8 +41,8 @@ struct Allowance {
 
 struct LaneReport {
   std::uint64_t seen = 0;  // the Allowance taken last; older ones will not be taken any more
-  Slots held = 0;          // and no more than this without a newer one, what predecessors left included
-  Slots want = 0;          // in use, idle and waited for
+  Slots held = 0;          // and no more than this without a newer one, for what predecessors left included
+  Slots want = 0;          // in use and waited for; what is idle besides may go to whoever waits
 };
 
 struct Report {

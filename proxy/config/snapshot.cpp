@@ -41,7 +41,29 @@ const User* Snapshot::find_user(std::string_view user) const {
   for (const auto& candidate : users) {
     if (candidate.name == user) return &candidate;
   }
+  for (const auto& candidate : users) {
+    if (!candidate.previous_name.empty() && candidate.previous_name == user) return &candidate;
+  }
   return nullptr;
+}
+
+void keep_previous_passwords(Snapshot& next, const Snapshot& before, WallTime now) {
+  if (next.credential_grace.count() == 0) return;
+  for (User& user : next.users) {
+    const User* const old = before.find_user(user.name);
+    if (old == nullptr || old->name != user.name || !user.previous_password.empty()) continue;
+    if (user.auth_scheme != AuthScheme::kSecrets || old->auth_scheme != AuthScheme::kSecrets) continue;
+    if (!(old->password == user.password)) {
+      user.previous_password = old->password;
+      user.previous_until = now + next.credential_grace;
+    } else if (old->previous_until != WallTime{}) {
+      const WallTime until = old->previous_until - before.credential_grace + next.credential_grace;
+      if (until <= now) continue;
+      user.previous_name = old->previous_name;
+      user.previous_password = old->previous_password;
+      user.previous_until = until;
+    }
+  }
 }
 
 bool Snapshot::same_content(const Snapshot& o) const {
@@ -49,7 +71,8 @@ bool Snapshot::same_content(const Snapshot& o) const {
          debug_logging == o.debug_logging && idle_client_timeout == o.idle_client_timeout &&
          max_client_age == o.max_client_age && max_clients == o.max_clients && limits == o.limits &&
          sequence_pinning == o.sequence_pinning && deferred_begin == o.deferred_begin && endpoints == o.endpoints &&
-         users == o.users && targets == o.targets && server_tls == o.server_tls && client_cert == o.client_cert &&
+         users == o.users && credential_grace == o.credential_grace && targets == o.targets &&
+         discovery == o.discovery && server_tls == o.server_tls && client_cert == o.client_cert &&
          endpoint_policy == o.endpoint_policy && pod_identity == o.pod_identity && aws == o.aws && pool == o.pool &&
          tags == o.tags && maintenance == o.maintenance;
 }

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "proxy/base/clock.hpp"
 #include "proxy/base/secret.hpp"
 
 namespace dbproxy::config {
@@ -58,6 +59,12 @@ struct User {
   AuthScheme auth_scheme = AuthScheme::kSecrets;
   Secret previous_password = {};                 // what it was before; empty: not known, or none
   std::vector<std::string> iam_principals = {};  // who may log in by a token of AWS: ARNs, * and ? as in IAM
+  bool auth_type_chosen = true;                  // client_password_auth_type: else it is the default
+  // Whose password the previous one is, where a rotation has changed the name as well; empty: this user's.
+  std::string previous_name = {};
+  // Clients may log in with the previous password until then; 1970: they may not. Server connections always use the
+  // current one, unless the database itself still has the other.
+  WallTime previous_until{};
   bool operator==(const User&) const = default;
 };
 
@@ -116,6 +123,9 @@ struct ConnectionPool {
   std::chrono::seconds borrow_timeout{120};
   bool exclude_variable_sets = false;  // sessionPinningFilters: EXCLUDE_VARIABLE_SETS
   std::string init_query;
+  std::uint32_t max_per_pod = 0;               // connections of one sidecar; 0: a quarter of the limit
+  std::uint32_t floor = 1;                     // that each sidecar may have, where it suffices for all
+  std::chrono::seconds give_back_timeout{60};  // for which an idle transaction keeps what others wait for
   bool operator==(const ConnectionPool&) const = default;
 };
 
@@ -136,6 +146,16 @@ struct EndpointPolicy {
   std::vector<std::string> refused_ranges;  // besides those that always are: "10.96.0.0/16"
   std::vector<std::string> allowed;  // names, whose subdomains are meant too, and ranges; empty: what is not refused
   bool operator==(const EndpointPolicy&) const = default;
+};
+
+// How members are found beyond those that are listed.
+struct Discovery {
+  // With the id of a member in the place of '?', its host; empty: only the members that are listed are used.
+  std::string pattern;
+  std::uint16_t port = 0;
+  std::string query;           // in the place of what Aurora has
+  double max_lag_seconds = 0;  // a reader that lags more is not used; 0: any lag is taken
+  bool operator==(const Discovery&) const = default;
 };
 
 // What people ask for by dbproxyctl; no manifest says it. Each order has a number that is larger than those before.
@@ -161,7 +181,9 @@ struct Snapshot {
   bool deferred_begin = true;  // BEGIN goes to the server with the first statement of its transaction
   std::vector<Endpoint> endpoints;
   std::vector<User> users;
+  std::chrono::seconds credential_grace{0};  // how long after a rotation clients may use what was before it
   std::vector<Target> targets;
+  Discovery discovery;
   ServerTls server_tls;
   ClientCert client_cert;
   EndpointPolicy endpoint_policy;
@@ -171,12 +193,17 @@ struct Snapshot {
   std::map<std::string, std::string> tags;
   Maintenance maintenance;
 
+  // By its name, or by the one that it had before a rotation, however long ago.
   const User* find_user(std::string_view user) const;
   // Equal but for the version: what decides whether there is anything to push.
   bool same_content(const Snapshot& other) const;
 };
 
 using SnapshotPtr = std::shared_ptr<const Snapshot>;
+
+// `next` comes after `before`: what of the users' previous passwords `next` does not know, and whoever has both does.
+// An operator that was started anew during a rotation does not know what was before it; a sidecar does.
+void keep_previous_passwords(Snapshot& next, const Snapshot& before, WallTime now);
 
 // floor(max_connections × percent / 100), never below 1, never above max_connections − reserved − 1 (the monitor's
 // own connection). 0 where max_connections is not known.

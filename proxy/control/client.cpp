@@ -120,6 +120,7 @@ void Client::Impl::run() {
     }
     reconnects.add();
     restore_when_due();
+    if (callbacks.connected) callbacks.connected(false);
     sleep(backoff.next(unit(random)));
     restore_when_due();
   }
@@ -163,7 +164,10 @@ std::string Client::Impl::attempt() {
   hello.mutable_hello()->set_software_version(options.software_version);
   hello.mutable_hello()->set_incarnation(options.incarnation);
   for (const std::string& proxy : with_namespaces(options.proxies)) hello.mutable_hello()->add_proxies(proxy);
-  for (v1::HeldConfig& held : configs.held()) *hello.mutable_hello()->add_held() = std::move(held);
+  for (v1::HeldConfig& held : configs.held()) {
+    if (callbacks.overridden && callbacks.overridden(held.proxy())) continue;
+    *hello.mutable_hello()->add_held() = std::move(held);
+  }
   {
     const std::lock_guard lock(mutex);
     if (stopping) return "stopping";
@@ -185,6 +189,7 @@ std::string Client::Impl::attempt() {
       served_from = SteadyClock::now() + kRedirectTime;
     }
     connected.set(1);
+    if (callbacks.connected) callbacks.connected(true);
     log::info("control", "connected to the operator", {{"operator", address}, {"peer", stream_context.peer()}});
     read(*stream);
     connected.set(0);
@@ -252,6 +257,7 @@ void Client::Impl::learn_alone() {
 
 void Client::Impl::write(Stream& stream, grpc::ClientContext& stream_context, SteadyClock::time_point taken_by) {
   auto next_status = SteadyClock::now();
+  auto next_activity = next_status;
   auto next_report = SteadyClock::now();
   auto budget_from = SteadyClock::now() - kBudgetBurst * kBudgetSpacing;  // each report moves it on by the spacing
   bool looked = false;
@@ -274,6 +280,13 @@ void Client::Impl::write(Stream& stream, grpc::ClientContext& stream_context, St
       const std::vector<worker::ProxyRow> rows = callbacks.status();
       lock.lock();
       for (const worker::ProxyRow& row : rows) outbox.status(row);
+    }
+    if (hello_taken && callbacks.activity && now >= next_activity) {
+      next_activity = now + options.activity_interval;
+      lock.unlock();
+      std::vector<v1::ActivityReport> reports = callbacks.activity();
+      lock.lock();
+      for (v1::ActivityReport& report : reports) outbox.activity(std::move(report));
     }
     const bool budget_now = outbox.has_budget() && now >= budget_from;
     if (hello_taken && !outbox.empty() && (outbox.has_reply() || budget_now || now >= next_report)) {

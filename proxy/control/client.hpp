@@ -15,6 +15,8 @@
 #include <string>
 #include <vector>
 
+#include "dbproxy/v1/control.pb.h"
+
 #include "proxy/base/clock.hpp"
 #include "proxy/budget/messages.hpp"
 #include "proxy/config/snapshot.hpp"
@@ -38,14 +40,22 @@ struct ClientOptions {
   std::chrono::milliseconds backoff_base{100};
   std::chrono::milliseconds backoff_cap{2000};
   std::chrono::milliseconds status_interval{1000};
+  std::chrono::milliseconds activity_interval{5000};
 };
 
 struct ClientCallbacks {
   // Returns "" or a sentence that says why not: worker::Service::apply.
   std::function<std::string(config::SnapshotPtr, worker::ListenerTls)> apply;
   std::function<void(const std::string& proxy)> remove;
+  // True: the operator has taken the Hello. False: it is away, again after each attempt, some seconds apart. May be
+  // empty.
+  std::function<void(bool)> connected;
+  // What is in force of this DBProxy is not what the operator said last: it is to say it again. May be empty.
+  std::function<bool(const std::string& proxy)> overridden;
   // Asked once per interval while a stream is up; what changed is reported. May be empty.
   std::function<std::vector<worker::ProxyRow>()> status;
+  // Likewise, at most every `activity_interval`. May be empty.
+  std::function<std::vector<v1::ActivityReport>()> activity = {};
   // The fleet's connection budget: as worker::Service. May be empty; must not block.
   std::function<void(const std::string& proxy, const budget::Open&)> open = {};
   std::function<void(const std::string& proxy, const budget::Allowance&)> allow = {};

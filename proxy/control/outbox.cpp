@@ -5,13 +5,13 @@
 
 namespace dbproxy::control {
 namespace {
-constexpr int kStatus = 0, kTarget = 1;
+constexpr int kStatus = 0, kTarget = 1, kActivity = 2;
 constexpr std::size_t kMaxSubjects = 4096;  // targets × users of one sidecar are far fewer
 }  // namespace
 
 void Outbox::reply(v1::ConfigReply reply) {
   // What was said of a DBProxy before the operator knew that it is here was of no use to it.
-  said_.erase({kStatus, reply.proxy(), "", ""});
+  for (const int kind : {kStatus, kActivity}) said_.erase({kind, reply.proxy(), "", ""});
   *replies_.emplace_back().mutable_config_reply() = std::move(reply);
 }
 
@@ -24,12 +24,21 @@ void Outbox::status(const worker::ProxyRow& row) {
   report_message->set_server_connections(row.servers);
   report_message->set_server_connections_in_use(row.servers_in_use);
   report_message->set_pinned(row.pinned);
+  report_message->set_trouble(row.trouble);
+  report_message->set_gave_way(row.gave_way);
   for (const auto& [target, ids] : row.backends) {
     v1::Backends* const to = report_message->add_backends();
     to->set_target(target);
     to->mutable_ids()->Add(ids.begin(), ids.end());
   }
   report({kStatus, row.proxy, "", ""}, std::move(message));
+}
+
+void Outbox::activity(v1::ActivityReport report_message) {
+  Key key{kActivity, report_message.proxy(), "", ""};
+  v1::SidecarMessage message;
+  *message.mutable_activity_report() = std::move(report_message);
+  report(std::move(key), std::move(message));
 }
 
 void Outbox::observation(const worker::TargetObservation& seen) {

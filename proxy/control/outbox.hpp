@@ -19,6 +19,7 @@ class Outbox {
  public:
   void reply(v1::ConfigReply reply);
   void status(const worker::ProxyRow& row);
+  void activity(v1::ActivityReport report);
   void observation(const worker::TargetObservation& observation);
   void budget(const std::string& proxy, const budget::Report& report);
 

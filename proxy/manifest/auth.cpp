@@ -94,6 +94,7 @@ void parse_auth(Fields& spec, std::optional<EngineFamily> engine, DBProxyResourc
                                          : PasswordAuthType::kPostgresScramSha256;
     if (auto value = entry.choice("clientPasswordAuthType", auth_types(engine))) {
       auth.client_password_auth_type = *config::parse_password_auth_type(*value);
+      auth.auth_type_chosen = true;
     }
     auth.iam_principals = entry.texts("iamPrincipals", 50, {2048, check_printable});
     if (!auth.iam_principals.empty() && auth.iam_auth == config::IamAuth::kDisabled) {

@@ -141,7 +141,6 @@ void parse_db_proxy(Fields& object, DBProxyResource& out) {
   }
   parse_uids(spec, pod_identity, out);
   set(out.credential_grace, spec.integer("credentialGraceSeconds", 0, 7 * kDay));
-  spec.not_in_effect({"credentialGraceSeconds"});
   parse_pod_selector(spec, out.pod_selector);
   parse_auth(spec, engine, out);
   if (pod_identity && out.auth.size() > 1) {

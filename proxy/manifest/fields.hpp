@@ -92,8 +92,6 @@ class Fields {
   bool require(std::string_view name, const std::string& remedy);
   void error(std::string_view name, std::string value, std::string rule, std::string remedy = {});
   void warning(std::string_view name, std::string value, std::string rule, std::string remedy = {});
-  // Warns by name about fields that are written and valid, and that nothing acts on yet.
-  void not_in_effect(std::initializer_list<std::string_view> names);
   // To be called once all known fields were asked for: reports what is left over.
   void finish();
 

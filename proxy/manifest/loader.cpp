@@ -295,8 +295,7 @@ namespace {
 void warn_of_kubernetes_fields(Manifests& manifests) {
   for (const auto& proxy : manifests.proxies) {
     const auto& origin = proxy.metadata.origin;
-    for (const char* field :
-         {"spec.podSelector", "spec.aws.serviceAccountName", "spec.targetGroups[0].dbCluster.identifier"}) {
+    for (const char* field : {"spec.podSelector", "spec.aws.serviceAccountName"}) {
       auto written = origin.field_lines.find(field);
       if (written == origin.field_lines.end()) continue;
       Diagnostic warning;

@@ -47,6 +47,7 @@ struct AuthEntry {
   config::IamAuth iam_auth = config::IamAuth::kDisabled;
   config::PasswordAuthType client_password_auth_type = config::PasswordAuthType::kPostgresScramSha256;
   std::vector<std::string> iam_principals;
+  bool auth_type_chosen = false;  // client_password_auth_type
 };
 
 struct Instance {

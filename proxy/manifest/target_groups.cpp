@@ -57,13 +57,14 @@ void parse_cluster(Fields& group, EngineFamily engine, DbCluster& out) {
   auto fields = group.map("dbCluster");
   if (!fields) return;
   Fields& cluster = *fields;
-  if (!cluster.has("instances")) cluster.require("endpoint", "write the cluster's endpoint, or list its instances");
+  const bool elsewhere = cluster.has("instances") || cluster.has("identifier");
+  if (!elsewhere) cluster.require("endpoint", "write the cluster's endpoint, or list its instances");
   out.endpoint = cluster.text("endpoint", {253, check_host}).value_or("");
   set(out.port, cluster.integer("port", 1, 65535));
   TextRule pattern{253, check_pattern, "write it as in ?.abc.us-east-2.rds.amazonaws.com"};
   out.instance_endpoint_pattern = cluster.text("instanceEndpointPattern", pattern).value_or("");
   parse_instances(cluster, out);
-  if (cluster.is_empty_list("instances") && !cluster.has("endpoint")) {
+  if (cluster.is_empty_list("instances") && !cluster.has("endpoint") && !cluster.has("identifier")) {
     cluster.error("endpoint", "", "is missing", "write the cluster's endpoint, or list its instances");
   }
   out.identifier = cluster.text("identifier", {63, check_identifier}).value_or("");
@@ -72,7 +73,6 @@ void parse_cluster(Fields& group, EngineFamily engine, DbCluster& out) {
   if (auto lag = cluster.integer("maxReplicaLagSeconds", 0, 86400))
     out.max_replica_lag_seconds = static_cast<std::uint32_t>(*lag);
   set(out.monitor_idle_seconds, cluster.integer("monitorIdleSeconds", 0, 86400));
-  cluster.not_in_effect({"monitorIdleSeconds"});
   cluster.finish();
 }
 
@@ -115,7 +115,6 @@ void parse_pool(Fields& group, EngineFamily engine, PoolSpec& out) {
   }
   set(out.connection_floor, pool.integer("connectionFloor", 0, 1000));
   set(out.give_back_timeout, pool.integer("giveBackTimeoutSeconds", 1, 3600));
-  pool.not_in_effect({"maxConnectionsPerPod", "connectionFloor", "giveBackTimeoutSeconds"});
   pool.finish();
 }
 

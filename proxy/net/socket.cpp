@@ -144,6 +144,15 @@ std::string to_string(const Address& address) {
   return reinterpret_cast<const sockaddr_un*>(&address.storage)->sun_path;
 }
 
+std::uint16_t local_port(int fd) {
+  sockaddr_storage address{};
+  socklen_t size = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size) != 0) return 0;
+  if (address.ss_family == AF_INET) return ntohs(reinterpret_cast<const sockaddr_in*>(&address)->sin_port);
+  if (address.ss_family == AF_INET6) return ntohs(reinterpret_cast<const sockaddr_in6*>(&address)->sin6_port);
+  return 0;
+}
+
 std::string peer_name(int fd) {
   Address address;
   address.size = sizeof address.storage;

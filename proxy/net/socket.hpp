@@ -35,6 +35,8 @@ int connect_result(int fd);
 void tune_client(int fd);
 
 std::string to_string(const Address& address);
+// Of this end of a connection; 0: it has none.
+std::uint16_t local_port(int fd);
 // "127.0.0.1:40000" or "unix:pid=123,uid=1000".
 std::string peer_name(int fd);
 

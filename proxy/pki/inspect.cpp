@@ -2,6 +2,7 @@
 #include <ctime>
 #include <openssl/asn1.h>
 
+#include "proxy/base/wall_time.hpp"
 #include "proxy/pki/openssl.hpp"
 #include "proxy/pki/pki.hpp"
 
@@ -11,7 +12,7 @@ namespace {
 Result<WallTime> to_wall(const ASN1_TIME* time) {
   std::tm parts{};
   if (time == nullptr || ASN1_TIME_to_tm(time, &parts) != 1) return Error::kBadCertificate;
-  return std::chrono::system_clock::from_time_t(timegm(&parts));
+  return wall_time(timegm(&parts));
 }
 
 }  // namespace

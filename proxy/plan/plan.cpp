@@ -47,9 +47,9 @@ std::optional<LoginSecret> secret_of(const manifest::Manifests& manifests, const
   return LoginSecret{secret->username, secret->password};
 }
 
-std::vector<config::User> resolve_users(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy,
-                                        const SecretLookup& lookup) {
-  std::vector<config::User> out;
+void resolve_users(const manifest::Manifests& manifests, const manifest::DBProxyResource& proxy,
+                   const SecretLookup& lookup, DesiredProxy& desired) {
+  std::vector<config::User>& out = desired.snapshot.users;
   for (const auto& auth : proxy.auth) {
     std::optional<LoginSecret> secret = secret_of(manifests, proxy, auth, lookup);
     if (!secret) continue;
@@ -62,13 +62,14 @@ std::vector<config::User> resolve_users(const manifest::Manifests& manifests, co
     if (!(secret->previous == secret->password)) user.previous_password = std::move(secret->previous);
     user.password = std::move(secret->password);
     user.client_password_auth_type = auth.client_password_auth_type;
+    user.auth_type_chosen = auth.auth_type_chosen;
     user.iam_auth = auth.iam_auth;
     user.iam_principals = auth.iam_principals;
     if (auth.auth_scheme == manifest::AuthScheme::kIam) user.auth_scheme = config::AuthScheme::kIam;
     user.description = auth.description;
     out.push_back(std::move(user));
+    desired.secrets.push_back(auth.secret_arn.empty() ? auth.secret_ref : auth.secret_arn);
   }
-  return out;
 }
 
 std::vector<config::Endpoint> endpoints_of(const manifest::Manifests& manifests,
@@ -93,7 +94,7 @@ std::vector<config::Target> targets_of(const manifest::DbCluster& cluster) {
     target.port = instance.port;
     out.push_back(std::move(target));
   }
-  if (out.empty()) {
+  if (out.empty() && !cluster.endpoint.empty()) {  // none: AWS has not told yet
     config::Target target;
     target.id = target_id(cluster.endpoint);
     target.host = cluster.endpoint;
@@ -130,16 +131,18 @@ DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProx
   snapshot.limits = proxy.limits.of_clients;
   snapshot.sequence_pinning = proxy.sequence_pinning;
   snapshot.deferred_begin = proxy.deferred_begin;
+  out.monitor_idle = std::chrono::seconds(proxy.cluster.monitor_idle_seconds);
   snapshot.endpoints = endpoints_of(manifests, proxy);
   snapshot.pod_identity = {proxy.client_auth == manifest::ClientAuth::kPodIdentity, proxy.allow_loopback_tcp,
                            proxy.pod_identity_uids};
   snapshot.aws = {proxy.aws.region, proxy.aws.role_arn, {}};
   const auto sts = proxy.aws.endpoint_overrides.find("sts");
   if (sts != proxy.aws.endpoint_overrides.end()) snapshot.aws.sts_url = sts->second;
-  snapshot.users = resolve_users(manifests, proxy, lookup);
+  resolve_users(manifests, proxy, lookup, out);
+  snapshot.credential_grace = proxy.credential_grace;
   snapshot.targets = targets_of(proxy.cluster);
   resolve_tls(manifests, proxy, snapshot);
-  out.discovery = discovery_of(proxy.cluster);
+  snapshot.discovery = discovery_of(proxy.cluster);
   snapshot.pool.max_connections_percent = proxy.pool.max_connections_percent;
   snapshot.pool.max_idle_connections_percent = proxy.pool.max_idle_connections_percent;
   snapshot.pool.borrow_timeout = proxy.pool.connection_borrow_timeout;
@@ -147,6 +150,9 @@ DesiredProxy desire(const manifest::Manifests& manifests, const manifest::DBProx
   snapshot.pool.exclude_variable_sets =
       std::find(filters.begin(), filters.end(), "EXCLUDE_VARIABLE_SETS") != filters.end();
   snapshot.pool.init_query = proxy.pool.init_query;
+  snapshot.pool.max_per_pod = proxy.pool.max_connections_per_pod.value_or(0);
+  snapshot.pool.floor = proxy.pool.connection_floor;
+  snapshot.pool.give_back_timeout = proxy.pool.give_back_timeout;
   snapshot.tags = proxy.tags;
   return out;
 }
@@ -185,16 +191,19 @@ topology::Cluster cluster(const DesiredProxy& proxy) {
   topology::Cluster out;
   out.proxy = proxy.key;
   out.tls = proxy.snapshot.server_tls;
-  out.discovery = proxy.discovery;
+  out.discovery = proxy.snapshot.discovery;
   out.engine = proxy.snapshot.engine;
   out.policy = proxy.snapshot.endpoint_policy;
   for (const auto& target : proxy.snapshot.targets) out.members.push_back({target.id, target.host, target.port});
   out.aws = proxy.snapshot.aws;
+  out.idle_after = proxy.monitor_idle;
+  out.account = proxy.account;
   for (const auto& user : proxy.snapshot.users) {
     const bool iam = user.auth_scheme == config::AuthScheme::kIam;
     if (!iam || proxy.may_sign) out.credentials.push_back({user.name, user.password, iam});
     // Where a rotation is under way the database may have the older of the two.
-    if (!user.previous_password.empty()) out.credentials.push_back({user.name, user.previous_password});
+    const std::string& previous = user.previous_name.empty() ? user.name : user.previous_name;
+    if (!user.previous_password.empty()) out.credentials.push_back({previous, user.previous_password});
   }
   return out;
 }

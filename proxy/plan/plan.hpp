@@ -21,8 +21,11 @@ namespace dbproxy::plan {
 struct DesiredProxy {
   std::string key;  // "namespace/name"
   config::Snapshot snapshot;
-  topology::Discovery discovery = {};
-  bool may_sign = true;  // tokens for users with AuthScheme::kIam may be made with the rights of whoever plans
+  // Of each of the snapshot's users the secret that it is from, by secretRef or secretArn; empty: there is none.
+  std::vector<std::string> secrets = {};
+  std::chrono::seconds monitor_idle{0};  // without clients for so long databases are not asked; 0: always
+  std::string account = {};  // "namespace/name" of a service account by whose role they are asked; empty: none
+  bool may_sign = true;      // tokens for users with AuthScheme::kIam may be made with the rights of whoever plans
 };
 
 struct Desired {

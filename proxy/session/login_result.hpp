@@ -8,6 +8,7 @@ namespace dbproxy::session {
 enum class LoginResult {
   kNone,  // it left before it was done
   kSuccess,
+  kSuccessPrevious,  // with what was in its secret before the last rotation
   kWrongPassword,
   kUnknownUser,
   kTlsRequired,
@@ -17,7 +18,7 @@ enum class LoginResult {
   kPodIdentity,  // it is not where the clients of the pod are, or not the user that they are
   kIamToken      // it showed no token of AWS, or one that does not let it in
 };
-inline constexpr std::size_t kLoginResultCount = 10;
+inline constexpr std::size_t kLoginResultCount = 11;
 
 // clientAuth: PodIdentity. kTrusted: this client stands where those stand that need no password.
 enum class PodIdentity { kOff, kTrusted, kElsewhere };

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "proxy/aws/database_token.hpp"
 #include "proxy/aws/endpoint.hpp"
 
 namespace dbproxy::source {
@@ -14,8 +15,10 @@ std::string url_of(const manifest::DBProxyResource& proxy, const std::string& se
   return found == proxy.aws.endpoint_overrides.end() ? "" : found->second;
 }
 
-aws::SecretKey key_of(const manifest::DBProxyResource& proxy, const manifest::AuthEntry& auth) {
-  return {auth.secret_arn, proxy.aws.role_arn, url_of(proxy, "secretsmanager"), url_of(proxy, "sts")};
+bool fits(const std::string& engine, config::EngineFamily family) {
+  const bool mysql = engine.find("mysql") != std::string::npos || engine.find("mariadb") != std::string::npos;
+  const bool postgres = engine.find("postgres") != std::string::npos;
+  return family == config::EngineFamily::kMysql ? mysql || !postgres : postgres || !mysql;
 }
 
 std::string_view result_of(aws::Failure::Kind kind) {
@@ -58,19 +61,61 @@ aws::SecretStoreOptions counted(aws::SecretStoreOptions options, metrics::Regist
 
 ArnSecrets::ArnSecrets(ArnSecretsOptions options, Changed changed, metrics::Registry* metrics,
                        const std::string& metrics_prefix, const Clock& clock)
-    : grants_(std::move(options.grants)),
+    : clock_(clock),
+      grants_(std::move(options.grants)),
+      accounts_(options.store.accounts),
+      clusters_(options.store.environment, options.store.accounts, options.store.poll, changed, clock),
       store_(counted(std::move(options.store), metrics, metrics_prefix), std::move(changed), clock) {}
 
-// Why it is not even tried; "" where it is.
+void ArnSecrets::wait(const std::string& proxy, std::chrono::milliseconds at_most) const {
+  const auto until = std::chrono::steady_clock::now() + at_most;
+  store_.wait(proxy, at_most);
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(until - std::chrono::steady_clock::now());
+  clusters_.wait(proxy, std::max(left, std::chrono::milliseconds(0)));
+}
+
+void ArnSecrets::refused(const std::string& proxy) {
+  store_.poke(proxy);
+  clusters_.poke(proxy);
+}
+
+void ArnSecrets::stop() {
+  clusters_.stop();
+  store_.stop();
+}
+
+std::string ArnSecrets::account_of(const manifest::DBProxyResource& proxy) const {
+  if (!accounts_ || proxy.aws.service_account_name.empty()) return {};
+  return proxy.metadata.name_space + "/" + proxy.aws.service_account_name;
+}
+
+aws::SecretKey ArnSecrets::key_of(const manifest::DBProxyResource& proxy, const manifest::AuthEntry& auth) const {
+  return {auth.secret_arn, proxy.aws.role_arn, url_of(proxy, "secretsmanager"), url_of(proxy, "sts"),
+          account_of(proxy)};
+}
+
+std::optional<ClusterKey> ArnSecrets::cluster_of(const manifest::DBProxyResource& proxy) const {
+  if (proxy.cluster.identifier.empty() || !proxy.cluster.instances.empty()) return std::nullopt;
+  const std::string region = proxy.aws.region.empty() ? aws::region_of_host(proxy.cluster.endpoint) : proxy.aws.region;
+  return ClusterKey{proxy.cluster.identifier, region,           proxy.aws.role_arn, url_of(proxy, "rds"),
+                    url_of(proxy, "sts"),     account_of(proxy)};
+}
+
+// Why it is not even tried; "" where it is. What a service account may have, AWS decides by its role.
 std::string ArnSecrets::refusal(const manifest::DBProxyResource& proxy, const manifest::AuthEntry& auth) const {
   const std::string& name_space = proxy.metadata.name_space;
   const std::string& what = proxy.aws.role_arn.empty() ? auth.secret_arn : proxy.aws.role_arn;
-  if (!grants_.allows(name_space, what)) {
+  if (account_of(proxy).empty() && !grants_.allows(name_space, what)) {
     return (proxy.aws.role_arn.empty() ? "" : "is read as aws.roleArn, which ") +
            std::string("is not granted to namespace ") + name_space + " by this installation";
   }
+  return override_refusal(proxy);
+}
+
+// Where whoever writes a DBProxy may not have credentials sent to.
+std::string ArnSecrets::override_refusal(const manifest::DBProxyResource& proxy) const {
   if (grants_.allows_all()) return {};
-  for (const char* service : {"secretsmanager", "sts"}) {
+  for (const char* service : {"secretsmanager", "sts", "rds"}) {
     const std::string text = url_of(proxy, service);
     if (text.empty()) continue;
     const aws::Outcome<aws::Url> url = aws::parse_url(text);
@@ -82,10 +127,21 @@ std::string ArnSecrets::refusal(const manifest::DBProxyResource& proxy, const ma
   return {};
 }
 
+std::string ArnSecrets::cluster_refusal(const manifest::DBProxyResource& proxy) const {
+  const std::string& name_space = proxy.metadata.name_space;
+  const std::string arn = "arn:aws:rds:*:*:cluster:" + proxy.cluster.identifier;
+  const std::string& what = proxy.aws.role_arn.empty() ? arn : proxy.aws.role_arn;
+  if (account_of(proxy).empty() && !grants_.allows(name_space, what))
+    return "is not granted to namespace " + name_space + " by this installation: " + what + " is not in aws.grants";
+  return override_refusal(proxy);
+}
+
 // Whether the operator's own rights may be used to log in to the database: its account and the cluster's resource id
 // are not known here, and a grant has to hold for all of them.
 bool ArnSecrets::may_sign(const manifest::DBProxyResource& proxy) const {
   if (grants_.allows_all()) return true;
+  if (!override_refusal(proxy).empty()) return false;
+  if (!account_of(proxy).empty()) return true;
   const std::string& name_space = proxy.metadata.name_space;
   return std::all_of(proxy.auth.begin(), proxy.auth.end(), [&](const manifest::AuthEntry& auth) {
     if (auth.auth_scheme != manifest::AuthScheme::kIam) return true;
@@ -109,10 +165,12 @@ void ArnSecrets::want(const manifest::DBProxyResource& proxy) {
     known_.emplace(key, std::chrono::steady_clock::now());
   }
   store_.want(key, keys_of(proxy));
+  clusters_.want(key, cluster_refusal(proxy).empty() ? cluster_of(proxy) : std::nullopt);
 }
 
 bool ArnSecrets::settled(const std::string& proxy) {
-  if (store_.wait(proxy, std::chrono::milliseconds(0))) return true;
+  const std::chrono::milliseconds now{0};
+  if (store_.wait(proxy, now) && clusters_.wait(proxy, now)) return true;
   const std::lock_guard lock(mutex_);
   const auto found = known_.find(proxy);
   return found == known_.end() || std::chrono::steady_clock::now() - found->second > kLongestWait;
@@ -123,7 +181,9 @@ void ArnSecrets::forget(const std::string& proxy) {
     const std::lock_guard lock(mutex_);
     known_.erase(proxy);
     last_users_.erase(proxy);
+    rotations_.erase(proxy);
   }
+  clusters_.want(proxy, std::nullopt);
   store_.want(proxy, {});
 }
 
@@ -149,18 +209,21 @@ plan::Desired ArnSecrets::desired(const manifest::Manifests& manifests) {
                                            if (!state.current) return std::nullopt;
                                            if (!auth.user_name.empty() && auth.user_name != state.current->username)
                                              return std::nullopt;
-                                           plan::LoginSecret out{state.current->username, state.current->password};
-                                           if (state.previous && state.previous->username == out.username)
-                                             out.previous = state.previous->password;
-                                           return out;
+                                           plan::LoginSecret login{state.current->username, state.current->password};
+                                           if (state.previous && state.previous->username == login.username)
+                                             login.previous = state.previous->password;
+                                           return login;
                                          });
   for (plan::DesiredProxy& each : out.proxies) {
     const auto proxy = std::find_if(manifests.proxies.begin(), manifests.proxies.end(),
                                     [&](const auto& one) { return one.metadata.key() == each.key; });
     each.may_sign = proxy == manifests.proxies.end() || may_sign(*proxy);
+    if (proxy != manifests.proxies.end()) each.account = account_of(*proxy);
+    if (proxy != manifests.proxies.end()) use_members(*proxy, each);
   }
   const std::lock_guard lock(mutex_);
   for (plan::DesiredProxy& each : out.proxies) {
+    remember_logins(each);
     if (each.snapshot.users.empty() && last_users_.contains(each.key)) {
       each.snapshot.users = last_users_[each.key];
     } else {
@@ -170,8 +233,127 @@ plan::Desired ArnSecrets::desired(const manifest::Manifests& manifests) {
   return out;
 }
 
+// The members are where to begin; who of them is the writer, the database tells.
+void ArnSecrets::use_members(const manifest::DBProxyResource& proxy, plan::DesiredProxy& desired) const {
+  const auto key = cluster_of(proxy);
+  if (!key || !cluster_refusal(proxy).empty()) return;
+  const auto told = clusters_.state(*key).cluster;
+  if (!told || !fits(told->engine, proxy.engine_family)) return;
+  std::vector<config::Target> targets;
+  for (const aws::ClusterMember& member : told->members) {
+    config::Target& target = targets.emplace_back();
+    target.id = member.id;
+    target.host = member.host;
+    target.port = member.port;
+  }
+  if (targets.empty()) return;
+  desired.snapshot.targets = std::move(targets);
+  if (proxy.cluster.instance_endpoint_pattern.empty()) {
+    desired.snapshot.discovery.pattern = plan::instance_pattern(told->endpoint);
+    desired.snapshot.discovery.port = told->port;
+  }
+}
+
+// A Secret of Kubernetes has no AWSPREVIOUS, and neither tells when it was rotated: what was seen is kept for as long
+// as the program runs. A secret that is away for a while, as one that is deleted and made again, is the same secret.
+void ArnSecrets::remember_logins(plan::DesiredProxy& desired) {
+  constexpr std::size_t kMostSecrets = 1024;
+  auto& known = rotations_[desired.key];
+  if (known.size() > kMostSecrets) known.clear();
+  for (std::size_t i = 0; i < desired.secrets.size(); ++i) {
+    config::User& user = desired.snapshot.users[i];
+    if (desired.secrets[i].empty()) continue;
+    const std::string& secret = desired.secrets[i];
+    const bool fresh = !known.contains(secret);
+    Rotation& rotation = known[secret];
+    Login now{user.name, user.password};
+    // Another secret in the place of the one that this user had.
+    const auto before = std::find_if(known.begin(), known.end(), [&](const auto& each) {
+      return each.first != secret && each.second.current.user == user.name;
+    });
+    if (fresh && before != known.end()) {
+      rotation = std::move(before->second);
+      known.erase(before);
+    }
+    if (rotation.current.user.empty()) rotation.current = now;
+    if (!(rotation.current == now)) {
+      rotation.previous = std::exchange(rotation.current, std::move(now));
+      rotation.at = std::chrono::floor<std::chrono::seconds>(clock_.wall());
+    }
+    allow_previous(rotation, user, desired.snapshot);
+  }
+}
+
+void ArnSecrets::allow_previous(const Rotation& rotation, config::User& user, const config::Snapshot& snapshot) {
+  const Login& previous = rotation.previous;
+  if (previous.user.empty() || previous.password.empty()) return;
+  if (user.previous_password.empty()) {
+    const bool renamed = previous.user != user.name;
+    if (renamed && snapshot.find_user(previous.user) != nullptr) return;  // who is somebody of its own
+    if (renamed) user.previous_name = previous.user;
+    user.previous_password = previous.password;
+  }
+  const bool same = user.previous_password == previous.password;
+  if (same && snapshot.credential_grace.count() > 0) user.previous_until = rotation.at + snapshot.credential_grace;
+}
+
+void ArnSecrets::add_cluster_problem(const manifest::DBProxyResource& proxy,
+                                     std::vector<manifest::Diagnostic>& out) const {
+  const auto key = cluster_of(proxy);
+  if (!key) return;
+  manifest::Diagnostic problem;
+  problem.object = "DBProxy " + proxy.metadata.key();
+  problem.file = proxy.metadata.origin.file;
+  problem.field = "spec.targetGroups[0].dbCluster.identifier";
+  problem.line = proxy.metadata.origin.line_of(problem.field);
+  problem.value = manifest::in_quotes(proxy.cluster.identifier);
+  // With an endpoint it is served all the same.
+  if (!proxy.cluster.endpoint.empty()) problem.severity = manifest::Severity::kWarning;
+  const ClusterState state = clusters_.state(*key);
+  if (std::string why = cluster_refusal(proxy); !why.empty()) {
+    problem.rule = std::move(why);
+    problem.remedy = "have it added (--aws-grant of the operator), or write endpoint or instances";
+  } else if (state.failure) {
+    problem.rule =
+        std::string(state.cluster ? "cannot be looked up now, the last answer stays: " : "cannot be looked up: ") +
+        state.failure.what;
+    problem.remedy = state.failure.remedy;
+  } else if (!state.asked) {
+    problem.rule = "is not looked up yet";
+  } else if (!fits(state.cluster->engine, proxy.engine_family)) {
+    problem.rule = "is a cluster of another engine than engineFamily says (" + state.cluster->engine + ")";
+    problem.remedy = "correct one of the two";
+  } else if (state.cluster->members.empty() && proxy.cluster.endpoint.empty()) {
+    problem.rule = "is a cluster without any instance";
+    problem.remedy = "add one to it";
+  } else {
+    return;
+  }
+  out.push_back(std::move(problem));
+}
+
+// Of all that it is used for: the database too is logged in to by it.
+void ArnSecrets::add_account_problem(const manifest::DBProxyResource& proxy,
+                                     std::vector<manifest::Diagnostic>& out) const {
+  const std::string account = account_of(proxy);
+  if (account.empty()) return;
+  const aws::Failure failure = accounts_->trouble(account);
+  if (!failure) return;
+  manifest::Diagnostic problem;
+  problem.object = "DBProxy " + proxy.metadata.key();
+  problem.file = proxy.metadata.origin.file;
+  problem.field = "spec.aws.serviceAccountName";
+  problem.line = proxy.metadata.origin.line_of(problem.field);
+  problem.value = manifest::in_quotes(proxy.aws.service_account_name);
+  problem.rule = "cannot be used: " + failure.what;
+  problem.remedy = failure.remedy;
+  out.push_back(std::move(problem));
+}
+
 std::vector<manifest::Diagnostic> ArnSecrets::problems(const manifest::DBProxyResource& proxy) const {
   std::vector<manifest::Diagnostic> out;
+  add_account_problem(proxy, out);
+  add_cluster_problem(proxy, out);
   std::map<std::string, std::string> users;  // and the entry that has it
   for (std::size_t i = 0; i < proxy.auth.size(); ++i) {
     const manifest::AuthEntry& auth = proxy.auth[i];
@@ -181,11 +363,16 @@ std::vector<manifest::Diagnostic> ArnSecrets::problems(const manifest::DBProxyRe
       problem.file = proxy.metadata.origin.file;
       problem.field = "spec.auth[" + std::to_string(i) + "].authScheme";
       problem.line = proxy.metadata.origin.line_of(problem.field);
-      problem.rule = "IAM is not granted to namespace " + proxy.metadata.name_space +
-                     " by this installation: the operator cannot log in as " + manifest::in_quotes(auth.user_name) +
-                     " to see who the writer is";
-      problem.remedy = "have arn:aws:rds-db:*:*:dbuser:*/" + auth.user_name +
-                       ", or aws.roleArn, added to aws.grants of the installation (--aws-grant of the operator)";
+      const std::string elsewhere = override_refusal(proxy);
+      problem.rule =
+          (elsewhere.empty() ? "IAM is not granted to namespace " + proxy.metadata.name_space + " by this installation"
+                             : elsewhere) +
+          ": the operator cannot log in as " + manifest::in_quotes(auth.user_name) + " to see who the writer is";
+      problem.remedy =
+          !elsewhere.empty()
+              ? "remove aws.endpointOverrides"
+              : "have arn:aws:rds-db:*:*:dbuser:*/" + auth.user_name +
+                    ", or aws.roleArn, added to aws.grants of the installation (--aws-grant of the operator)";
       out.push_back(std::move(problem));
     }
     if (auth.secret_arn.empty()) continue;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "proxy/base/log.hpp"
+#include "proxy/source/hand_over.hpp"
 #include "proxy/source/versions.hpp"
 
 namespace dbproxy::source {
@@ -36,6 +37,7 @@ struct Assembler::Impl {
   config::Snapshot snapshot_of(const plan::DesiredProxy& proxy) const;
   bool order(const std::string& proxy, const std::function<void(config::Maintenance&, std::uint64_t number)>& change);
   SteadyClock::time_point end_pauses();
+  void look_for_hand_over(const std::string& proxy);
 
   const AssemblerOptions options;
   const topology::Prober prober;
@@ -53,6 +55,11 @@ struct Assembler::Impl {
   Snapshots published;
   std::map<std::string, config::Maintenance> maintenance;
   std::map<std::string, SteadyClock::time_point> paused_until;
+  struct Awaited {
+    HandOver work;
+    std::vector<topology::Member> members;  // of the manifest
+  };
+  std::map<std::string, Awaited> hand_overs;
   Versions versions;
 
   std::unique_ptr<topology::Monitor> monitor;
@@ -79,7 +86,18 @@ void Assembler::Impl::observed(const std::string& proxy, const std::vector<topol
   const std::lock_guard lock(mutex);
   if (!desired.contains(proxy)) return;  // it went while its database was being asked
   observations[proxy] = seen;
+  look_for_hand_over(proxy);
   mark(proxy);
+}
+
+// With the lock.
+void Assembler::Impl::look_for_hand_over(const std::string& proxy) {
+  const auto awaited = hand_overs.find(proxy);
+  if (awaited == hand_overs.end() || !awaited->second.work.over(observations[proxy])) return;
+  log::info("source", "the planned work is over: its pause ends", {{"proxy", proxy}});
+  maintenance[proxy].pause = 0;
+  paused_until.erase(proxy);
+  hand_overs.erase(awaited);
 }
 
 config::Snapshot Assembler::Impl::snapshot_of(const plan::DesiredProxy& proxy) const {
@@ -98,10 +116,11 @@ bool Assembler::Impl::order(const std::string& proxy,
   if (!desired.contains(proxy)) return false;
   config::Maintenance& orders = maintenance[proxy];
   const auto now = std::chrono::duration_cast<std::chrono::milliseconds>(clock.wall().time_since_epoch()).count();
+  const std::uint64_t paused_by = orders.pause;
   change(orders, std::max({static_cast<std::uint64_t>(now), orders.pause + 1, orders.reconnect + 1}));
   if (orders.pause == 0) {
     paused_until.erase(proxy);
-  } else {
+  } else if (orders.pause != paused_by) {
     paused_until[proxy] = SteadyClock::now() + orders.pause_for;
   }
   mark(proxy);
@@ -118,6 +137,7 @@ SteadyClock::time_point Assembler::Impl::end_pauses() {
       continue;
     }
     maintenance[it->first].pause = 0;
+    hand_overs.erase(it->first);
     mark(it->first);
     it = paused_until.erase(it);
   }
@@ -144,6 +164,7 @@ Snapshots Assembler::Impl::collect() {
       observations.erase(key);
       maintenance.erase(key);
       paused_until.erase(key);
+      hand_overs.erase(key);
       if (before == published.end()) continue;
       published.erase(before);
       changed[key] = nullptr;
@@ -169,6 +190,11 @@ void Assembler::Impl::watch() {
       const auto found = desired.find(key);
       if (found != desired.end()) {
         set.push_back(plan::cluster(found->second));
+        const auto awaited = hand_overs.find(key);
+        if (awaited != hand_overs.end() && awaited->second.members != set.back().members) {
+          awaited->second.members = set.back().members;
+          awaited->second.work.forget();
+        }
       } else {
         removed.push_back(key);
       }
@@ -188,7 +214,7 @@ void Assembler::Impl::run() {
       wake.wait_until(lock, first_until, [this] { return stopping || !clusters_changed.empty() || settled(); });
     } else {
       const auto next = end_pauses();
-      const auto awaited = [this] { return stopping || dirty_since; };
+      const auto awaited = [this] { return stopping || dirty_since || !clusters_changed.empty(); };
       if (next == SteadyClock::time_point::max()) {
         wake.wait(lock, awaited);
       } else if (!wake.wait_until(lock, next, awaited)) {
@@ -200,7 +226,8 @@ void Assembler::Impl::run() {
       lock.unlock();
       watch();
       lock.lock();
-      if (first) continue;
+      // What came while others were waited for, or told, has been published with them.
+      if (first || !dirty_since) continue;
     }
     if (!first) wake.wait_until(lock, *dirty_since + options.coalesce, [this] { return stopping; });
     if (stopping) return;
@@ -273,15 +300,34 @@ void Assembler::poke(const std::string& proxy) {
   if (impl_->monitor) impl_->monitor->poke(proxy);
 }
 
-bool Assembler::pause(const std::string& proxy, std::chrono::seconds at_most) {
+void Assembler::use(const std::map<std::string, topology::Use>& proxies) {
+  if (!impl_->monitor) return;
+  for (const auto& [proxy, snapshot] : snapshots()) {
+    const auto found = proxies.find(proxy);
+    impl_->monitor->use(proxy, found == proxies.end() ? topology::Use::kNone : found->second);
+  }
+}
+
+void Assembler::expect_use() {
+  if (impl_->monitor) impl_->monitor->expect_use();
+}
+
+bool Assembler::pause(const std::string& proxy, std::chrono::seconds at_most, bool hand_over) {
   return impl_->order(proxy, [&](config::Maintenance& orders, std::uint64_t number) {
     orders.pause = number;
     orders.pause_for = at_most;
+    impl_->hand_overs.erase(proxy);
+    if (!hand_over) return;
+    impl_->hand_overs.emplace(
+        proxy, Impl::Awaited{HandOver(impl_->observations[proxy]), plan::cluster(impl_->desired.at(proxy)).members});
   });
 }
 
 bool Assembler::resume(const std::string& proxy) {
-  return impl_->order(proxy, [](config::Maintenance& orders, std::uint64_t) { orders.pause = 0; });
+  return impl_->order(proxy, [&](config::Maintenance& orders, std::uint64_t) {
+    orders.pause = 0;
+    impl_->hand_overs.erase(proxy);
+  });
 }
 
 bool Assembler::reconnect(const std::string& proxy) {

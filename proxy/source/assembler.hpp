@@ -55,8 +55,12 @@ class Assembler {
 
   // Someone saw that a target is not what it was: ask now.
   void poke(const std::string& proxy);
-  // False: there is no such DBProxy. Nothing of it survives a restart of the program.
-  bool pause(const std::string& proxy, std::chrono::seconds at_most);
+  // Who uses them now; of those that are published and not named nobody does. As topology::Monitor.
+  void use(const std::map<std::string, topology::Use>& proxies);
+  void expect_use();
+  // False: there is no such DBProxy. Nothing of it survives a restart of the program. `hand_over`: the pause ends when
+  // planned work on the cluster is over (hand_over.hpp), with the snapshot that says who the writer is then.
+  bool pause(const std::string& proxy, std::chrono::seconds at_most, bool hand_over);
   bool resume(const std::string& proxy);
   bool reconnect(const std::string& proxy);
   // As called back last.

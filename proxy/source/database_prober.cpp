@@ -1,6 +1,7 @@
 #include "proxy/source/database_prober.hpp"
 
 #include <algorithm>
+#include <chrono>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -47,7 +48,7 @@ class Sessions {
     auto entry = take({request.host, request.port, request.tls, request.user, request.password, "postgres",
                        request.topology_query, request.policy, request.iam});
     auto result = to_result(entry->session.ask(request.timeout, kReply, {request.users, request.known}));
-    if (result.ok) give_back(std::move(entry));
+    if (result.ok && request.keep) give_back(std::move(entry));
     return result;
   }
 
@@ -105,19 +106,43 @@ class Sessions {
   backend::ScramKeyCache keys_;
 };
 
-// A connection each time: MySQL's log-in is cheap.
-topology::ProbeResult ask_mysql(const topology::ProbeRequest& request) {
-  auto asked = backend::mysql::probe(request.host, request.port, request.tls, request.user, request.password,
-                                     request.timeout, request.policy, request.iam, {request.users, request.known});
-  auto result = to_result(std::move(asked.base));
-  result.server_version = std::move(asked.greeting.server_version);
-  return result;
-}
+// MySQL is asked over a connection each time: its log-in is cheap. What is kept is who answered lately.
+class Answering {
+ public:
+  topology::ProbeResult ask(const topology::ProbeRequest& request) {
+    const std::string key = request.host + ' ' + std::to_string(request.port);
+    const auto timeout = has_answered(key) ? std::min(request.timeout, kReply) : request.timeout;
+    auto asked =
+        backend::mysql::probe(request.host, request.port, request.tls, request.user, request.password, timeout,
+                              request.policy, request.iam, {request.users, request.known}, request.topology_query);
+    auto result = to_result(std::move(asked.base));
+    result.server_version = std::move(asked.greeting.server_version);
+    const std::lock_guard lock(mutex_);
+    if (result.ok)
+      answered_[key] = SteadyClock::now();
+    else
+      answered_.erase(key);
+    return result;
+  }
+
+ private:
+  using SteadyClock = std::chrono::steady_clock;
+
+  bool has_answered(const std::string& key) {
+    const std::lock_guard lock(mutex_);
+    std::erase_if(answered_, [now = SteadyClock::now()](const auto& each) { return now - each.second > kKept; });
+    return answered_.contains(key);
+  }
+
+  std::mutex mutex_;
+  std::unordered_map<std::string, SteadyClock::time_point> answered_;
+};
 
 // Tokens for users who log in by one.
 class Tokens {
  public:
-  explicit Tokens(const Clock& clock) : made_by_(aws::system_environment(), clock) {}
+  Tokens(const Clock& clock, std::shared_ptr<aws::ServiceAccounts> accounts)
+      : made_by_(aws::system_environment(), clock, std::move(accounts)) {}
 
   aws::Outcome<Secret> get(const topology::ProbeRequest& request) {
     if (request.tls.mode != config::TlsMode::kVerifyFull) {
@@ -126,7 +151,7 @@ class Tokens {
     }
     const auto subject = subject_of(request);
     const std::string key = subject.host + ' ' + std::to_string(subject.port) + ' ' + subject.user + ' ' +
-                            subject.region + ' ' + subject.role_arn + ' ' + subject.sts_url;
+                            subject.region + ' ' + subject.role_arn + ' ' + subject.sts_url + ' ' + subject.account;
     const auto now = std::chrono::steady_clock::now();
     {
       const std::lock_guard lock(mutex_);
@@ -151,7 +176,8 @@ class Tokens {
 
  private:
   static aws::TokenSubject subject_of(const topology::ProbeRequest& request) {
-    return {request.host, request.port, request.user, request.aws.region, request.aws.role_arn, request.aws.sts_url};
+    return {request.host,         request.port,        request.user,   request.aws.region,
+            request.aws.role_arn, request.aws.sts_url, request.account};
   }
 
   std::mutex mutex_;
@@ -161,11 +187,12 @@ class Tokens {
 
 }  // namespace
 
-topology::Prober database_prober(const Clock& clock) {
+topology::Prober database_prober(const Clock& clock, std::shared_ptr<aws::ServiceAccounts> accounts) {
   auto sessions = std::make_shared<Sessions>();
-  auto tokens = std::make_shared<Tokens>(clock);
-  const auto ask = [sessions](const topology::ProbeRequest& request) {
-    return request.engine == config::EngineFamily::kMysql ? ask_mysql(request) : sessions->ask(request);
+  auto mysql = std::make_shared<Answering>();
+  auto tokens = std::make_shared<Tokens>(clock, std::move(accounts));
+  const auto ask = [sessions, mysql](const topology::ProbeRequest& request) {
+    return request.engine == config::EngineFamily::kMysql ? mysql->ask(request) : sessions->ask(request);
   };
   return [ask, tokens](const topology::ProbeRequest& request) {
     if (!request.iam) return ask(request);

@@ -151,8 +151,18 @@ void ManifestSource::poke(const std::string& proxy, bool refused) {
   impl_->assembler.poke(proxy);
 }
 
-bool ManifestSource::pause(const std::string& proxy, std::chrono::seconds at_most) {
-  return impl_->assembler.pause(proxy, at_most);
+bool ManifestSource::wants_use() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->good && std::any_of(impl_->good->proxies.begin(), impl_->good->proxies.end(),
+                                    [](const auto& proxy) { return proxy.cluster.monitor_idle_seconds > 0; });
+}
+
+void ManifestSource::use(const std::map<std::string, topology::Use>& proxies) {
+  impl_->assembler.use(proxies);
+}
+
+bool ManifestSource::pause(const std::string& proxy, std::chrono::seconds at_most, bool hand_over) {
+  return impl_->assembler.pause(proxy, at_most, hand_over);
 }
 
 bool ManifestSource::resume(const std::string& proxy) {

@@ -54,9 +54,12 @@ class ManifestSource {
 
   // Someone saw that a target is not what it was: ask now. `refused`: a password, so that secrets are read again too.
   void poke(const std::string& proxy, bool refused = false);
+  bool wants_use() const;  // some of them is to sleep without clients
+  // As source::Assembler.
+  void use(const std::map<std::string, topology::Use>& proxies);
 
   // As source::Assembler.
-  bool pause(const std::string& proxy, std::chrono::seconds at_most);
+  bool pause(const std::string& proxy, std::chrono::seconds at_most, bool hand_over);
   bool resume(const std::string& proxy);
   bool reconnect(const std::string& proxy);
 

@@ -5,16 +5,18 @@
 #include <map>
 #include <mutex>
 #include <queue>
+#include <random>
 #include <thread>
 #include <utility>
 
 #include "proxy/base/log.hpp"
+#include "proxy/topology/changes.hpp"
+#include "proxy/topology/pace.hpp"
 #include "proxy/topology/policy.hpp"
 
 namespace dbproxy::topology {
 
 using config::HealthReason;
-using config::TargetHealth;
 
 namespace {
 
@@ -31,7 +33,8 @@ struct MemberSlot {
 };
 
 struct ClusterSlot {
-  Cluster cluster;
+  std::shared_ptr<const Cluster> cluster;  // never null once it is set
+  Pace pace;
   std::uint64_t generation = 0;  // a result of an older one is not applied
   ClusterState state;
   std::vector<std::shared_ptr<MemberSlot>> members;
@@ -39,6 +42,7 @@ struct ClusterSlot {
   bool ever_told = false;
   TimePoint urgent_until{};
   bool had_writer = false;
+  TimePoint writer_lost{};  // {}: there is one, or there never was
 };
 
 // When a slot was to be asked; out of date once the slot is due at another time.
@@ -54,30 +58,9 @@ struct Job {
   std::uint64_t generation = 0;
   std::shared_ptr<MemberSlot> slot;
   std::string working_user;
-  Cluster cluster;
+  std::shared_ptr<const Cluster> cluster;
+  bool keep = true;
 };
-
-void log_changes(const std::string& proxy, const std::vector<Observation>& before,
-                 const std::vector<Observation>& after) {
-  for (const auto& now : after) {
-    auto was = std::find_if(before.begin(), before.end(), [&](const Observation& o) { return o.target == now.target; });
-    bool same = was != before.end() && was->health == now.health && was->reason == now.reason && was->role == now.role;
-    if (same || now.health == TargetHealth::kRegistering) continue;
-    if (now.health == TargetHealth::kAvailable) {
-      log::info("topology", "target available",
-                {{"proxy", proxy},
-                 {"target", now.target},
-                 {"role", config::to_string(now.role)},
-                 {"max_connections", now.max_connections}});
-    } else {
-      log::warn("topology", "target unavailable",
-                {{"proxy", proxy},
-                 {"target", now.target},
-                 {"reason", config::to_string(now.reason)},
-                 {"detail", now.detail}});
-    }
-  }
-}
 
 }  // namespace
 
@@ -118,32 +101,36 @@ struct Monitor::Impl {
       if (result.ok) job.slot->working_user = user;
       auto it = clusters.find(job.proxy);
       bool current = it != clusters.end() && it->second.generation == job.generation;
-      if (current) apply(it->second, job.slot, result);
+      if (current) apply(it->second, job.slot, result, job.keep);
       lock.unlock();
       if (current) tell(job.proxy);
       lock.lock();
     }
   }
 
-  void apply(ClusterSlot& cluster, const std::shared_ptr<MemberSlot>& member, const ProbeResult& result) {
+  // `kept`: the session of this question stayed open.
+  void apply(ClusterSlot& cluster, const std::shared_ptr<MemberSlot>& member, const ProbeResult& result, bool kept) {
     MemberSlot& slot = *member;
     const TimePoint now = clock.now();
     cluster.state.apply(slot.member.id, result, now);
     if (result.ok) {
       slot.failing_since = {};
-      slot.pause = {};
     } else if (slot.failing_since == TimePoint{}) {
       slot.failing_since = now;
     }
     if (result.ok && !result.detail.empty() && result.detail != slot.complaint) {
-      log::warn("topology", result.detail, {{"proxy", cluster.cluster.proxy}, {"target", slot.member.id}});
+      log::warn("topology", result.detail, {{"proxy", cluster.cluster->proxy}, {"target", slot.member.id}});
     }
     slot.complaint = result.ok ? result.detail : "";
     const bool writer = cluster.state.has_writer();
-    if (cluster.had_writer && !writer) hurry(cluster);
+    if (cluster.had_writer && !writer) {
+      cluster.writer_lost = now;
+      hurry(cluster);
+    }
+    if (writer) cluster.writer_lost = {};
     cluster.had_writer = writer;
     sync_members(cluster);
-    plan_next(cluster, member);
+    plan_next(cluster, member, kept);
   }
 
   void hurry(ClusterSlot& cluster) {
@@ -158,19 +145,46 @@ struct Monitor::Impl {
   }
 
   // When one that was just asked is asked again; `due` is an interval after the beginning of the question.
-  void plan_next(ClusterSlot& cluster, const std::shared_ptr<MemberSlot>& slot) {
+  void plan_next(ClusterSlot& cluster, const std::shared_ptr<MemberSlot>& slot, bool kept) {
     const TimePoint now = clock.now();
-    if (now < cluster.urgent_until) {
+    const bool away = slot->failing_since != TimePoint{} && now - slot->failing_since > options.away;
+    if (is_urgent(cluster, now)) {
       schedule(slot, std::min(slot->due, now + options.urgent));
-    } else if (slot->failing_since != TimePoint{} && now - slot->failing_since > options.away) {
+    } else if (cluster.pace.sleeps(now) && !kept) {
+      schedule(slot, TimePoint::max());
+    } else if (away || cluster.pace.seldom(now)) {
       slot->pause = std::clamp<Duration>(slot->pause * 2, options.interval, options.seldom);
-      schedule(slot, std::max(slot->due, now + slot->pause));
+      schedule(slot, std::max(slot->due, now + spread(slot->pause)));
+    } else {
+      slot->pause = {};
     }
+  }
+
+  // A promotion may take longer than any trouble.
+  bool is_urgent(const ClusterSlot& cluster, TimePoint now) const {
+    return now < cluster.urgent_until ||
+           (cluster.writer_lost != TimePoint{} && now - cluster.writer_lost < options.away);
+  }
+
+  // Up to a sixth less.
+  Duration spread(Duration pause) {
+    return pause - Duration(std::uniform_int_distribution<Duration::rep>(0, pause.count() / 6)(random));
+  }
+
+  // All that wait for long do not any more.
+  void ask_now(ClusterSlot& cluster) {
+    const TimePoint now = clock.now();
+    for (auto& member : cluster.members) {
+      member->pause = {};
+      if (member->failing_since != TimePoint{}) member->failing_since = now;
+      if (!member->in_flight && member->due > now + options.interval) schedule(member, now);
+    }
+    ready.notify_all();
   }
 
   void schedule(const std::shared_ptr<MemberSlot>& slot, TimePoint due) {
     slot->due = due;
-    appointments.push({due, slot});
+    if (due != TimePoint::max()) appointments.push({due, slot});
   }
 
   std::shared_ptr<MemberSlot> new_member(const std::string& proxy, const Member& member) {
@@ -191,7 +205,7 @@ struct Monitor::Impl {
         members.push_back(*old);
         continue;
       }
-      auto fresh = new_member(cluster.cluster.proxy, member);
+      auto fresh = new_member(cluster.cluster->proxy, member);
       for (const auto& known : cluster.members) {
         if (!known->working_user.empty()) fresh->working_user = known->working_user;
       }
@@ -213,7 +227,9 @@ struct Monitor::Impl {
       if (due > now) return false;
       slot->in_flight = true;
       slot->due = now + options.interval;
-      job = {slot->proxy, cluster->second.generation, slot, slot->working_user, cluster->second.cluster};
+      const bool urgent = is_urgent(cluster->second, now);
+      const bool keep = urgent || !(cluster->second.pace.sleeps(now) || cluster->second.pace.seldom(now));
+      job = {slot->proxy, cluster->second.generation, slot, slot->working_user, cluster->second.cluster, keep};
       appointments.pop();
       return true;
     }
@@ -225,8 +241,9 @@ struct Monitor::Impl {
   }
 
   std::pair<ProbeResult, std::string> probe(const Job& job) const {
+    const Cluster& cluster = *job.cluster;
     std::vector<const Credential*> order;
-    for (const auto& credential : job.cluster.credentials) order.push_back(&credential);
+    for (const auto& credential : cluster.credentials) order.push_back(&credential);
     std::stable_partition(order.begin(), order.end(), [&](const Credential* c) { return c->user == job.working_user; });
     ProbeResult result;
     result.reason = HealthReason::kAuthFailure;
@@ -235,15 +252,17 @@ struct Monitor::Impl {
       const Member& member = job.slot->member;
       ProbeRequest request{member.host,
                            member.port,
-                           job.cluster.tls,
+                           cluster.tls,
                            credential->user,
                            credential->password,
                            options.probe_timeout,
-                           job.cluster.discovery.query,
-                           job.cluster.engine,
-                           job.cluster.policy,
+                           cluster.discovery.query,
+                           cluster.engine,
+                           cluster.policy,
                            credential->iam,
-                           job.cluster.aws};
+                           cluster.aws};
+      request.keep = job.keep;
+      request.account = cluster.account;
       result = prober(request);
       if (result.ok || result.reason != HealthReason::kAuthFailure) return {std::move(result), credential->user};
     }
@@ -279,6 +298,7 @@ struct Monitor::Impl {
   std::vector<std::thread> threads;
   std::size_t idle = 0;
   std::uint64_t generations = 0;
+  std::minstd_rand random{std::random_device{}()};
   bool stopping = false;
   std::mutex telling;
 };
@@ -310,9 +330,10 @@ Monitor::~Monitor() {
 void Monitor::set(Cluster cluster) {
   std::lock_guard lock(impl_->mutex);
   ClusterSlot& slot = impl_->clusters[cluster.proxy];
-  if (slot.cluster == cluster) return;
+  if (slot.cluster && *slot.cluster == cluster) return;
   slot.generation = ++impl_->generations;
   slot.state.set_members(cluster.members, cluster.discovery);
+  slot.state.remember(cluster.writer, cluster.readers);
   auto before = std::move(slot.members);
   slot.members.clear();
   for (const Member& member : slot.state.members()) {
@@ -323,7 +344,9 @@ void Monitor::set(Cluster cluster) {
     slot.members.push_back(std::move(fresh));
   }
   slot.ever_told = false;  // whoever changed the cluster wants to hear about it
-  slot.cluster = std::move(cluster);
+  slot.pace.set(cluster.idle_after, impl_->options.unused);
+  slot.pace.wake(impl_->clock.now());
+  slot.cluster = std::make_shared<const Cluster>(std::move(cluster));
   impl_->ready.notify_all();
 }
 
@@ -336,6 +359,7 @@ void Monitor::poke(const std::string& proxy) {
   std::lock_guard lock(impl_->mutex);
   auto it = impl_->clusters.find(proxy);
   if (it == impl_->clusters.end()) return;
+  it->second.pace.wake(impl_->clock.now());
   impl_->hurry(it->second);
   for (auto& member : it->second.members) {
     member->again = member->in_flight;
@@ -347,6 +371,22 @@ std::vector<Observation> Monitor::observations(const std::string& proxy) const {
   std::lock_guard lock(impl_->mutex);
   auto it = impl_->clusters.find(proxy);
   return it == impl_->clusters.end() ? std::vector<Observation>() : it->second.state.observations();
+}
+
+void Monitor::use(const std::string& proxy, Use use) {
+  std::lock_guard lock(impl_->mutex);
+  const auto it = impl_->clusters.find(proxy);
+  if (it != impl_->clusters.end() && it->second.pace.use(use, impl_->clock.now())) impl_->ask_now(it->second);
+}
+
+void Monitor::expect_use() {
+  std::lock_guard lock(impl_->mutex);
+  const TimePoint now = impl_->clock.now();
+  for (auto& [proxy, cluster] : impl_->clusters) {
+    const bool slow = cluster.pace.sleeps(now) || cluster.pace.seldom(now);
+    cluster.pace.wake(now);
+    if (slow) impl_->ask_now(cluster);
+  }
 }
 
 void Monitor::wake() {

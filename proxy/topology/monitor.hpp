@@ -2,7 +2,8 @@
 //
 // Once a second when all is well; five times a second while a cluster has no writer that can be reached, or for some
 // seconds after somebody said that something is wrong; and ever more seldom a member that has long been away, until
-// somebody says that it is back, or that something else is wrong.
+// somebody says that it is back, or that something else is wrong. A cluster that nobody uses is asked seldom, or not at
+// all (pace.hpp). What is seldom is spread, so that those which began together do not go on together.
 //
 // Owns up to eight threads, started as they are needed: members are probed in parallel, so that one in a black hole
 // delays no other. A member is never probed twice at a time. Where the database refuses a user, the next credential
@@ -32,6 +33,7 @@ class Monitor {
     std::chrono::milliseconds urgent{200};     // in trouble
     std::chrono::milliseconds trouble{10000};  // how long trouble is urgent
     std::chrono::milliseconds away{60000};     // after that, the interval doubles up to `seldom`
+    std::chrono::milliseconds unused{30000};   // likewise, without a sidecar
     std::chrono::milliseconds seldom{15000};
     std::chrono::milliseconds probe_timeout{2000};
     std::size_t threads = 8;
@@ -48,6 +50,10 @@ class Monitor {
   void remove(const std::string& proxy);
   // Probes all members of a proxy at once; one that is being probed is probed again after.
   void poke(const std::string& proxy);
+  // Who uses the cluster now; said again every second or so. Of one that is never told of somebody does.
+  void use(const std::string& proxy, Use use);
+  // Whoever used them may be here in a moment: all that are seldom asked, or not at all, are asked at once.
+  void expect_use();
   // As last seen; empty for a proxy that is not watched.
   std::vector<Observation> observations(const std::string& proxy) const;
   // The clock was moved by hand: look at it again.

@@ -47,6 +47,8 @@ struct ProbeRequest {
   // How many sessions of these users are there besides those with the ids in `known`? Not asked without users.
   std::vector<std::string> users = {};
   std::vector<std::uint32_t> known = {};
+  std::string account = {};  // with `iam`: the service account whose role makes the token; empty: none
+  bool keep = true;          // another question follows within seconds; false: nothing stays open after this one
 };
 
 // What a member says of another, or of itself.
@@ -88,15 +90,10 @@ struct Credential {
   bool operator==(const Credential&) const = default;
 };
 
-// Beyond the members of the manifest.
-struct Discovery {
-  // With the id of a member in the place of '?', its host; empty: only the members of the manifest are used.
-  std::string pattern;
-  std::uint16_t port = 0;
-  std::string query;           // in the place of what Aurora has
-  double max_lag_seconds = 0;  // a reader that lags more is not used; 0: any lag is taken
-  bool operator==(const Discovery&) const = default;
-};
+using Discovery = config::Discovery;  // beyond the members of the manifest
+
+// Who makes use of what is known of a cluster.
+enum class Use { kNone, kSidecars, kClients };
 
 // All that the monitor needs to know of one DBProxy.
 struct Cluster {
@@ -108,6 +105,11 @@ struct Cluster {
   config::EngineFamily engine = config::EngineFamily::kPostgresql;
   config::EndpointPolicy policy = {};
   config::Aws aws = {};
+  // Who was what when somebody else saw them last, by id: as if it had been seen here. May be empty.
+  std::string writer = {};
+  std::vector<std::string> readers = {};
+  std::string account = {};            // as in ProbeRequest
+  std::chrono::seconds idle_after{0};  // without clients for so long nobody is asked; 0: always
   bool operator==(const Cluster&) const = default;
 };
 

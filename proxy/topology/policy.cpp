@@ -60,6 +60,20 @@ void ClusterState::set_members(const std::vector<Member>& members, const Discove
   elect();
 }
 
+void ClusterState::remember(const std::string& writer, const std::vector<std::string>& readers) {
+  for (const std::string& id : readers) {
+    if (State* const state = find(id); state != nullptr && !state->known) {
+      state->read = state->known = true;
+      state->seen.role = TargetRole::kReadOnly;
+    }
+  }
+  if (State* const state = find(writer); state != nullptr && !state->known) {
+    state->claims = state->known = true;
+    state->claimed_at = ++claims_;
+  }
+  elect();
+}
+
 ClusterState::State* ClusterState::find(std::string_view id) {
   auto it = std::find_if(states_.begin(), states_.end(), [&](const State& s) { return s.member.id == id; });
   return it == states_.end() ? nullptr : &*it;
@@ -85,7 +99,17 @@ void ClusterState::discover(const std::map<std::string, Said>& told) {
   if (discovery_.pattern.empty()) return;
   std::erase_if(states_, [&](const State& state) { return state.discovered && !told.contains(state.member.id); });
   for (const auto& [id, said] : told) {
-    if (find(id) != nullptr || !fits_in_a_host(id) || states_.size() >= kMaxDiscovered) continue;
+    if (State* const known = find(id); known != nullptr) {
+      // One of the manifest that is where the cluster says that it is.
+      const bool there = known->member.host == host_of(discovery_.pattern, id) && known->member.port == discovery_.port;
+      if (there && !known->discovered) {
+        known->discovered = true;
+        known->seen.host = known->member.host;
+        known->seen.port = known->member.port;
+      }
+      continue;
+    }
+    if (!fits_in_a_host(id) || states_.size() >= kMaxDiscovered) continue;
     State state;
     state.discovered = true;
     state.member = {id, host_of(discovery_.pattern, id), discovery_.port};
@@ -95,7 +119,8 @@ void ClusterState::discover(const std::map<std::string, Said>& told) {
     state.seen.port = state.member.port;
     states_.push_back(std::move(state));
   }
-  const auto first = std::find_if(states_.begin(), states_.end(), [](const State& s) { return s.discovered; });
+  const auto first =
+      std::stable_partition(states_.begin(), states_.end(), [](const State& s) { return !s.discovered; });
   std::sort(first, states_.end(), [](const State& a, const State& b) { return a.member.id < b.member.id; });
 }
 

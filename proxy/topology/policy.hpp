@@ -31,6 +31,8 @@ class ClusterState {
  public:
   // Members that stay keep what is known of them, unless host or port changed.
   void set_members(const std::vector<Member>& members, const Discovery& discovery = {});
+  // Who was what when somebody else saw them last: as if it had been seen here. Once, before anything is applied.
+  void remember(const std::string& writer, const std::vector<std::string>& readers);
   void apply(std::string_view member, const ProbeResult& result, TimePoint now = {});
   // Whom to ask.
   std::vector<Member> members() const;

@@ -9,16 +9,22 @@
 #include <unistd.h>
 
 #include "proxy/base/log.hpp"
+#include "proxy/worker/connection_record.hpp"
 
 namespace dbproxy::worker {
 namespace {
 
-constexpr std::string_view kHeading = "dbproxy-slots 1";
+constexpr std::string_view kHeading = "dbproxy-slots 2";
+constexpr std::string_view kBefore = "dbproxy-slots 1";  // without a list of connections
 constexpr std::string_view kReadWriteName = "-";
-constexpr std::string_view kRunning = "running", kEnded = "ended", kAlone = "alone";  // states
-constexpr budget::Slots kKept = 1;  // for a successor, where it finds the file
+constexpr std::string_view kLeased = "leased", kAlone = "alone";  // states
+constexpr std::string_view kEndedBefore = "ended";                // likewise, of before: all of it was closed
+constexpr std::string_view kWhole = "whole", kPart = "part";      // whether that is all that processes may hold
+constexpr budget::Slots kKept = 1;                                // for a successor, where it finds the file
 
-std::string file_of(const BudgetOptions& options, const std::string& proxy) {
+}  // namespace
+
+std::string slots_file(const BudgetOptions& options, const std::string& proxy) {
   if (options.state_dir.empty() || options.incarnation == 0) return {};
   const std::string directory = options.state_dir + "/slots";
   ::mkdir(directory.c_str(), 0700);
@@ -27,44 +33,35 @@ std::string file_of(const BudgetOptions& options, const std::string& proxy) {
   return directory + "/" + name;
 }
 
-// The machine's connections ended with its last boot, or nobody knows.
-std::string boot() {
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::string id;
-  file >> id;
-  return id;
-}
+BudgetSide::BudgetSide(const BudgetOptions& options, std::string path, bool again)
+    : BudgetSide(options, path, find(path, again)) {}
 
-}  // namespace
-
-BudgetSide::BudgetSide(const BudgetOptions& options, const std::string& proxy, bool again)
-    : BudgetSide(options, file_of(options, proxy), find(file_of(options, proxy), again)) {}
-
-BudgetSide::BudgetSide(const BudgetOptions& options, std::string path, Found found)
+BudgetSide::BudgetSide(const BudgetOptions& options, std::string path, const Found& found)
     : path_(std::move(path)),
-      ledger_(
-          {.pod = {},
-           .incarnation = options.incarnation,
-           .own = found.own,
-           .complete = found.complete,
-           .save = [this](const budget::Holdings& holdings) { return write(holdings, ending_ ? kEnded : kRunning); }}),
+      complete_(found.complete),
+      ledger_({.pod = {},
+               .incarnation = options.incarnation,
+               .own = found.own,
+               .complete = found.complete,
+               .save = [this](const budget::Holdings& holdings) { return write(holdings, kLeased); }}),
       leased_(options.incarnation != 0 && !found.alone) {}
 
 BudgetSide::Found BudgetSide::find(const std::string& path, bool again) {
   Found found;
   if (path.empty() || again) return found;
   std::ifstream file(path);
-  std::string heading, word, id, state;
-  if (!std::getline(file, heading) || heading != kHeading) return found;
+  std::string heading, word, id, state, extent;
+  if (!std::getline(file, heading) || (heading != kHeading && heading != kBefore)) return found;
   if (!(file >> word >> id >> state)) return found;
+  const bool before = heading == kBefore;
+  if (!before && !(file >> extent)) return found;
   found.alone = state == kAlone;
-  if (id != boot() || state != kEnded) return found;
+  // One of before that was killed has left nobody knows which connections.
+  if (id != boot_id() || found.alone || (before && state != kEndedBefore)) return found;
   budget::Slots slots = 0;
   while (file >> word && word != "end" && file >> slots) found.own[word == kReadWriteName ? "" : word] = slots;
-  found.complete = word == "end";
-  // From here on it does not say so any more: connections are opened that a successor would not know of.
-  if (found.complete && ::unlink(path.c_str()) != 0) found.complete = false;
-  if (!found.complete) found.own.clear();
+  if (word != "end") found.own.clear();
+  found.complete = word == "end" && extent != kPart;
   return found;
 }
 
@@ -72,7 +69,7 @@ BudgetSide::Found BudgetSide::find(const std::string& path, bool again) {
 bool BudgetSide::write(const budget::Holdings& holdings, std::string_view state) const {
   if (path_.empty()) return true;
   std::ostringstream out;
-  out << kHeading << "\nboot " << boot() << ' ' << state << '\n';
+  out << kHeading << "\nboot " << boot_id() << ' ' << state << ' ' << (complete_ ? kWhole : kPart) << '\n';
   for (const auto& [lane, slots] : holdings) {
     out << (lane.empty() ? kReadWriteName : std::string_view(lane)) << ' ' << slots << '\n';
   }
@@ -105,7 +102,7 @@ bool BudgetSide::take(const budget::Open& open, const Uses& uses, TimePoint now)
       }
     }
     ledger_.assume(budget::kReadWrite, writing);
-    write(ledger_.holdings(), kRunning);  // a successor is not to count by itself any more
+    write(ledger_.holdings(), kLeased);  // a successor is not to count by itself any more
   }
   set_uses(uses, now);
   return true;
@@ -133,7 +130,6 @@ void BudgetSide::tick(TimePoint now) {
 }
 
 void BudgetSide::leave() {
-  ending_ = true;
   if (!leased_) return;
   ledger_.leave(path_.empty() ? 0 : kKept);
 }

@@ -2,9 +2,10 @@
 // successor of it.
 //
 // Without an operator, or with one that leases nothing, it counts by itself: then every limit is the target's own. The
-// file, NAMESPACE.NAME in `slots` of the state directory, says whether the process before this one ended in order; if
-// it did, what it kept is gone on with, also while the operator is away. A file of another boot means nothing. Or it
-// says that the operator leases nothing: then who starts while that is away counts by itself as well.
+// file, NAMESPACE.NAME in `slots` of the state directory, says what is held: a successor goes on with that, also while
+// the operator is away. Which of it connections of processes before it still take, ConnectionRecord tells. A file of
+// another boot means nothing. Or it says that the operator leases nothing: then who starts while that is away counts by
+// itself as well.
 //
 // Neither I/O on a query's path nor clocks: the file is written where slots come or go. One thread.
 #pragma once
@@ -26,16 +27,22 @@ struct BudgetOptions {
   std::string state_dir;          // empty: nothing is kept
 };
 
+// The file of that DBProxy; empty: nothing is kept.
+std::string slots_file(const BudgetOptions& options, const std::string& proxy);
+
 using BudgetReportSink = std::function<void(const std::string& proxy, const budget::Report&)>;
 
 class BudgetSide {
  public:
   using Uses = std::map<std::string, budget::Use>;  // by target
 
-  // `again`: not the first in this process of that name, so that others of it may still have connections.
-  BudgetSide(const BudgetOptions& options, const std::string& proxy, bool again);
+  // `path`: its file; empty: nothing is kept. `again`: not the first in this process of that name, so that others of it
+  // may still have connections.
+  BudgetSide(const BudgetOptions& options, std::string path, bool again);
 
   bool leased() const { return leased_; }
+  // It may open some connection.
+  bool has_slots() const { return !leased_ || !ledger_.holdings().empty(); }
   // The operator does not lease: count by itself from now on, and tell a successor.
   void count_alone();
 
@@ -44,6 +51,8 @@ class BudgetSide {
   bool take(const budget::Allowance& allowance, const Uses& uses, TimePoint now);
   void set_uses(const Uses& uses, TimePoint now);
   void tick(TimePoint now);
+  // Nobody hears what is reported, until an operator speaks again.
+  void unheard() { ledger_.unheard(); }
   // All connections are closed, and the process ends.
   void leave();
 
@@ -58,12 +67,12 @@ class BudgetSide {
     bool complete = false;
     bool alone = false;
   };
-  BudgetSide(const BudgetOptions& options, std::string path, Found found);
+  BudgetSide(const BudgetOptions& options, std::string path, const Found& found);
   static Found find(const std::string& path, bool again);
   bool write(const budget::Holdings& holdings, std::string_view state) const;
 
-  const std::string path_;  // empty: nothing is kept
-  bool ending_ = false;
+  const std::string path_;
+  const bool complete_;  // as the ledger's
   budget::Ledger ledger_;
   bool leased_;
   Uses uses_;

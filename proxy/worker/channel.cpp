@@ -1,9 +1,17 @@
 #include "proxy/worker/channel.hpp"
 
+#include <algorithm>
+
 namespace dbproxy::worker {
 
 bool Channel::send(session::Output& output) {
   if (output.empty()) return true;
+  if (filter_) {
+    std::string plain;
+    output.append_to(plain, 0);
+    output.clear();
+    return send(std::string_view(plain));
+  }
   std::size_t sent = 0;
   if (unsent_.empty()) {
     const auto& parts = output.vectors();
@@ -22,8 +30,33 @@ bool Channel::send(session::Output& output) {
 }
 
 bool Channel::send(std::string_view bytes) {
-  unsent_ += bytes;
+  if (!filter_)
+    unsent_ += bytes;
+  else if (!filter_->encode(bytes, unsent_))
+    return false;
   return flush();
+}
+
+net::Io Channel::read_filtered(char* to, std::size_t room) {
+  while (decoded_.empty()) {
+    if (more_to_decode_) {
+      std::size_t consumed = 0;
+      if (!filter_->decode(received_, consumed, decoded_, room)) return {net::IoStatus::kError, 0};
+      received_.erase(0, consumed);
+      more_to_decode_ = consumed > 0 && !received_.empty();
+      if (received_.empty()) std::string().swap(received_);
+      continue;
+    }
+    const auto io = stream_.read(to, room);
+    if (io.status != net::IoStatus::kOk) return io;
+    received_.append(to, io.bytes);
+    more_to_decode_ = true;
+  }
+  const std::size_t bytes = std::min(room, decoded_.size());
+  decoded_.copy(to, bytes);
+  decoded_.erase(0, bytes);
+  if (decoded_.empty()) std::string().swap(decoded_);
+  return {net::IoStatus::kOk, bytes};
 }
 
 bool Channel::flush() {

@@ -17,6 +17,8 @@
 
 namespace dbproxy::worker {
 
+inline constexpr Duration kLoginTimeout = std::chrono::seconds(60);  // PostgreSQL's authentication_timeout
+
 template <class P>
 class ClientConnection final : public net::Pollable, public net::Deferred, public pool::Waiter {
  public:
@@ -50,7 +52,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   // The same, because the server does not take this client's settings: `error` says so in the engine's words.
   void settings_refused(const std::string& error);
   // Log-in: it needs a server connection of another key than it seemed.
-  void greet_with(std::shared_ptr<const Key> key);
+  void greet_with(std::shared_ptr<const Key> other);
   // From the server pump. False: the client is gone.
   bool send(session::Output& output);
   bool has_unsent() const { return channel_.has_unsent(); }
@@ -77,7 +79,9 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   const std::string& name() const { return peer_; }
   bool tls() const { return channel_.stream().tls(); }
   TimePoint pinned_since() const { return pinned_since_; }
+  // When what it asked came, and since when a server is at it.
   TimePoint since_query() const { return query_started_; }
+  TimePoint since_served() const { return served_at_; }
   // The target went away: choose again, now if it waits there.
   void forget_target();
   // Another target would do better: choose again with the next transaction.
@@ -88,6 +92,10 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   bool moving_on() const { return moving_on_; }
   // It has waited for as long as connectionBorrowTimeoutSeconds allows.
   void borrow_timed_out(const std::string& error);
+  // It is silent inside of a transaction, and has been for that long.
+  bool idle_in_transaction(Duration time) const;
+  // Others wait for what its transaction holds.
+  void end_for_others();
   // The snapshot may hold other time-outs than before.
   void new_timeouts() {
     if (state_ == State::kTunnel) return arm_tunnel();
@@ -128,6 +136,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   // What is in `bytes` is used as far as possible; returns how much. False in `go_on`: do not read more now.
   std::size_t process(typename P::Bytes bytes, bool& go_on);
   bool acquire();
+  void change_user();
   void go_to(Target<P>* target);
   void release_server();
   void work_began();
@@ -170,7 +179,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   ServerConnection<P>* server_ = nullptr;
   typename P::ClientSide side_;
   std::uint32_t pins_seen_ = 0;
-  TimePoint accepted_at_, active_at_, query_started_{}, pinned_since_{};
+  TimePoint accepted_at_, active_at_, query_started_{}, served_at_{}, pinned_since_{};
   // Since when, for limits on time; none where nothing runs or nothing is limited.
   TimePoint statement_since_{}, transaction_since_{}, idle_since_{}, limit_at_{};
   std::chrono::milliseconds own_idle_limit_{};  // of a transaction that is not begun on a server: the client's setting

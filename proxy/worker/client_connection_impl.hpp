@@ -12,7 +12,6 @@
 
 namespace dbproxy::worker {
 
-inline constexpr Duration kLoginTimeout = std::chrono::seconds(60);  // PostgreSQL's authentication_timeout
 inline constexpr Duration kLingerTimeout = std::chrono::seconds(1);
 
 template <class P>

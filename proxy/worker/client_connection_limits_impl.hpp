@@ -118,6 +118,19 @@ void ClientConnection<P>::end_over_limit(TimeLimit limit, Trouble trouble, std::
 }
 
 template <class P>
+bool ClientConnection<P>::idle_in_transaction(Duration time) const {
+  if (state_ != State::kRunning || server_ == nullptr) return false;
+  const auto& session = server_->session();
+  return session.quiet() && !session.idle() && context_.loop.now() - active_at_ >= time;
+}
+
+template <class P>
+void ClientConnection<P>::end_for_others() {
+  end_over_limit(TimeLimit::kGiveBack, Trouble::kIdleInTransaction,
+                 "terminating connection: its idle transaction holds a database connection that others wait for");
+}
+
+template <class P>
 void ClientConnection<P>::count_limit(TimeLimit limit) {
   proxy_.stats().time_limits[static_cast<std::size_t>(limit)]->add();
   log::info("client", "over a limit",

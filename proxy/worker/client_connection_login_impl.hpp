@@ -3,6 +3,7 @@
 
 #include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
+#include "proxy/worker/database_word.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
 
@@ -28,8 +29,8 @@ bool ClientConnection<P>::begin_direct_tls() {
 template <class P>
 void ClientConnection<P>::read_login() {
   if (P::kDirectTls && !first_byte_seen_ && begin_direct_tls()) return;
-  while (state_ == State::kLogin && channel_.stream().readable()) {
-    auto io = channel_.stream().read(context_.scratch.data(), P::login_read_size(*login_, in_.size(), kReadSize));
+  while (state_ == State::kLogin && channel_.readable()) {
+    auto io = channel_.read(context_.scratch.data(), P::login_read_size(*login_, in_.size(), kReadSize));
     if (io.status == net::IoStatus::kBlocked) return;
     if (io.status != net::IoStatus::kOk || in_.size() + io.bytes > kMaxLoginBytes + kReadSize) {
       count_login(LoginResult::kNone);
@@ -71,7 +72,10 @@ void ClientConnection<P>::step_login(typename Login::Want want, std::string& out
     case Want::kVerify:
       return verify_token();
     case Want::kAuthenticated:
-      count_login(LoginResult::kSuccess);
+      count_login(login_->result());
+      if (login_->result() == LoginResult::kSuccessPrevious && proxy_.may_log_refusal())
+        log::info("client", "let in with the previous password of a rotation",
+                  {{"proxy", proxy_.name()}, {"client", peer_}, {"user", login_->user()}});
       if (!channel_.send(std::string_view(out))) return close();
       return authenticated();
     default:
@@ -90,12 +94,10 @@ void ClientConnection<P>::verify_token() {
     auto want = login_->verified(user == nullptr ? "the user is no longer configured" : "too many log in at once", out);
     return step_login(want, out);
   }
-  aws::ClientTokenSubject subject{aws::iam_host(snapshot.name_space, snapshot.name),
-                                  endpoint_->endpoint.port,
-                                  user->name,
-                                  snapshot.aws.region,
-                                  snapshot.aws.sts_url,
-                                  user->iam_principals};
+  std::string database;
+  if constexpr (requires { login_->database(); }) database = login_->database();
+  aws::ClientTokenSubject subject =
+      token_subject(proxy_.snapshot_ptr(), endpoint_->endpoint, *user, std::move(database));
   verifying_ = std::make_shared<int>(0);
   ++context_.verifications;
   context_.verifying().run([this, &context = context_, alive = std::weak_ptr<int>(verifying_), token = login_->token(),
@@ -138,11 +140,11 @@ void ClientConnection<P>::want_greeting() {
 }
 
 template <class P>
-void ClientConnection<P>::greet_with(std::shared_ptr<const Key> key) {
+void ClientConnection<P>::greet_with(std::shared_ptr<const Key> other) {
   auto server = std::exchange(server_, nullptr);
   fresh_ = false;
   server->detach();
-  key_ = std::move(key);
+  key_ = std::move(other);
   want_greeting();
 }
 
@@ -162,6 +164,7 @@ void ClientConnection<P>::greet(typename P::Greeting greeting) {
               {"database", key_->database},
               {"tls", tls()}});
   if (!channel_.send(std::string_view(out))) return close();
+  if constexpr (requires { side_.greeted(*this); }) side_.greeted(*this);
   context_.loop.defer(*this);
 }
 

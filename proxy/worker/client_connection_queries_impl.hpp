@@ -14,6 +14,20 @@ inline constexpr std::size_t kMaxUnsent = 1024 * 1024;
 inline constexpr std::size_t kKeptCapacity = 512;
 
 template <class P>
+bool changes_user(typename P::ClientVerdict verdict) {
+  if constexpr (requires { P::changes_user(verdict); }) return P::changes_user(verdict);
+  return false;
+}
+
+// Pins that are no news are logged for those who look closely.
+template <class P>
+void log_pins(std::uint32_t pins, std::string_view event, log::Fields fields) {
+  bool passing = false;
+  if constexpr (requires { P::kPassingPins; }) passing = (pins & ~P::kPassingPins) == 0;
+  passing ? log::debug("session", event, fields) : log::info("session", event, fields);
+}
+
+template <class P>
 void ClientConnection<P>::read_queries() {
   for (int turn = 0; state_ == State::kRunning; ++turn) {
     if (waiting()) {
@@ -39,12 +53,12 @@ void ClientConnection<P>::read_queries() {
       if (in_.empty() && in_.capacity() > kKeptCapacity) std::string().swap(in_);
       if (!go_on || state_ != State::kRunning) return;
     }
-    if (!channel_.stream().readable()) return;
+    if (!channel_.readable()) return;
     if (turn >= kReadsPerTurn) {
       context_.loop.defer(*this);
       return;
     }
-    auto io = channel_.stream().read(context_.scratch.data(), kReadSize);
+    auto io = channel_.read(context_.scratch.data(), kReadSize);
     if (io.status == net::IoStatus::kBlocked) return;
     if (io.status != net::IoStatus::kOk) return close();
     active_at_ = context_.loop.now();
@@ -61,7 +75,7 @@ void ClientConnection<P>::read_queries() {
       if (go_on && session_->needed() > in_.size()) in_.reserve(std::min(session_->needed(), 4 * kReadSize));
     }
     if (!go_on) return;
-    if (!in_.empty() && !channel_.stream().readable()) return;
+    if (!in_.empty() && !channel_.readable()) return;
   }
 }
 
@@ -72,10 +86,10 @@ std::size_t ClientConnection<P>::process(typename P::Bytes bytes, bool& go_on) {
   auto options = P::client_options(proxy_.snapshot(), side_);
   if (fresh_) {
     fresh_ = false;
-    query_started_ = context_.loop.now();
+    served_at_ = context_.loop.now();
     use(*server_);
   } else if (server_ != nullptr && server_->session().quiet()) {
-    query_started_ = context_.loop.now();
+    query_started_ = served_at_ = context_.loop.now();
   }
   auto verdict = Verdict::kMore;
   while (true) {
@@ -90,6 +104,7 @@ std::size_t ClientConnection<P>::process(typename P::Bytes bytes, bool& go_on) {
     if (!acquire()) break;
     if (fresh_) {
       fresh_ = false;
+      served_at_ = context_.loop.now();
       use(*server_);
     }
   }
@@ -100,7 +115,10 @@ std::size_t ClientConnection<P>::process(typename P::Bytes bytes, bool& go_on) {
     return used;
   }
   if (session_->pins() != pins_seen_) count_pins();
-  if (auto answered = session_->take_answered_here(); answered > 0) proxy_.stats().queries->add(answered);
+  if (auto answered = session_->take_answered_here(); answered > 0) {
+    proxy_.stats().queries->add(answered);
+    if (tls()) proxy_.stats().queries_tls->add(answered);
+  }
   if (session_->keep_text && !session_->last_text.empty()) {
     log::info("query", session_->last_text,
               {{"proxy", proxy_.name()},
@@ -123,6 +141,8 @@ std::size_t ClientConnection<P>::process(typename P::Bytes bytes, bool& go_on) {
   go_on = verdict == Verdict::kMore;
   if (!alive || verdict == Verdict::kTerminate) {
     close(alive);
+  } else if (changes_user<P>(verdict)) {
+    change_user();
   } else if (P::is_not_served(verdict)) {
     finish(error(Trouble::kNotServed, P::kNotServed));
   } else if (verdict == Verdict::kRefuse) {
@@ -134,6 +154,27 @@ std::size_t ClientConnection<P>::process(typename P::Bytes bytes, bool& go_on) {
     finish(retire_error_);  // what it waited for has been refused
   }
   return used;
+}
+
+// It logs in once more, on the same connection: what it had goes as if it had left, and its pins with it.
+template <class P>
+void ClientConnection<P>::change_user() {
+  if constexpr (requires(std::string out, typename Login::Want want) { side_.change_user(*this, want, out); }) {
+    std::string out;
+    auto want = Login::Want::kMore;
+    login_ = side_.change_user(*this, want, out);
+    leave_server(true);
+    for (int i = 0; i < P::kPinReasonCount; ++i) {
+      if ((pins_seen_ >> i) & 1) proxy_.stats().unpins[static_cast<std::size_t>(i)]->add();
+    }
+    pins_seen_ = 0;
+    forget_limits();
+    session_.reset();
+    go_to(nullptr);  // whoever it is now may go elsewhere
+    state_ = State::kLogin;
+    context_.loop.arm(timer_, kLoginTimeout);
+    step_login(want, out);
+  }
 }
 
 // True: go on with feed(), with a server connection or with a rejection.
@@ -184,7 +225,17 @@ void ClientConnection<P>::use(ServerConnection<P>& server) {
   idle_since_ = {};
   own_idle_limit_ = {};
   session_->attached(server.session(), context_.to_server, context_.to_client);
-  if (!server.session().quiet()) proxy_.stats().settings_replayed->add();
+  const bool replayed = !server.session().quiet();
+  if (replayed) proxy_.stats().settings_replayed->add();
+  if (!session_->keep_text) return;
+  const auto waited = std::chrono::duration_cast<std::chrono::milliseconds>(context_.loop.now() - query_started_);
+  log::info("query", "server connection taken",
+            {{"proxy", proxy_.name()},
+             {"client", peer_},
+             {"target", target_->description().id},
+             {"server", server.side().id()},
+             {"waited_ms", waited.count()},
+             {"settings_replayed", replayed}});
 }
 
 template <class P>
@@ -235,12 +286,16 @@ void ClientConnection<P>::server_ready() {
       server_->side().kept(*server_);
     }
   }
-  if (state_ != State::kClosed && (!in_.empty() || channel_.stream().readable())) context_.loop.defer(*this);
+  if (state_ != State::kClosed && (!in_.empty() || channel_.readable())) context_.loop.defer(*this);
 }
 
 template <class P>
 void ClientConnection<P>::release_server() {
   auto server = server_;
+  if (session_->keep_text) {
+    log::info("query", "server connection given back",
+              {{"proxy", proxy_.name()}, {"client", peer_}, {"server", server->side().id()}});
+  }
   session_->detaching(server->session());
   side_.releasing(*this, *server);
   server_ = nullptr;
@@ -295,19 +350,19 @@ void ClientConnection<P>::count_pins() {
   auto now = context_.loop.now();
   if (pins_seen_ == 0) {
     pinned_since_ = now;
-    log::info("session", "pinned",
-              {{"proxy", proxy_.name()},
-               {"client", peer_},
-               {"user", key_->user},
-               {"reasons", P::pin_names(pins)},
-               {"statement", session_->pin_statement()}});
+    log_pins<P>(pins, "pinned",
+                {{"proxy", proxy_.name()},
+                 {"client", peer_},
+                 {"user", key_->user},
+                 {"reasons", P::pin_names(pins)},
+                 {"statement", session_->pin_statement()}});
   } else if (pins == 0) {
-    log::info("session", "unpinned",
-              {{"proxy", proxy_.name()},
-               {"client", peer_},
-               {"user", key_->user},
-               {"reasons", P::pin_names(ended)},
-               {"pinned_ms", std::chrono::duration_cast<std::chrono::milliseconds>(now - pinned_since_).count()}});
+    log_pins<P>(ended, "unpinned",
+                {{"proxy", proxy_.name()},
+                 {"client", peer_},
+                 {"user", key_->user},
+                 {"reasons", P::pin_names(ended)},
+                 {"pinned_ms", std::chrono::duration_cast<std::chrono::milliseconds>(now - pinned_since_).count()}});
   }
   pins_seen_ = pins;
 }

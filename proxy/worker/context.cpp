@@ -19,7 +19,10 @@ Context::Context(const Clock& clock, ServiceOptions service_options)
       offload(loop),
       resolver(loop),
       tokens(aws::system_environment(), clock),
-      client_tokens(aws::system_environment(), clock),
+      client_tokens(aws::system_environment(),
+                    service_options.own_keys ? service_options.own_keys
+                                             : std::make_shared<aws::OwnKeys>(aws::system_environment(), clock),
+                    clock),
       options(std::move(service_options)),
       random(auth::system_random()),
       process_secret(random_text(random, 32)),
@@ -28,6 +31,21 @@ Context::Context(const Clock& clock, ServiceOptions service_options)
 net::Offload& Context::signing() {
   if (!signing_) signing_ = std::make_unique<net::Offload>(loop, 1);
   return *signing_;
+}
+
+void Context::forget(const net::Pollable& done) {
+  const auto it = cancels.find(&done);
+  if (it == cancels.end()) return;
+  loop.retire(std::move(it->second));
+  cancels.erase(it);
+}
+
+std::shared_ptr<ConnectionRecord> Context::record(const std::string& proxy) {
+  const std::string path = slots_file(options.budget, proxy);
+  if (path.empty()) return nullptr;
+  auto& record = records_[proxy];
+  if (!record) record = ConnectionRecord::open(path + ".open");
+  return record;
 }
 
 net::Offload& Context::verifying() {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -16,6 +17,7 @@
 #include "proxy/net/resolver.hpp"
 #include "proxy/session/output.hpp"
 #include "proxy/worker/budget_side.hpp"
+#include "proxy/worker/connection_record.hpp"
 #include "proxy/worker/early_ports.hpp"
 #include "proxy/worker/service.hpp"
 
@@ -49,14 +51,19 @@ struct Context {
   session::Output to_server;
   session::Output to_client;
   session::Output listen_to_server;  // for a connection that no client is attached to, while one is being served
-  std::unordered_map<net::Pollable*, std::unique_ptr<net::Pollable>> cancels;  // on their way; and partings
+  std::unordered_map<const net::Pollable*, std::unique_ptr<net::Pollable>> cancels;  // on their way; and partings
+  // One of `cancels` is done: it ends once the loop has no more to do with it.
+  void forget(const net::Pollable& done);
   BudgetReportSink budget_report;
   bool count_alone = false;     // the operator leases nothing
   std::set<std::string> begun;  // DBProxies that were ever in force
-  std::uint32_t worker = 0;     // its number
+  // The list of what this DBProxy has open here. Null: none is kept.
+  std::shared_ptr<ConnectionRecord> record(const std::string& proxy);
+  std::uint32_t worker = 0;  // its number
 
  private:
   std::unique_ptr<net::Offload> signing_, verifying_;
+  std::map<std::string, std::shared_ptr<ConnectionRecord>> records_;
 };
 
 }  // namespace dbproxy::worker

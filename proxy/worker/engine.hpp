@@ -48,6 +48,9 @@ class Runtime {
   virtual void take(const budget::Open& open) = 0;
   virtual void take(const budget::Allowance& allowance) = 0;
   virtual void count_alone() = 0;
+  virtual void operator_is_away() = 0;
+  // It need not wait for the operator to open its first connection.
+  virtual bool has_slots() const = 0;
   // Closes what there is; true when nothing is left and that has been told.
   virtual bool leave_budget() = 0;
 

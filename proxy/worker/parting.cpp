@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <sys/socket.h>
+
 namespace dbproxy::worker {
 
 Parting::Parting(Context& context, net::Stream stream, std::chrono::milliseconds silence, std::function<void()> gone)
@@ -41,10 +42,7 @@ void Parting::finish() {
   context_.loop.unwatch(stream_.fd());
   stream_.close();
   const auto gone = std::move(gone_);
-  if (auto it = context_.cancels.find(this); it != context_.cancels.end()) {
-    context_.loop.retire(std::move(it->second));
-    context_.cancels.erase(it);
-  }
+  context_.forget(*this);
   gone();
 }
 

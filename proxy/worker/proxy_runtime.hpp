@@ -17,10 +17,13 @@
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/context.hpp"
 #include "proxy/worker/engine.hpp"
+#include "proxy/worker/left_behind.hpp"
 #include "proxy/worker/stats.hpp"
 #include "proxy/worker/target.hpp"
 
 namespace dbproxy::worker {
+
+inline constexpr Duration kLookForKeys = std::chrono::seconds(30);  // again, while there are none
 
 template <class P>
 class ProxyRuntime final : public Runtime {
@@ -75,9 +78,13 @@ class ProxyRuntime final : public Runtime {
   bool leased() const { return budget_.leased(); }
   std::uint32_t slots(const Target<P>& target, std::uint32_t limit) const;
   void use_changed() { context_.loop.defer(settling_); }
+  // The list of what is open, for a successor; null: none is kept.
+  ConnectionRecord* record() { return record_.get(); }
   void take(const budget::Open& open) override;
   void take(const budget::Allowance& allowance) override;
   void count_alone() override;
+  void operator_is_away() override { budget_.unheard(); }
+  bool has_slots() const override { return budget_.has_slots() || snapshot().pool.floor == 0; }
   bool leave_budget() override;
 
   void client_gone(ClientConnection<P>& client);
@@ -117,6 +124,8 @@ class ProxyRuntime final : public Runtime {
   void apply_maintenance();
   void end_pause(std::string_view why);
   void apply_tls();
+  // Clients that only this process's own keys of AWS let in: says so where there are none.
+  void look_for_keys();
   void tell_waiting(Target<P>& target);
   Target<P>* choose_writer(Target<P>* current);
   Target<P>* choose_reader(const config::Endpoint& endpoint, Target<P>* current);
@@ -151,7 +160,9 @@ class ProxyRuntime final : public Runtime {
   std::unordered_map<ClientConnection<P>*, std::unique_ptr<ClientConnection<P>>> clients_;
   std::unordered_map<std::string, std::shared_ptr<const Key>> keys_;
   typename P::ProxySide side_;
+  const std::shared_ptr<ConnectionRecord> record_;
   BudgetSide budget_;
+  LeftBehind<P> left_behind_;
   Settling settling_{*this};
   std::unordered_map<std::string, std::uint64_t> generations_;
   bool debug_logging_ = false;
@@ -162,6 +173,9 @@ class ProxyRuntime final : public Runtime {
   TimePoint refusals_since_{};
   int refusals_logged_ = 0;
   TimePoint debug_until_{};
+  std::string trouble_;  // see ProxyRow
+  TimePoint keys_looked_for_{};
+  std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };
 
 }  // namespace dbproxy::worker

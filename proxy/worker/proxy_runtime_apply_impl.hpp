@@ -6,6 +6,7 @@
 
 #include "proxy/base/log.hpp"
 #include "proxy/net/socket.hpp"
+#include "proxy/worker/database_word.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
 
@@ -30,8 +31,10 @@ std::string ProxyRuntime<P>::apply(Prepared prepared) {
   apply_maintenance();
   apply_users(*before.snapshot);
   apply_targets();
+  left_behind_.look();
   settle_budget();
   apply_debug_logging();
+  look_for_keys();
   for (auto client : client_list()) {
     bool served = std::any_of(endpoints_.begin(), endpoints_.end(),
                               [&](const auto& item) { return item.get() == &client->endpoint(); });
@@ -124,13 +127,23 @@ void ProxyRuntime<P>::apply_users(const config::Snapshot& before) {
     }
   }
   for (const auto& user : before.users) {
-    if (now.find_user(user.name) != nullptr) continue;
+    // One that goes by another name now: its clients may come again by the name of before.
+    const auto* still = now.find_user(user.name);
+    if (still != nullptr && still->name == user.name) continue;
     ++generations_[user.name];
     side_.forget_user(user.name);
+    side_.forget_greetings();
   }
   for (auto client : client_list()) {
-    if (client->pool_key() && now.find_user(client->pool_key()->user) == nullptr) {
+    if (!client->pool_key()) continue;
+    const auto& name = client->pool_key()->user;
+    const auto* user = now.find_user(name);
+    const auto* old = before.find_user(name);
+    if (user == nullptr) {
       client->retire(Trouble::kGoingAway, "terminating connection: its user is no longer configured in the DBProxy");
+    } else if (old != nullptr && old->name != user->name) {
+      // What the server told it of itself, session_authorization above all, is not what the next one tells.
+      client->retire(Trouble::kGoingAway, "terminating connection: its user has another name in the database now");
     }
   }
   for (const auto& [id, target] : targets_) target->require_current_credentials();
@@ -188,6 +201,25 @@ void ProxyRuntime<P>::apply_tls() {
     if (client->tls())
       client->retire(Trouble::kGoingAway, "terminating connection: the way on to the database is not encrypted now");
   }
+}
+
+// Whether anybody can be let in may depend on the keys of this process, which are asked for on another thread.
+template <class P>
+void ProxyRuntime<P>::look_for_keys() {
+  keys_looked_for_ = context_.loop.now();
+  if (needs_own_keys(snapshot()).empty()) {
+    trouble_.clear();
+    return;
+  }
+  context_.verifying().run(
+      [this, &tokens = context_.client_tokens, alive = std::weak_ptr<int>(alive_)]() -> net::Offload::Done {
+        return [this, alive, failure = tokens.own_keys().own().failure] {
+          if (alive.expired()) return;
+          std::string why = iam_impossible(needs_own_keys(snapshot()), failure);
+          if (!why.empty() && trouble_.empty()) log::warn("config", why, {{"proxy", name()}});
+          trouble_ = std::move(why);
+        };
+      });
 }
 
 // Before the targets, whose limits follow from it.

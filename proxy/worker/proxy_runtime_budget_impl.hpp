@@ -8,12 +8,12 @@
 
 namespace dbproxy::worker {
 
-// A target that was of the same name before, and is not done yet, has its part of them.
+// A target that was of the same name before, and is not done yet, has its part of them; so has a process before this.
 template <class P>
 std::uint32_t ProxyRuntime<P>::slots(const Target<P>& target, std::uint32_t limit) const {
   if (!budget_.leased()) return limit;
   const std::string& id = target.description().id;
-  std::uint32_t taken = 0;
+  std::uint32_t taken = left_behind_.open(id);
   for (const auto& other : leaving_) {
     if (other->description().id == id) taken += other->use().open;
   }
@@ -25,11 +25,15 @@ template <class P>
 BudgetSide::Uses ProxyRuntime<P>::uses() {
   BudgetSide::Uses uses;
   for (const auto& target : leaving_) uses[target->description().id].open += target->use().open;
+  std::map<std::string, std::uint32_t> before;
+  left_behind_.add_to(before);
+  for (const auto& [id, open] : before) uses[id].open += open;
   for (const auto& [id, target] : targets_) {
     const budget::Use use = target->use();
     budget::Use& sum = uses[id];
     sum.open += use.open;
     sum.waiting = use.waiting;
+    sum.idle = use.idle;
     sum.writer = use.writer;
     target->use_is_known(use);
   }

@@ -21,7 +21,10 @@ ProxyRuntime<P>::ProxyRuntime(Context& context, metrics::Registry& registry, Pre
       shared_(shared),
       stats_(registry, name(), P::pin_reason_names()),
       side_(context, name()),
-      budget_(context.options.budget, name(), !context.begun.insert(name()).second) {
+      record_(context.record(name())),
+      budget_(context.options.budget, record_ ? slots_file(context.options.budget, name()) : std::string(),
+              !context.begun.insert(name()).second),
+      left_behind_(*this, record_) {
   if (context_.count_alone) budget_.count_alone();
   apply_tls();
 }
@@ -118,11 +121,14 @@ void ProxyRuntime<P>::tick() {
   for (const auto& [id, target] : targets_) look_after(*target);
   if (nobody_) look_after(*nobody_);
   balance_readers();
+  left_behind_.look();
+  for (const auto& [id, target] : targets_) target->note_idle();
   settle_budget();
   for (const auto& target : leaving_) target->check_peers();
   std::erase_if(leaving_, [](const auto& target) { return target->unused(); });
   std::erase_if(keys_, [](const auto& item) { return item.second.use_count() == 1; });
   side_.tick();
+  if (!trouble_.empty() && now - keys_looked_for_ > kLookForKeys) look_for_keys();
   update_gauges();
 }
 
@@ -217,6 +223,8 @@ ProxyRow ProxyRuntime<P>::row() const {
   row.version = snapshot().version;
   row.draining = ending_;
   row.paused = paused();
+  row.trouble = trouble_;
+  row.gave_way = stats_.time_limits[static_cast<std::size_t>(TimeLimit::kGiveBack)]->get();
   row.endpoints = snapshot().endpoints;
   row.clients = static_cast<std::uint32_t>(clients_.size());
   for (const auto& [client, owner] : clients_) {
@@ -233,6 +241,7 @@ ProxyRow ProxyRuntime<P>::row() const {
     }
   };
   for (const auto& target : leaving_) add_backends(*target);
+  left_behind_.add_ids(row.backends);
   for (const auto& [id, target] : targets_) {
     add_backends(*target);
     row.servers += target->pool().total();

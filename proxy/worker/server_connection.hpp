@@ -127,6 +127,9 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   };
 
   void pump();
+  bool note_opening();
+  void note_logged_in();
+  void note_gone();
   void look_up();
   void start_on(std::vector<net::Address> addresses);
   aws::TokenSubject token_subject() const;
@@ -167,6 +170,7 @@ class ServerConnection final : public net::Pollable, public net::Deferred, publi
   std::vector<net::Address> addresses_;
   std::size_t next_address_ = 0;
   net::Address address_;  // cancels go there, too
+  ConnectionRecord::Place place_ = ConnectionRecord::kNowhere;
   typename P::ServerSide side_;
   std::shared_ptr<int> alive_ = std::make_shared<int>(0);
 };

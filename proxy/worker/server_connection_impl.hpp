@@ -214,7 +214,11 @@ void ServerConnection<P>::after_read() {
   if (events.queries_done > 0) {
     proxy_.stats().queries->add(events.queries_done);
     proxy_.stats().transactions->add(events.transactions_done);
-    if (client_ != nullptr) proxy_.stats().query_seconds->observe(context_.loop.now() - client_->since_query());
+    if (client_ != nullptr) {
+      proxy_.stats().query_seconds->observe(context_.loop.now() - client_->since_query());
+      proxy_.stats().server_query_seconds->observe(context_.loop.now() - client_->since_served());
+      if (client_->tls()) proxy_.stats().queries_tls->add(events.queries_done);
+    }
   }
   if (client_ != nullptr && events.statements_done + events.queries_done > 0) {
     client_->work_went_on(events.transactions_done > 0);
@@ -234,6 +238,8 @@ void ServerConnection<P>::after_read() {
     if (events.refused_write && target_.description().role == config::TargetRole::kReadWrite) {
       spend();
       target_.suspect(config::HealthReason::kInvalidReplicationState);
+      // Its client need not keep it for what the refusal has left to ask for.
+      if constexpr (requires { side_.let_go(*this); }) side_.let_go(*this);
     }
   }
   if (cancel_after_replay_ && !session_->replaying()) {
@@ -302,7 +308,7 @@ void ServerConnection<P>::close() {
   deadline_.disarm();
   alive_.reset();
   if constexpr (requires { side_.closed(*this); }) side_.closed(*this);
-  if (!channel_.stream().open()) return;
+  if (!channel_.stream().open()) return note_gone();
   if (polite) {
     std::string out;
     P::good_bye(out);
@@ -310,9 +316,10 @@ void ServerConnection<P>::close() {
   }
   context_.loop.unwatch(channel_.stream().fd());
   if (known && proxy_.leased()) {
-    target_.part(std::move(channel_.stream()));
+    target_.part(std::move(channel_.stream()), std::exchange(place_, ConnectionRecord::kNowhere));
   } else {
     channel_.stream().close();
+    note_gone();
   }
 }
 

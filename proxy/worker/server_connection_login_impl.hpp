@@ -101,9 +101,14 @@ void ServerConnection<P>::start_on(std::vector<net::Address> addresses) {
   int error = EADDRNOTAVAIL;
   while (next_address_ < addresses_.size()) {
     address_ = addresses_[next_address_++];
+    if (!note_opening()) {
+      fail(config::HealthReason::kConnectionFailed, "it cannot be put into the list of connections for a successor");
+      return;
+    }
     int fd = net::begin_connect(address_);
     if (fd < 0) {
       error = errno;
+      note_gone();
       continue;
     }
     channel_.stream() = net::Stream(fd);
@@ -114,11 +119,39 @@ void ServerConnection<P>::start_on(std::vector<net::Address> addresses) {
   fail(config::HealthReason::kUnreachable, std::string("cannot connect: ") + std::strerror(error));
 }
 
+// Before there is a connection: a successor is to know of it, whenever this process ends.
+template <class P>
+bool ServerConnection<P>::note_opening() {
+  auto* record = proxy_.record();
+  if (record == nullptr) return true;
+  place_ = record->add({.target = target_.description().id, .user = key_->user, .address = address_});
+  return place_ != ConnectionRecord::kNowhere;
+}
+
+template <class P>
+void ServerConnection<P>::note_logged_in() {
+  auto* record = proxy_.record();
+  if (record == nullptr) return;
+  RecordedConnection now{.target = target_.description().id,
+                         .user = key_->user,
+                         .id = side_.id(),
+                         .port = net::local_port(channel_.stream().fd()),
+                         .address = address_};
+  if constexpr (requires { side_.cancel_key(); }) now.cancel_key = side_.cancel_key();
+  record->update(place_, now);
+}
+
+template <class P>
+void ServerConnection<P>::note_gone() {
+  if (auto* record = proxy_.record()) record->gone(std::exchange(place_, ConnectionRecord::kNowhere));
+}
+
 template <class P>
 void ServerConnection<P>::connected() {
   if (int error = net::connect_result(channel_.stream().fd()); error != 0) {
     context_.loop.unwatch(channel_.stream().fd());
     channel_.stream().close();
+    note_gone();
     if (next_address_ < addresses_.size()) {
       start_on(std::move(addresses_));
       return;
@@ -161,6 +194,7 @@ void ServerConnection<P>::step_login(typename P::ServerWant want, std::string& o
     }
     case Want::kDone:
       side_.logged_in(*this, *login_, session_);
+      note_logged_in();
       login_.reset();
       token_ = {};
       state_ = State::kInit;

@@ -1,5 +1,6 @@
 #include "proxy/worker/service.hpp"
 
+#include <algorithm>
 #include <atomic>
 #include <future>
 #include <map>
@@ -13,6 +14,7 @@ namespace dbproxy::worker {
 
 namespace {
 
+constexpr std::chrono::seconds kFirstSlots{2};
 constexpr Duration kTick = std::chrono::milliseconds(250);
 
 }  // namespace
@@ -66,8 +68,21 @@ struct Service::Impl {
     thread.join();
   }
 
+  config::SnapshotPtr with_previous_passwords(const std::string& name, config::SnapshotPtr next) {
+    const config::SnapshotPtr before = call([&]() -> config::SnapshotPtr {
+      const auto found = in_force.find(name);
+      return found == in_force.end() ? nullptr : found->second;
+    });
+    if (before == nullptr) return next;
+    config::Snapshot out = *next;
+    config::keep_previous_passwords(out, *before, context.loop.clock().wall());
+    if (out.users == next->users) return next;
+    return std::make_shared<const config::Snapshot>(std::move(out));
+  }
+
   void on_tick() {
     for (auto& [name, proxy] : proxies) proxy->tick();
+    look_for_slots();
     context.early_ports.refuse_late(context.loop.clock().now(), no_configuration);
     for (auto& proxy : removed) proxy->tick();
     std::erase_if(removed, [](const auto& proxy) { return proxy->empty(); });
@@ -82,6 +97,14 @@ struct Service::Impl {
       }
     }
     context.loop.arm(tick, kTick);
+  }
+
+  // Once is enough: what comes and goes later is every day's business.
+  void look_for_slots() {
+    if (supplied || !configured) return;
+    const bool all =
+        std::all_of(proxies.begin(), proxies.end(), [](const auto& each) { return each.second->has_slots(); });
+    supplied = all || context.loop.now() - configured_at >= kFirstSlots;
   }
 
   void end_drain() {
@@ -108,7 +131,8 @@ struct Service::Impl {
   ObservationSink sink;
   std::map<std::string, std::unique_ptr<Runtime>> proxies;
   std::map<std::string, Engine*> engines_in_force;  // by proxy
-  std::map<std::string, budget::Open> opens;        // the newest of each
+  std::map<std::string, config::SnapshotPtr> in_force;
+  std::map<std::string, budget::Open> opens;  // the newest of each
   std::vector<std::unique_ptr<Runtime>> removed;
   bool ended = false;  // the drain is over: nothing is opened any more
   net::Timer tick;
@@ -117,6 +141,8 @@ struct Service::Impl {
   std::atomic<bool> drained{false};
   std::atomic<bool> listening{false};
   std::atomic<bool> configured{false};
+  std::atomic<bool> supplied{false};  // with slots, or it does without
+  TimePoint configured_at{};
   std::thread thread;
 };
 
@@ -133,6 +159,8 @@ std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
   if (snapshot->require_tls && snapshot->server_tls.mode == config::TlsMode::kDisable) {
     return "requireTLS: true needs a tls.mode other than disable: the way on to the database must be encrypted, too";
   }
+  auto name = snapshot->name_space + "/" + snapshot->name;
+  snapshot = impl_->with_previous_passwords(name, std::move(snapshot));
   Prepared prepared;
   prepared.snapshot = snapshot;
   std::string error;
@@ -147,7 +175,6 @@ std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
   }
   prepared.keys = engine->prepare(*snapshot);
   prepared.address_policy = net::AddressPolicy(snapshot->endpoint_policy);
-  auto name = snapshot->name_space + "/" + snapshot->name;
   return impl_->call([&]() -> std::string {
     auto it = impl_->proxies.find(name);
     bool fresh = it == impl_->proxies.end();
@@ -168,7 +195,9 @@ std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
     // It came with a configuration that was refused, or before the one that the last process had.
     const auto open = impl_->opens.find(name);
     if (fresh && open != impl_->opens.end()) it->second->take(open->second);
-    impl_->configured = true;
+    if (!impl_->configured.exchange(true)) impl_->configured_at = impl_->context.loop.now();
+    impl_->in_force[name] = snapshot;
+    impl_->look_for_slots();
     return {};
   });
 }
@@ -180,6 +209,7 @@ void Service::remove(const std::string& proxy) {
     it->second->remove();
     impl_->removed.push_back(std::move(it->second));
     impl_->proxies.erase(it);
+    impl_->in_force.erase(proxy);
   });
 }
 
@@ -198,7 +228,7 @@ bool Service::listening() const {
 }
 
 bool Service::configured() const {
-  return impl_->configured;
+  return impl_->configured && impl_->supplied;
 }
 
 std::vector<ProxyRow> Service::proxies() {
@@ -239,6 +269,7 @@ void Service::take(const std::string& proxy, const budget::Open& open) {
 void Service::take(const std::string& proxy, const budget::Allowance& allowance) {
   impl_->context.loop.post([this, proxy, allowance] {
     if (const auto it = impl_->proxies.find(proxy); it != impl_->proxies.end()) it->second->take(allowance);
+    impl_->look_for_slots();
   });
 }
 
@@ -247,6 +278,13 @@ void Service::count_alone() {
     impl_->context.count_alone = true;
     impl_->opens.clear();
     for (auto& [name, proxy] : impl_->proxies) proxy->count_alone();
+    impl_->look_for_slots();
+  });
+}
+
+void Service::operator_is_away() {
+  impl_->context.loop.post([this] {
+    for (auto& [name, proxy] : impl_->proxies) proxy->operator_is_away();
   });
 }
 

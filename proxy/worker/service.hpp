@@ -19,6 +19,10 @@
 #include "proxy/metrics/registry.hpp"
 #include "proxy/worker/budget_side.hpp"
 
+namespace dbproxy::aws {
+class OwnKeys;
+}
+
 namespace dbproxy::worker {
 
 struct ServiceOptions {
@@ -33,6 +37,7 @@ struct ServiceOptions {
   Duration catalog_age = std::chrono::seconds(60);  // of what is known of a catalogue, at most. Only tests have another
   Duration wait_notice = std::chrono::seconds(5);   // after which a waiting client is told so. Only tests have another
   BudgetOptions budget;
+  std::shared_ptr<aws::OwnKeys> own_keys;  // of AWS; null: the process's own, lent to nobody
   // After which a server that acknowledges nothing counts as vanished. Only tests have another.
   std::chrono::milliseconds server_silence{15'000};
 };
@@ -73,6 +78,8 @@ struct ProxyRow {
   std::vector<config::Endpoint> endpoints;
   std::uint32_t clients = 0, clients_active = 0, clients_waiting = 0, servers = 0, servers_in_use = 0, pinned = 0;
   std::map<std::string, std::vector<std::uint32_t>> backends;  // by target: as the servers number the connections
+  std::string trouble;         // what keeps clients out and is not the database's fault, in words
+  std::uint64_t gave_way = 0;  // idle transactions ended for other sidecars, which waited
 };
 
 // What this sidecar learned about a target by using it.
@@ -102,7 +109,9 @@ class Service {
   std::string listen_early(const std::vector<std::uint16_t>& ports);
   bool listening() const;  // on these ports, or on those of a snapshot
 
-  bool configured() const;  // at least one snapshot is in force and its listeners are up
+  // At least one snapshot is in force and its listeners are up; and the first slots are there, or have not come for two
+  // seconds: so that who is ready does not depend on an operator that goes at this moment.
+  bool configured() const;
 
   std::vector<ProxyRow> proxies();
   std::vector<TargetRow> targets();
@@ -117,6 +126,7 @@ class Service {
   void take(const std::string& proxy, const budget::Open& open);
   void take(const std::string& proxy, const budget::Allowance& allowance);
   void count_alone();
+  void operator_is_away();  // nobody hears what is told, until it speaks again
   void on_budget_report(BudgetReportSink sink);
   // Everything is drained: ends what server connections there are, tells that, and waits for at most so long until
   // their servers have ended them.

@@ -10,6 +10,8 @@ std::string_view to_string(TimeLimit limit) {
       return "transaction";
     case TimeLimit::kIdleInTransaction:
       return "idle_in_transaction";
+    case TimeLimit::kGiveBack:
+      return "give_back";
   }
   return "";
 }
@@ -36,9 +38,9 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy, std::span<co
   clients_tls = &registry.gauge("dbproxy_client_connections_tls", "Client connections under TLS.", base);
   clients_accepted = counter("dbproxy_client_connections_accepted_total", "Client connections accepted.");
   clients_closed = counter("dbproxy_client_connections_closed_total", "Client connections that ended.");
-  static constexpr const char* kResults[] = {"abandoned",    "success",          "wrong_password", "unknown_user",
-                                             "tls_required", "too_many_clients", "protocol_error", "certificate",
-                                             "pod_identity", "iam_token"};
+  static constexpr const char* kResults[] = {"abandoned",    "success",      "success_previous", "wrong_password",
+                                             "unknown_user", "tls_required", "too_many_clients", "protocol_error",
+                                             "certificate",  "pod_identity", "iam_token"};
   for (std::size_t i = 0; i < logins.size(); ++i) {
     logins[i] = &registry.counter("dbproxy_logins_total", "Log-ins of clients by result.", with("result", kResults[i]));
   }
@@ -63,6 +65,7 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy, std::span<co
       &registry.seconds_gauge("dbproxy_longest_wait_seconds", "How long the first waiting client has waited.", base);
   transactions = counter("dbproxy_transactions_total", "Transactions that ended.");
   queries = counter("dbproxy_queries_total", "Queries and extended-query sequences that were answered.");
+  queries_tls = counter("dbproxy_queries_tls_total", "Those of them that came under TLS.");
   client_received = counter("dbproxy_client_received_bytes_total", "Bytes received from clients.");
   client_sent = counter("dbproxy_client_sent_bytes_total", "Bytes sent to clients.");
   server_received = counter("dbproxy_server_received_bytes_total", "Bytes received from servers.");
@@ -90,6 +93,8 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy, std::span<co
       &registry.histogram("dbproxy_borrow_seconds", "Time from asking for a server connection to having it.", base);
   query_seconds =
       &registry.histogram("dbproxy_query_seconds", "Time from a query's arrival to the end of its answer.", base);
+  server_query_seconds =
+      &registry.histogram("dbproxy_server_query_seconds", "The part of it with a server connection.", base);
 }
 
 TargetStats::TargetStats(metrics::Registry& registry, const std::string& proxy, const std::string& target) {

@@ -16,8 +16,8 @@ using session::kLoginResultCount;
 using session::LoginResult;
 
 // What a client may be over: limits.statementTimeout and its like.
-enum class TimeLimit { kStatement, kTransaction, kIdleInTransaction };
-inline constexpr std::size_t kTimeLimitCount = 3;
+enum class TimeLimit { kStatement, kTransaction, kIdleInTransaction, kGiveBack };
+inline constexpr std::size_t kTimeLimitCount = 4;
 std::string_view to_string(TimeLimit limit);
 
 struct Stats {
@@ -30,11 +30,11 @@ struct Stats {
   std::array<metrics::Cell*, kTimeLimitCount> time_limits{};
   metrics::Cell *clients_idle, *clients_active, *clients_waiting, *clients_login, *clients_replication;
   metrics::Cell *clients_accepted, *clients_closed, *clients_tls, *clients_pinned;
-  metrics::Cell *longest_wait, *transactions, *queries;
+  metrics::Cell *longest_wait, *transactions, *queries, *queries_tls;
   metrics::Cell *client_received, *client_sent, *server_received, *server_sent;
   metrics::Cell *borrow_timeouts, *borrows, *cancels, *server_opened, *server_lost, *suspicions, *clients_kept,
       *clients_moved, *server_login_failures, *endpoints_refused, *settings_replayed, *replay_failures;
-  metrics::Histogram *borrow_seconds, *query_seconds;
+  metrics::Histogram *borrow_seconds, *query_seconds, *server_query_seconds;
 };
 
 struct TargetStats {

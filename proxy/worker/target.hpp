@@ -15,17 +15,12 @@
 #include "proxy/net/tls.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/worker/context.hpp"
+#include "proxy/worker/forward.hpp"
+#include "proxy/worker/idle_count.hpp"
 #include "proxy/worker/protocol.hpp"
 #include "proxy/worker/stats.hpp"
 
 namespace dbproxy::worker {
-
-template <class P>
-class ProxyRuntime;
-template <class P>
-class ServerConnection;
-template <class P>
-class ClientConnection;
 
 // The last failed attempt to open a connection for a key, so that it is not repeated at once.
 struct OpenFailure {
@@ -65,7 +60,8 @@ class Target {
   // It ended after it was ready.
   void lost(ServerConnection<P>& server);
   // Something tells that the server goes, or is not the writer any more. Whoever probes it hears of that, and what is
-  // idle is closed: new work waits for a connection that is opened, which shows what the server is now.
+  // idle is closed: new work waits for a connection that is opened, which shows what the server is now. Where it is no
+  // writer any more, nothing that was opened before carries another transaction.
   void suspect(config::HealthReason reason);
   // Another member is the writer: what is still carried out here would be lost, and ends.
   void end_active(std::string_view why);
@@ -85,8 +81,10 @@ class Target {
   // for more.
   budget::Use use() const;
   void use_is_known(const budget::Use& use) { known_use_ = use; }
-  // Takes over a connection that is closed on this side.
-  void part(net::Stream stream);
+  // A quarter of a second has passed.
+  void note_idle();
+  // Takes over a connection that is closed on this side, and its place in the record.
+  void part(net::Stream stream, ConnectionRecord::Place place);
 
   pool::TargetPool& pool() { return pool_; }
   const pool::TargetPool& pool() const { return pool_; }
@@ -117,6 +115,7 @@ class Target {
  private:
   pool::KeyPool& sub_pool(const std::shared_ptr<const Key>& key);
   void forget_unused_keys();
+  void retire_active();
   void perform(pool::Actions& actions);
   void hand_over(pool::Waiter* waiter, ServerConnection<P>& server);
   void forget(ServerConnection<P>& server);
@@ -127,6 +126,8 @@ class Target {
   std::uint32_t limit() const { return proxy_.slots(*this, own_limit()); }
   pool::Limits limits() const;
   void account();
+  // More than it may have, for as long as giveBackTimeoutSeconds: idle transactions end.
+  void end_idle_excess();
   bool room_to_connect() const;
   void connect_held_back();
 
@@ -150,7 +151,8 @@ class Target {
   std::unordered_map<std::string, Taken> taken_;
   Duration back_off_{};
   typename P::TargetSide side_;
-  TimePoint peers_checked_{};
+  TimePoint peers_checked_{}, over_since_{};
+  IdleCount idle_;
   std::uint32_t clients_ = 0;
   TimePoint suspected_{};  // when last; the hint is good for some time
   std::uint32_t parting_ = 0;

@@ -5,7 +5,6 @@
 
 #include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
-#include "proxy/worker/parting.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
 #include "proxy/worker/server_connection.hpp"
 #include "proxy/worker/target.hpp"
@@ -14,9 +13,7 @@ namespace dbproxy::worker {
 inline constexpr Duration kFirstBackOff = std::chrono::milliseconds(100);
 inline constexpr Duration kLongestBackOff = std::chrono::seconds(1);
 inline constexpr Duration kRefusedFor = std::chrono::seconds(1);
-inline constexpr Duration kSuspectedAgain = std::chrono::seconds(1);  // not more often
-inline constexpr Duration kSuspectedFor = std::chrono::seconds(10);   // when nobody has asked for a connection since
-inline constexpr std::chrono::milliseconds kDoubtfulSilence{3'000};
+inline constexpr Duration kSuspectedFor = std::chrono::seconds(10);  // when nobody has asked for a connection since
 
 template <class P>
 Target<P>::Target(ProxyRuntime<P>& proxy, Context& context, const config::Target& description)
@@ -26,17 +23,6 @@ Target<P>::Target(ProxyRuntime<P>& proxy, Context& context, const config::Target
       pool_({}),
       stats_(proxy.registry(), proxy.name(), description.id) {
   update(description);
-}
-
-template <class P>
-Target<P>::~Target() = default;
-
-// Nobody may write to a writer of before, nor read there.
-template <class P>
-std::uint32_t Target<P>::own_limit() const {
-  if (proxy_.paused()) return 0;
-  if (!usable() && description_.reason == config::HealthReason::kInvalidReplicationState) return 0;
-  return config::connection_limit(description_, proxy_.snapshot().pool);
 }
 
 template <class P>
@@ -60,77 +46,6 @@ void Target<P>::update(const config::Target& description) {
     }
   }
   perform(actions);
-}
-
-// Of what may be idle in the fleet, this sidecar's part is as large as its part of the connections.
-template <class P>
-pool::Limits Target<P>::limits() const {
-  const auto& pool = proxy_.snapshot().pool;
-  const auto& clients = proxy_.snapshot().limits;
-  const std::uint32_t most = limit();
-  auto idle = std::uint64_t{description_.max_connections} * pool.max_idle_connections_percent / 100;
-  if (proxy_.leased()) {
-    const std::uint64_t all = std::max(pool.max_connections_percent, 1U);
-    idle = (std::uint64_t{most} * pool.max_idle_connections_percent + all - 1) / all;
-  }
-  return {.max_connections = most,
-          .max_idle = static_cast<std::uint32_t>(std::min<std::uint64_t>(idle, most)),
-          .max_per_user = clients.max_connections_per_user,
-          .max_per_database = clients.max_connections_per_database};
-}
-
-template <class P>
-void Target<P>::apply_limit() {
-  if (limit() == pool_.limits().max_connections) return;
-  pool::Actions actions;
-  pool_.set_limits(limits(), actions);
-  perform(actions);
-  connect_held_back();
-}
-
-template <class P>
-budget::Use Target<P>::use() const {
-  const auto held_back = static_cast<std::uint32_t>(held_back_.size());
-  budget::Use use;
-  use.writer = description_.role == config::TargetRole::kReadWrite;
-  use.open = pool_.total() + parting_ - held_back;
-  const std::uint32_t more = own_limit() > use.open ? own_limit() - use.open : 0;
-  use.waiting = std::min(pool_.unserved() + held_back, more);
-  return use;
-}
-
-// Less to wait for is no news until the next tick: where all connections are in use it changes with each query.
-template <class P>
-void Target<P>::account() {
-  if (!proxy_.leased()) return;
-  const budget::Use now = use();
-  if (now.writer == known_use_.writer && now.open == known_use_.open && now.waiting <= known_use_.waiting) return;
-  proxy_.use_changed();
-}
-
-template <class P>
-void Target<P>::part(net::Stream stream) {
-  ++parting_;
-  Parting::start(context_, std::move(stream), silence(), [this, alive = std::weak_ptr<int>(alive_)] {
-    if (alive.expired()) return;
-    --parting_;
-    connect_held_back();
-    account();
-  });
-}
-
-template <class P>
-bool Target<P>::room_to_connect() const {
-  return pool_.total() + parting_ - held_back_.size() < limit();
-}
-
-template <class P>
-void Target<P>::connect_held_back() {
-  while (!held_back_.empty() && (parting_ == 0 || room_to_connect())) {
-    auto server = held_back_.front();
-    held_back_.pop_front();
-    server->connect();
-  }
 }
 
 template <class P>
@@ -177,12 +92,6 @@ void Target<P>::forget_unused_keys() {
     it = by_key_.erase(it);
     by_pool_.erase(gone);
   }
-}
-
-template <class P>
-double Target<P>::load() const {
-  const auto busy = clients_ + pool_.total() - pool_.idle() + pool_.waiting();
-  return static_cast<double>(busy) / std::max(1U, own_limit());
 }
 
 template <class P>
@@ -279,7 +188,8 @@ bool Target<P>::try_other_password(ServerConnection<P>& server) {
     return false;
   }
   const auto* user = proxy_.snapshot().find_user(name);
-  if (user == nullptr || user->previous_password.empty() || user->auth_scheme == config::AuthScheme::kIam) return false;
+  if (user == nullptr || user->previous_password.empty() || !user->previous_name.empty()) return false;
+  if (user->auth_scheme == config::AuthScheme::kIam) return false;
   return previous_users_.insert(name).second;
 }
 
@@ -307,37 +217,6 @@ void Target<P>::lost(ServerConnection<P>& server) {
   pool_.closed(server, actions);
   forget(server);
   perform(actions);
-}
-
-template <class P>
-void Target<P>::suspect(config::HealthReason reason) {
-  const auto now = context_.loop.now();
-  const bool again = observed_ == reason && suspected_ != TimePoint{} && now - suspected_ < kSuspectedAgain;
-  if (!again) {
-    suspected_ = now;
-    proxy_.stats().suspicions->add();
-    log::info("pool", "target is in doubt: its idle connections are closed",
-              {{"proxy", proxy_.name()}, {"target", description_.id}, {"reason", config::to_string(reason)}});
-    observe(reason, {});
-  }
-  // A connection that a client has just been given may have come back since.
-  if (!again || reason != config::HealthReason::kInvalidReplicationState) close_idle();
-  proxy_.in_doubt(*this);
-}
-
-template <class P>
-void Target<P>::end_active(std::string_view why) {
-  std::vector<ServerConnection<P>*> active;
-  for (const auto& [server, owner] : servers_) {
-    if (server->pool::Server::state == pool::Server::State::kActive) active.push_back(server);
-  }
-  for (auto server : active) server->lose(why);
-}
-
-template <class P>
-std::chrono::milliseconds Target<P>::silence() const {
-  const auto most = context_.options.server_silence;
-  return usable() && reachable() ? most : std::min(most, kDoubtfulSilence);
 }
 
 template <class P>
@@ -408,6 +287,7 @@ void Target<P>::tick() {
   }
 
   check_peers();
+  end_idle_excess();
 
   std::uint32_t pinned = 0;
   std::uint32_t replication = 0;

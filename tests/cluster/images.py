@@ -18,6 +18,8 @@ from support import paths  # noqa: E402
 
 DBPROXY = "dbproxy.test/dbproxy:dev"
 APPLICATION = "dbproxy.test/app:dev"
+NEXT = "dbproxy.test/dbproxy:next"  # says that it is two minor versions newer; for tests
+VERSIONS = ("0.1.0", "0.3.0")
 USER = 65532
 _PROGRAMS = ("dbproxy", "dbproxy-operator", "dbproxyctl")
 _TOOLS = ("bash", "cat", "date", "env", "grep", "head", "id", "ls", "mkdir", "mv", "rm", "sed", "sleep", "sort",
@@ -33,11 +35,18 @@ def _base() -> Image:
     return image
 
 
-def dbproxy(archive: Path) -> Path:
+def dbproxy(archive: Path, reference: str = DBPROXY) -> Path:
     image = _base().file(Path("/etc/ssl/certs/ca-certificates.crt"))
     for name in _PROGRAMS:
         image.program(paths.release_binary(name), f"/usr/bin/{name}")
-    return image.write(archive, DBPROXY, ["/usr/bin/dbproxy"], user=f"{USER}:{USER}")
+        if reference == NEXT:
+            before, after = (f"\0{version}\0".encode() for version in VERSIONS)
+            image.replace(f"/usr/bin/{name}", before, after)
+    return image.write(archive, reference, ["/usr/bin/dbproxy"], user=f"{USER}:{USER}")
+
+
+def newer(archive: Path) -> Path:
+    return dbproxy(archive, NEXT)
 
 
 def application(archive: Path) -> Path:
@@ -55,7 +64,7 @@ def pause(archive: Path) -> Path:
     return image.write(archive, configuration.PAUSE_IMAGE, ["/pause"], user="65535:65535")
 
 
-IMAGES = {"dbproxy": dbproxy, "app": application, "pause": pause}
+IMAGES = {"dbproxy": dbproxy, "next": newer, "app": application, "pause": pause}
 
 
 def build(directory: Path = paths.BUILD / "images", names=("dbproxy", "app")) -> list[Path]:

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Shows what dbproxy does, on a real PostgreSQL 15 with a streaming replica.
+"""Shows what dbproxy does, on a real PostgreSQL, MySQL or MariaDB with a replica.
 
-  demo.py [--keep] [--smoke]
+  demo.py [--engine mysql] [--keep] [--smoke]
 
 A thousand clients share a few server connections through two sidecars; the limit is edited while they run; the
-operator is killed; a broken manifest is refused. Everything lives in a temporary directory and goes away at the end,
-or on Ctrl-C. --keep leaves it running and says how to look around; --smoke is short and plain, for the tests.
+operator is killed; a broken manifest is refused; demand swings between twenty sidecars with one budget.
+Everything lives in a temporary directory and goes away at the end, or on Ctrl-C. --keep leaves it running and says how
+to look around; --smoke is short and plain, for the tests.
 """
 
 import argparse
@@ -17,7 +18,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 import picture  # noqa: E402
-from fleet import Fleet  # noqa: E402
+import swing  # noqa: E402
+from engines import ENGINES  # noqa: E402
+from fleet import NAMES, Fleet  # noqa: E402
 from screen import Screen, bar  # noqa: E402
 from support import paths, wire  # noqa: E402
 from support.testbed import Testbed  # noqa: E402
@@ -27,14 +30,15 @@ LIMIT, NEW_LIMIT = 15, 8  # percent of max_connections = 100, so also numbers of
 
 
 class Demo:
-    def __init__(self, screen: Screen, bed: Testbed, smoke: bool):
-        self.screen, self.bed, self.smoke = screen, bed, smoke
+    def __init__(self, screen: Screen, bed: Testbed, engine, smoke: bool):
+        self.screen, self.engine, self.smoke = screen, engine, smoke
         self.clients = 100 if smoke else 1000
-        self.fleet = Fleet(bed, self.clients, rate=400 if smoke else 2500)
+        self.fleet = Fleet(bed, engine, self.clients, rate=400 if smoke else 2500)
         self.facts: list[tuple[str, str]] = []
         self.problems: list[str] = []
         self.moments: list[picture.Moment] = []
         self.marks: list[tuple[float, str]] = []
+        self.turns: list[picture.Turn] = []
 
     def expect(self, good: bool, text: str):
         (self.screen.done if good else self.screen.failed)(text)
@@ -47,13 +51,14 @@ class Demo:
         self.edit()
         self.kill_operator()
         self.break_manifest()
+        self.swing()
 
     def start(self):
         screen, fleet = self.screen, self.fleet
         screen.heading("1  A database, an operator, two sidecars")
         since = time.monotonic()
         fleet.start_database()
-        screen.done("PostgreSQL 15: a writer and a streaming replica, TLS, SCRAM, max_connections = 100", since)
+        screen.done(f"{self.engine.title}: a writer and a replica, TLS, max_connections = 100", since)
         since = time.monotonic()
         fleet.start_operator(LIMIT)
         screen.done(f"dbproxy-operator on a directory of manifests, maxConnectionsPercent: {LIMIT}", since)
@@ -63,20 +68,18 @@ class Demo:
         since = time.monotonic()
         fleet.start_load(seconds=300)
         fleet.wait_connected(60)
-        screen.done(f"{self.clients:,} clients logged in (pgbench): look-ups, and transfers in transactions", since)
-        self.pinned = wire.Client("127.0.0.1", fleet.port).login("app", "app-secret", "orders",
-                                                                 application_name="migration")
-        self.pinned.query("SELECT pg_advisory_lock(1)")
+        screen.done(f"{self.clients:,} clients logged in: look-ups, and transfers in transactions", since)
+        self.pinned = self.engine.pin(fleet.port)
 
     def share(self):
         self.screen.heading(f"2  {self.clients:,} clients share {LIMIT} server connections")
-        fleet, rows = self.fleet, self.watch(4 if self.smoke else 12)
+        fleet, rows = self.fleet, self.watch(4 if self.smoke else 8)
         servers, clients = sum(row.servers for row in rows), sum(row.clients for row in rows)
         self.expect(clients >= self.clients, f"{clients:,} clients on {servers} server connections")
-        self.expect(all(row.servers > 0 for row in rows) and fleet.sessions() <= LIMIT,
+        self.expect(all(row.servers > 0 for row in rows) and self.engine.sessions() <= LIMIT,
                     "both sidecars together stay within one limit, says the database")
         self.expect(sum(row.pinned for row in rows) == 1,
-                    "one client took an advisory lock: it alone keeps a connection of its own (1 pin)")
+                    f"one client took {self.engine.pinning}: it alone keeps a connection of its own (1 pin)")
         self.facts.append(("clients : server connections", f"{clients:,} : {servers}"))
         self.facts.append(("transactions per second", f"{sum(row.tps for row in rows):,.0f}"))
         self.facts.append(("p50 / p99", " and ".join(f"{row.p50:.1f} / {row.p99:.1f} ms" for row in rows)))
@@ -91,8 +94,8 @@ class Demo:
         took = time.monotonic() - since
         self.observe()
         self.expect(took < 1, f"in force in both sidecars after {took * 1000:.0f} ms")
-        rows = self.watch(3 if self.smoke else 8)
-        self.expect(fleet.sessions() <= NEW_LIMIT,
+        rows = self.watch(3 if self.smoke else 6)
+        self.expect(self.engine.sessions() <= NEW_LIMIT,
                     f"server connections are down to {' + '.join(str(row.servers) for row in rows)}")
         self.expect(fleet.lost_clients() == 0 and fleet.load_is_running(), "no client was lost")
         self.facts.append(("an edit is in force after", f"{took * 1000:.0f} ms, no client lost"))
@@ -104,7 +107,7 @@ class Demo:
         self.marks.append((time.monotonic(), "operator killed"))
         before = fleet.transactions()
         screen.done("kill -9: the control plane is gone")
-        self.watch(3 if self.smoke else 6)
+        self.watch(3 if self.smoke else 5)
         went_on = fleet.transactions() - before
         self.expect(went_on > 0 and fleet.lost_clients() == 0 and fleet.load_is_running(),
                     f"{went_on:,} transactions since, no client lost")
@@ -129,6 +132,23 @@ class Demo:
         wait_for(lambda: not fleet.operator.json("diagnostics"), 5, "the repaired manifest is accepted")
         self.expect(fleet.lost_clients() == 0 and fleet.load_is_running(), "no client noticed")
 
+    def swing(self):
+        screen, fleet = self.screen, self.fleet
+        screen.heading(f"6  {len(NAMES)} sidecars, one budget of {swing.BUDGET}: demand swings between them")
+        fleet.stop_load()
+        self.pinned.close()
+        scene = swing.Swing(screen, fleet)
+        since = time.monotonic()
+        scene.start()
+        screen.done(f"{len(NAMES)} sidecars, maxConnectionsPercent: {swing.BUDGET}", since)
+        took = scene.play(2 if self.smoke else 4, 1.5 if self.smoke else 3)
+        screen.keep_painted()
+        self.turns = scene.moments
+        self.expect(scene.most <= swing.BUDGET,
+                    f"never more than {swing.BUDGET} connections: {scene.most} at most, asked {scene.samples:,} times")
+        screen.done("those who were busy had more than half of it after " + ", ".join(f"{each:.1f}" for each in took) + " s")
+        self.facts.append(("one budget, demand that swings", f"{scene.most} of {swing.BUDGET} connections at most"))
+
     def watch(self, seconds: float):
         """The live table, for so long; the last rows."""
         until, screen, fleet = time.monotonic() + seconds, self.screen, self.fleet
@@ -149,7 +169,7 @@ class Demo:
     def observe(self):
         rows = self.fleet.rows()
         self.moments.append(picture.Moment(time.monotonic(), sum(row.clients for row in rows),
-                                           sum(row.servers for row in rows), sum(row.limit for row in rows)))
+                                           sum(row.servers for row in rows), max(row.limit for row in rows)))  # one for both
         return rows
 
     def table(self, rows) -> list[str]:
@@ -187,23 +207,21 @@ class Demo:
         """What was watched, as a PNG and as text."""
         if len(self.moments) < 2:
             return
-        picture.draw(path, self.moments, [mark for mark in self.marks if mark[0] <= self.moments[-1].at])
+        picture.draw(path, self.moments, [mark for mark in self.marks if mark[0] <= self.moments[-1].at], self.turns)
         self.screen.line()
-        for line in picture.lines(self.moments):
+        for line in picture.lines(self.moments) + picture.turn_lines(self.turns):
             self.screen.line(f"    {line}")
         self.screen.line(f"\n  As a picture: {path}")
 
     def look_around(self):
         """What --keep prints, and the wait for Ctrl-C."""
         screen, fleet = self.screen, self.fleet
-        self.fleet.stop_load()
-        self.pinned.close()
         sidecar, operator = fleet.sidecars[0], fleet.operator
         ctl = paths.release_binary("dbproxyctl").relative_to(paths.ROOT)
         screen.heading("It stays up until Ctrl-C. Try")
         for what, command in (
-                ("the writer", f"PGPASSWORD=app-secret psql -h 127.0.0.1 -p {fleet.port} -U app orders"),
-                ("a reader", f"PGPASSWORD=app-secret psql -h 127.0.0.1 -p {fleet.readers} -U app orders"),
+                ("the writer", self.engine.command_line(fleet.port)),
+                ("a reader", self.engine.command_line(fleet.readers)),
                 ("in a browser", f"http://{sidecar.admin}/"),
                 ("metrics", f"curl -s http://{sidecar.admin}/metrics"),
                 ("pools", f"{ctl} pools --sidecar {sidecar.admin}"),
@@ -217,6 +235,7 @@ class Demo:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--engine", choices=ENGINES, default="postgresql")
     parser.add_argument("--keep", action="store_true", help="stay up at the end and print commands to try")
     parser.add_argument("--smoke", action="store_true", help="short and plain")
     parser.add_argument("--picture", type=Path, default=Path("dbproxy-demo.png"), help="where the picture goes")
@@ -225,11 +244,15 @@ def main() -> int:
     if not paths.release_binary("dbproxy").exists():
         screen.failed("there are no programs yet; the next command is: make build")
         return 1
+    engine = ENGINES[options.engine]()
+    if engine.missing():
+        screen.failed(engine.missing())
+        return 1
     screen.line(screen.bold("dbproxy: the RDS Proxy that lives in your cluster"))
     demo = None
     try:
         with Testbed("demo") as bed:
-            demo = Demo(screen, bed, options.smoke)
+            demo = Demo(screen, bed, engine, options.smoke)
             try:
                 demo.play()
             except (TimeoutError, RuntimeError, OSError, wire.ServerError) as error:
@@ -244,7 +267,7 @@ def main() -> int:
         screen.line("\n  Interrupted; everything was stopped and removed.")
         return int(left.code or 0)
     if not options.smoke:
-        screen.line(f"\n  Next: {screen.bold('make demo KEEP=1')} keeps it running for your own psql and curl.\n")
+        screen.line(f"\n  Next: {screen.bold('make demo KEEP=1')} keeps it running for your own {engine.client} and curl.\n")
     return 1 if demo.problems else 0
 
 

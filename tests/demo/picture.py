@@ -15,6 +15,7 @@ _GLYPHS = {
     "-": "00700", "%": "51245", " ": "00000"}
 _PAPER, _INK, _GRID = (255, 255, 255), (60, 66, 74), (222, 226, 231)
 _CLIENTS, _SERVERS, _LIMIT = (47, 111, 208), (45, 163, 107), (179, 38, 30)
+_GROUPS = ((47, 111, 208), (45, 163, 107), (224, 149, 41), (128, 82, 184))
 _STEPS = " ▁▂▃▄▅▆▇█"
 
 
@@ -23,6 +24,15 @@ class Moment:
     at: float  # seconds
     clients: int
     servers: int
+    limit: int
+
+
+@dataclass
+class Turn:
+    """What each group of sidecars may have, and all of them together."""
+
+    at: float  # seconds
+    parts: list[int]
     limit: int
 
 
@@ -70,9 +80,35 @@ def _panel(canvas: Canvas, area, moments, values, top_value: int, colour, title:
     canvas.text(left, top - 18, title, colour)
 
 
-def draw(path: Path, moments: list[Moment], marks: list[tuple[float, str]]):
+def _stack(canvas: Canvas, area, turns: list[Turn]):
+    """One group upon the other, under the line that all of them have together."""
+    left, top, right, bottom = area
+    begin, span, most = turns[0].at, max(turns[-1].at - turns[0].at, 1e-9), max(turn.limit for turn in turns)
+    top_value = most + 10 - most % 10
+    for value in range(0, top_value + 1, 10):
+        y = bottom - (bottom - top) * value // top_value
+        canvas.box(left, y, right, y + 1, _GRID)
+        canvas.text(left - 70, y - 5, f"{value:>7,}")
+    for number, turn in enumerate(turns):
+        x = left + int((right - left) * (turn.at - begin) / span)
+        end = max(x + 1, left + int((right - left) * (turns[min(number + 1, len(turns) - 1)].at - begin) / span))
+        below = 0
+        for part, colour in zip(turn.parts, _GROUPS):
+            canvas.box(x, bottom - (bottom - top) * (below + part) // top_value, end,
+                       bottom - (bottom - top) * below // top_value, colour)
+            below += part
+        y = bottom - (bottom - top) * turn.limit // top_value
+        canvas.box(x, y - 1, max(end, x + 2), y + 1, _LIMIT)
+    canvas.text(left, top - 18, f"{most} connections of 20 sidecars: four groups in turn want all of them", _INK)
+    canvas.text(left, bottom + 8, "0 s")
+    canvas.text(right - 50, bottom + 8, f"{span:.0f} s")
+
+
+def draw(path: Path, moments: list[Moment], marks: list[tuple[float, str]], turns: list[Turn]):
     """`marks`: what happened when."""
-    canvas = Canvas(960, 440)
+    canvas = Canvas(960, 660 if turns else 440)
+    if turns:
+        _stack(canvas, (90, 486, 940, 630), turns)
     canvas.text(90, 14, "dbproxy demo: clients, and the server connections that they share", _INK, 3)
     left, right = 90, 940
     most = max(max(moment.limit, moment.servers) for moment in moments)
@@ -99,3 +135,13 @@ def lines(moments: list[Moment], width: int = 64) -> list[str]:
     last, limit = moments[-1], max(each.limit for each in moments)
     return [f"clients      {bars([each.clients for each in moments], max(each.clients for each in moments))} {last.clients:,}",
             f"connections  {bars([each.servers for each in moments], limit)} {last.servers:,} of at most {last.limit:,}"]
+
+
+def turn_lines(turns: list[Turn], width: int = 64) -> list[str]:
+    """What each group has, over the same budget."""
+    if not turns:
+        return []
+    picked = [turns[index * len(turns) // width] for index in range(width)] if len(turns) > width else turns
+    last = len(_STEPS) - 1
+    return [f"group {number + 1}      " + "".join(_STEPS[min(last, round(turn.parts[number] / turn.limit * last))]
+                                                  for turn in picked) for number in range(len(turns[0].parts))]

@@ -4,6 +4,8 @@ Nothing here can block another client: locks and rows that are written are each 
 """
 
 import random
+import re
+from functools import lru_cache
 
 from script import SEPARATOR, Step
 
@@ -20,14 +22,13 @@ SETTINGS = {
     "plan_cache_mode": ["force_generic_plan", "auto"], "nonsense": ["1"], "max_connections": ["7"],
 }
 LISTS = ("search_path", "DateStyle")
-AUDIT = ("SELECT string_agg(name || '=' || setting, ' ' ORDER BY name) FROM pg_catalog.pg_settings WHERE name IN (" +
-         ", ".join(f"'{name}'" for name in SETTINGS if "." not in name) + ")")
+AUDIT = "SELECT concat_ws(' ', " + ", ".join(f"current_setting('{name}', true)" for name in SETTINGS if "." not in name) + ")"
 # A setting that nobody has set is NULL, and empty for ever once somebody has: see docs/reference.md.
 LOOKS = [
     "SELECT nullif(current_setting('app.tenant', true), ''), nullif(current_setting('app.other', true), '')",
     "SELECT tag FROM here",
     "SELECT current_user, session_user", "SELECT which()", AUDIT, "SELECT tenant FROM public.tenant",
-    "SELECT id FROM public.guarded ORDER BY id",
+    "SELECT id FROM public.guarded ORDER BY id", "SELECT id FROM public.watched ORDER BY id",
     "SELECT to_regclass('pg_temp.scratch')::text, to_regclass('made')::text",
     "SELECT name, is_holdable FROM pg_catalog.pg_cursors WHERE name LIKE 'c%' ORDER BY name",
     "SELECT count(*) FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()",
@@ -42,9 +43,34 @@ TRANSACTIONS = ["BEGIN", "BEGIN", "COMMIT", "COMMIT", "ROLLBACK", "ROLLBACK", "S
                 "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ", "SET TRANSACTION READ ONLY", "nonsense"]
 
 
+STARTS = 8  # ways to log in that scripts share: the native player keeps connections of each to the database itself
+SCRIPTS_OF_STARTS = 1000
+BEFORE_NAMES = re.compile(r"TRANSACTION ISOLATION|sets\(.*true\)|^(COMMIT|ROLLBACK|END|ABORT)$")
+NAMES = re.compile("PREPARE|EXECUTE|DEALLOCATE")
+HOW_IT_STANDS = "substring(statement from '(?i)prepare\\s+' || name || '[^;]*')"  # see docs/differences.md
+
+
+def _start(choose: random.Random) -> str:
+    parts = []
+    names = [name for name in SETTINGS if name not in LISTS and name != "nonsense"]
+    for name in choose.sample(names, 2):
+        value = choose.choice(SETTINGS[name]).replace(" ", r"\ ")
+        if not value or "\\" in value:
+            continue
+        parts.append(f"options=-c{name}={value}" if choose.random() < 0.4 else f"{name}={value}")
+    return " ".join(dict((part.split("=")[0], part) for part in parts).values())
+
+
+@lru_cache(maxsize=4)
+def starts(block: int) -> list[str]:
+    choose = random.Random(block)
+    return [_start(choose) for _ in range(STARTS)]
+
+
 class Generator:
     def __init__(self, seed: int):
         self.random = random.Random(seed)
+        self._seed = seed
         self._lives: dict[str, int] = {}
 
     def script(self) -> list[Step]:
@@ -72,28 +98,24 @@ class Generator:
         if roll < 0.05:
             return [Step(client, "$")]
         if roll < 0.08:
-            return [Step(client, "@", self._start())]
+            return [Step(client, "@", self.random.choice(starts(self._seed // SCRIPTS_OF_STARTS)))]
         if roll < 0.14:
             return self._prepared(client)
         sql = self._sql(client)
         if roll < 0.20:
-            return [Step(client, ":", f"{sql}; {self._sql(client)}")]
+            second = self._sql(client)
+            if BEFORE_NAMES.search(sql) and NAMES.search(second):
+                second = LOOKS[0]  # see docs/differences.md
+            return [Step(client, ":", f"{sql}; {second}")]
         if roll < 0.24:
-            return [Step(client, "~", f"parse _ {sql} ;; bind _ _ ;; execute _ ;; parse _ {self._sql(client)} ;; "
+            second = self._sql(client)
+            if "pg_prepared_statements" in second or "EXECUTE 'EXECUTE" in second:
+                second = LOOKS[0]  # what the first statement did not mention is not put there: see docs/differences.md
+            return [Step(client, "~", f"parse _ {sql} ;; bind _ _ ;; execute _ ;; parse _ {second} ;; "
                                       "bind _ _ ;; execute _ ;; sync")]
         if roll < 0.55:
             return [Step(client, "?", sql, binary=self.random.random() < 0.2)]
         return [Step(client, ":", sql)]
-
-    def _start(self) -> str:
-        parts = []
-        names = [name for name in SETTINGS if name not in LISTS and name != "nonsense"]
-        for name in self.random.sample(names, 2):
-            value = self.random.choice(SETTINGS[name]).replace(" ", r"\ ")
-            if not value or "\\" in value:
-                continue
-            parts.append(f"options=-c{name}={value}" if self.random.random() < 0.4 else f"{name}={value}")
-        return " ".join(dict((part.split("=")[0], part) for part in parts).values())
 
     def _prepared(self, client: str) -> list[Step]:
         name = self.random.choice(["s1", "s2"])
@@ -109,8 +131,8 @@ class Generator:
     def _sql(self, client: str) -> str:
         choose = self.random
         kind = choose.choices(["set", "transaction", "look", "prepare", "temporary", "cursor", "lock", "function",
-                               "write", "discard", "role", "large"],
-                              [24, 18, 24, 13, 6, 6, 5, 9, 4, 2, 3, 1])[0]
+                               "write", "discard", "role", "large", "trigger", "security"],
+                              [24, 18, 24, 13, 6, 6, 5, 9, 4, 2, 3, 1, 6, 5])[0]
         return getattr(self, f"_{kind}")(client)
 
     def _set(self, _client: str) -> str:
@@ -142,7 +164,7 @@ class Generator:
             "PREPARE q2 AS SET work_mem = '3MB'", "CREATE TEMP TABLE scratch AS EXECUTE q1(1)",
             f"CREATE TABLE {client.lower()}_gone (n int)", f"PREPARE q3 AS SELECT * FROM {client.lower()}_gone",
             f"DROP TABLE {client.lower()}_gone", "EXECUTE q3", "EXECUTE q3", "EXPLAIN (COSTS OFF) EXECUTE q3",
-            "SELECT name, statement, parameter_types::text, from_sql FROM pg_prepared_statements ORDER BY name",
+            f"SELECT name, {HOW_IT_STANDS}, parameter_types::text, from_sql FROM pg_prepared_statements ORDER BY name",
             "DO $$ DECLARE r text; BEGIN EXECUTE 'EXECUTE q1(4)' INTO r; RAISE NOTICE '%', r; END $$"])
 
     def _temporary(self, _client: str) -> str:
@@ -184,6 +206,25 @@ class Generator:
             f"SELECT value FROM public.rows WHERE id = {row}", f"DELETE FROM public.rows WHERE id = {row}",
             f"INSERT INTO public.rows VALUES ({row}, 'new') ON CONFLICT (id) DO NOTHING"])
 
+    def _trigger(self, client: str) -> str:
+        """What sets something where the statement does not show it: at once, at COMMIT, behind a foreign key, a rule."""
+        value, row = self.random.choice(SETTINGS["app.tenant"]), CLIENTS.find(client) + 1
+        return self.random.choice([
+            f"INSERT INTO public.triggered VALUES ('{value}')", f"INSERT INTO public.late VALUES ('{value}')",
+            "SET CONSTRAINTS ALL IMMEDIATE", "INSERT INTO public.counted VALUES ('x')", "DELETE FROM public.counted WHERE false",
+            f"DELETE FROM public.parent WHERE id = {row}", f"INSERT INTO public.passing VALUES ('{value}')",
+            f"INSERT INTO public.remembered VALUES ('{value}')", f"INSERT INTO public.filled (id) VALUES ({row})",
+            "SELECT tenant FROM public.seen_by", f"INSERT INTO public.ruled VALUES ('{value}')"])
+
+    def _security(self, client: str) -> str:
+        tenant, row = self.random.choice("abc"), CLIENTS.find(client) + 1
+        return self.random.choice([
+            f"SET app.tenant = '{tenant}'", f"SELECT set_config('app.tenant', '{tenant}', false)",
+            f"SET LOCAL app.tenant = '{tenant}'", f"SELECT sets_by_sql('{tenant}')", "SELECT id FROM public.guarded ORDER BY id",
+            "SELECT id FROM public.watched ORDER BY id", f"UPDATE public.watched SET tenant = tenant WHERE id = {min(row, 3)}",
+            f"INSERT INTO public.watched VALUES ({row + 10}, '{tenant}')", "SET row_security = off", "SET row_security = on",
+            "TABLE public.tenant"])
+
     def _discard(self, _client: str) -> str:
         return self.random.choice(["DISCARD ALL", "DISCARD TEMP", "DISCARD PLANS", "DISCARD SEQUENCES"])
 
@@ -192,6 +233,7 @@ class Generator:
                                    "SELECT becomes('differ_other')", "SET SESSION AUTHORIZATION DEFAULT",
                                    "RESET SESSION AUTHORIZATION", "SET ROLE nobody_of_that_name"])
 
-    def _large(self, _client: str) -> str:
-        return self.random.choice(["SELECT lo_create(7777)", "SELECT loread(lo_open(7777, 262144), 9)",
+    def _large(self, client: str) -> str:
+        number = self._key(client)
+        return self.random.choice([f"SELECT lo_create({number})", f"SELECT loread(lo_open({number}, 262144), 9)",
                                    "SELECT length(repeat('x', 100000))"])

@@ -5,17 +5,25 @@
   run.py --seconds 3600       for as long as you like; --seed N begins where a failure said it was
   run.py --case NAME          one of the hand-written; --file F plays a script from a file
 
+  run.py --native build/quick/bin/differential_player --steps 10000000 --servers 17
+                              many scripts at once, for as many steps: hours, where it would be days. SIGTERM ends it
+
 A difference is shrunk and printed as a script that can go into cases/.
 """
 
 import argparse
+import itertools
+import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 from generator import Generator  # noqa: E402
+from native import SETTINGS, NativePlayer  # noqa: E402
 from player import Player  # noqa: E402
 from script import cases, parse, to_text  # noqa: E402
 from shrink import shrink  # noqa: E402
@@ -33,6 +41,9 @@ def arguments():
     parser.add_argument("--file", type=Path, help="play only this script")
     parser.add_argument("--keep-going", action="store_true", help="go on after a difference")
     parser.add_argument("--binary", type=Path, help="of the sidecar (default: as DBPROXY_BIN says)")
+    parser.add_argument("--native", type=Path, help="play generated scripts only, by this program")
+    parser.add_argument("--steps", type=int, default=None, help="with --native: so many, instead of seconds")
+    parser.add_argument("--lanes", type=int, default=6, help="with --native: scripts at once (default 6)")
     return parser.parse_args()
 
 
@@ -68,6 +79,45 @@ def generated(player: Player, options, seconds: float, seed: int) -> tuple[int, 
     return count, different, seed
 
 
+def natively(bed: Testbed, version: int, options, seed: int) -> int:
+    """The number of scripts that differ; with --count, that differ again when they are played alone."""
+    cluster = bed.cluster(version=version, settings=SETTINGS)
+    until = time.monotonic() + options.seconds
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+
+    def goes_on(result):
+        if ended.is_set():
+            return False
+        if result.different and not options.keep_going:
+            return False
+        if options.steps:
+            return result.steps < options.steps
+        return bool(options.count) or time.monotonic() < until
+
+    def tell(line):
+        print(f"PostgreSQL {version}: {line}", flush=True)
+
+    with NativePlayer(cluster, bed.subdirectory(f"n{version}"), options.native, options.lanes, options.binary) as player:
+        seeds = range(seed, seed + options.count) if options.count else itertools.count(seed)
+        result = player.play(seeds, goes_on, tell)
+    tell(f"{result.scripts:,} generated scripts (seeds {seed} to {result.after - 1}), {result.steps:,} steps on both sides in "
+         f"{result.seconds:,.0f} s, {result.steps / max(result.seconds, 1):,.0f} a second, {len(result.different)} different")
+    again = 0
+    if result.different:
+        with Player(cluster, bed.subdirectory(f"p{version}"), options.binary) as player:
+            for number in result.different[:10]:
+                steps = Generator(number).script()
+                if difference := player.play(steps):
+                    again += 1
+                    report(f"--seed {number} --count 1", player, steps, difference, small=True)
+                else:
+                    tell(f"seed {number} differed once, and not when it was played alone")
+    cluster.stop()
+    # A fixed number of scripts is a test: what a machine without time makes of one of them says nothing.
+    return again if options.count else len(result.different)
+
+
 def main() -> int:
     options = arguments()
     versions = [int(version) for version in options.servers.split(",")]
@@ -76,7 +126,11 @@ def main() -> int:
         sys.exit(f"PostgreSQL {missing} is not installed: run cmake/setup.sh test")
     seed = options.seed if options.seed is not None else int(time.time()) % 1_000_000 * 1000
     failures = 0
+    if options.native and Path("/dev/shm").is_dir():
+        os.environ.setdefault("DBPROXY_TMP", "/dev/shm")
     with Testbed("diff") as bed:
+        if options.native:
+            return 1 if sum(natively(bed, version, options, seed) for version in versions) else 0
         for version in versions:
             cluster = bed.cluster(version=version)
             with Player(cluster, bed.subdirectory(f"p{version}"), options.binary) as player:
@@ -86,7 +140,7 @@ def main() -> int:
                 for name, steps in fixed.items():
                     if difference := player.play(steps):
                         failures += 1
-                        report(name, player, steps, difference, small=False)
+                        report(name, player, steps, difference, small=bool(options.file))
                 print(f"PostgreSQL {version}: {len(fixed)} cases played, {failures} different", flush=True)
                 if not options.file and not options.case:
                     count, different, after = generated(player, options, options.seconds / len(versions), seed)

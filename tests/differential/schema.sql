@@ -42,8 +42,40 @@ CREATE TABLE public.guarded AS SELECT n AS id, chr(96 + n) AS tenant FROM genera
 ALTER TABLE public.guarded ENABLE ROW LEVEL SECURITY;
 CREATE POLICY own ON public.guarded USING (tenant = current_setting('app.tenant', true));
 
+-- Row-level security that makes state, and triggers of each kind: deferred, of statements, behind a foreign key, local.
+CREATE FUNCTION public.sees(tenant text) RETURNS boolean LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config('app.other', tenant, false); RETURN tenant = current_setting('app.tenant', true); END $$;
+CREATE TABLE public.watched AS SELECT n AS id, chr(96 + n) AS tenant FROM generate_series(1, 3) n;
+ALTER TABLE public.watched ENABLE ROW LEVEL SECURITY;
+ALTER TABLE public.watched FORCE ROW LEVEL SECURITY;
+CREATE POLICY looks ON public.watched USING (sees(tenant)) WITH CHECK (tenant = current_setting('app.tenant', true));
+CREATE FUNCTION public.on_change() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config('app.other', TG_OP || coalesce(TG_ARGV[0], ''), false); RETURN NULL; END $$;
+CREATE FUNCTION public.on_change_local() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN PERFORM set_config('app.other', TG_OP, true); RETURN NULL; END $$;
+CREATE FUNCTION public.on_change_memory() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN SET work_mem = '5MB'; RETURN NULL; END $$;
+CREATE TABLE public.late (value text);
+CREATE CONSTRAINT TRIGGER late AFTER INSERT ON public.late DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW EXECUTE FUNCTION public.on_change('late');
+CREATE TABLE public.counted (value text);
+CREATE TRIGGER counted AFTER INSERT OR DELETE ON public.counted FOR EACH STATEMENT
+  EXECUTE FUNCTION public.on_change('counted');
+CREATE TABLE public.parent (id int PRIMARY KEY);
+CREATE TABLE public.child (id int REFERENCES public.parent ON DELETE CASCADE);
+CREATE TRIGGER child AFTER DELETE ON public.child FOR EACH ROW EXECUTE FUNCTION public.on_change('child');
+CREATE TABLE public.passing (value text);
+CREATE TRIGGER passing AFTER INSERT ON public.passing FOR EACH ROW EXECUTE FUNCTION public.on_change_local();
+CREATE TABLE public.remembered (value text);
+CREATE TRIGGER remembered AFTER INSERT ON public.remembered FOR EACH ROW EXECUTE FUNCTION public.on_change_memory();
+CREATE TABLE public.filled (id int, tenant text DEFAULT public.sets_by_sql('default'));
+CREATE VIEW public.seen_by AS SELECT public.sets_by_sql('view') AS tenant;
+CREATE TABLE public.ruled (value text);
+CREATE RULE ruled AS ON INSERT TO public.ruled DO ALSO SELECT set_config('app.tenant', NEW.value, false);
+
 GRANT SELECT ON ALL TABLES IN SCHEMA public, one, two TO app, differ_other;
-GRANT INSERT, UPDATE, DELETE ON public.rows, public.triggered TO app;
+GRANT INSERT, UPDATE, DELETE ON public.rows, public.triggered, public.watched, public.late, public.counted,
+  public.parent, public.child, public.passing, public.remembered, public.filled, public.ruled TO app;
 GRANT USAGE ON SEQUENCE public.numbers TO app;
 
 -- As before the first script.
@@ -54,8 +86,23 @@ BEGIN
               WHERE relowner = 'app'::regrole AND relkind = 'r' AND relpersistence <> 't' LOOP
     EXECUTE format('DROP TABLE %s CASCADE', made.name);
   END LOOP;
-  TRUNCATE public.rows, public.triggered;
-  INSERT INTO public.rows SELECT n, 'row ' || n FROM generate_series(1, 9) n;
-  ALTER SEQUENCE public.numbers RESTART;
+  IF (SELECT count(*) FILTER (WHERE value = 'row ' || id) <> 9 OR count(*) <> 9 FROM public.rows) THEN
+    TRUNCATE public.rows;
+    INSERT INTO public.rows SELECT n, 'row ' || n FROM generate_series(1, 9) n;
+  END IF;
+  IF (SELECT count(*) FILTER (WHERE tenant = chr(96 + id)) <> 3 OR count(*) <> 3 FROM public.watched) THEN
+    TRUNCATE public.watched;
+    INSERT INTO public.watched SELECT n, chr(96 + n) FROM generate_series(1, 3) n;
+  END IF;
+  FOR made IN SELECT unnest(ARRAY['triggered', 'late', 'counted', 'passing', 'remembered', 'filled', 'ruled']) AS name
+  LOOP
+    IF pg_relation_size('public.' || made.name) > 0 THEN EXECUTE format('TRUNCATE public.%I', made.name); END IF;
+  END LOOP;
+  IF (SELECT count(*) <> 9 FROM public.child) OR (SELECT count(*) <> 9 FROM public.parent) THEN
+    TRUNCATE public.parent, public.child;
+    INSERT INTO public.parent SELECT generate_series(1, 9);
+    INSERT INTO public.child SELECT generate_series(1, 9);
+  END IF;
+  IF (SELECT is_called FROM public.numbers) THEN ALTER SEQUENCE public.numbers RESTART; END IF;
   PERFORM lo_unlink(oid) FROM pg_largeobject_metadata;
 END $$;

@@ -2,7 +2,7 @@
 
 What is left out of the comparison, because it differs between any two sessions: file, line and routine of errors;
 process ids (a notification says `self` or `other`); object ids from 16384 on, which are numbered in the order in which
-a script meets them. ParameterStatus messages are compared as the values that a step leaves, not by their places.
+a script meets them. ParameterStatus messages are compared as the values that a step changes, not by their places.
 """
 
 import struct
@@ -34,6 +34,7 @@ class Session:
         self._where, self._login = (host, port), (user, password, database)
         self._client: wire.Client | None = None
         self._names = Names()
+        self._told: dict[str, str] = {}  # values of ParameterStatus
         self.gone = False
 
     def close(self):
@@ -80,6 +81,7 @@ class Session:
         except wire.ServerError as error:
             self.close()
             return [("refused", _fields(error.fields))]
+        self._told = dict(self._client.parameters)
         greeting = {name: value for name, value in self._client.parameters.items()}
         return [("greeting", tuple(sorted(greeting.items())), self._client.status)]
 
@@ -132,8 +134,10 @@ class Session:
             else:
                 out.append((kind, body))
             ready -= kind == "Z"
-        if settings:
-            out.append(("S", tuple(sorted(settings.items()))))
+        changed = {name: value for name, value in settings.items() if self._told.get(name) != value}
+        self._told.update(changed)
+        if changed:
+            out.append(("S", tuple(sorted(changed.items()))))
         return out
 
     def _columns(self, body: bytes) -> tuple:

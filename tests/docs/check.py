@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fails where docs/ and the tree disagree: links, metrics, flags, manifest fields, pin reasons, modules, length."""
+"""Fails where docs/ and the tree disagree: links, metrics, flags, manifest fields, pin reasons, modules, commands, length."""
 
 import re
 import sys
@@ -8,6 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests/layers"))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+import commands  # noqa: E402
 import registry  # noqa: E402
 from table import MODULES  # noqa: E402
 
@@ -34,6 +35,21 @@ def both_ways(what: str, written: set[str], real: set[str]):
 
 def sources() -> list[Path]:
     return sorted(path for top in ("proxy", "operator") for path in (ROOT / top).rglob("*.[ch]pp"))
+
+
+def logging_modules() -> set[str]:
+    call = re.compile(r"log::(?:(?:debug|info|warn|error)\(|write\([^,]+,)\s*\"([a-z_]+)\"")
+    return {name for path in sources() for name in call.findall(path.read_text())}
+
+
+def check_log_modules():
+    """What logs, what can be given a level, and what operations.md says of each are the same."""
+    known = re.search(r"kModules\[\] = \{(.*?)\};", (ROOT / "proxy/base/log.cpp").read_text(), re.S)
+    told = set(first_cells(section((ROOT / "docs/operations.md").read_text(), "Logs", 2)))
+    for name in sorted(logging_modules() ^ set(re.findall(r'"(\w+)"', known[1]))):
+        fail("proxy/base/log.cpp", f"kModules and what is logged differ in {name}")
+    for name in sorted(logging_modules() ^ told):
+        fail("docs/operations.md", f"the table of modules and what is logged differ in {name}")
 
 
 def without_code(text: str) -> str:
@@ -119,7 +135,8 @@ def flags_source(program: str) -> str:
 def check_flags(reference: str):
     for program in PROGRAMS:
         source = flags_source(program)
-        real = {name for names in re.findall(r'(?:add_option|add_flag|set_version_flag)\("(-[^"]*)"', source)
+        call = r'(?:add_option|add_flag|set_version_flag)(?:_function<[^>]*>)?\(\s*"(-[^"]*)"'
+        real = {name for names in re.findall(call, source)
                 for name in names.split(",") if name.startswith("--")}
         written = {word for cell in first_cells(section(reference, program, 3)) for word in re.findall(r"--[a-z-]+", cell)}
         both_ways(f"{program}'s flag", written - OF_CLI11, real)
@@ -227,9 +244,24 @@ def check_alerts():
             fail("docs/operations.md", f"what to do about the alert {title} is not said")
 
 
+def check_scenarios():
+    """docs/pgbouncer-scenarios.md names tests that there are."""
+    where = "docs/pgbouncer-scenarios.md"
+    for cell in re.findall(r"^\|[^|]*\|[^|]*\|([^|]*)\|$", (ROOT / where).read_text(), re.M):
+        for file, name in re.findall(r"`([\w/]+): (\w+)`", cell):
+            path = next((path for path in (ROOT / f"tests/{file}.py", ROOT / f"tests/{file}.cpp") if path.exists()), None)
+            text = path.read_text() if path else ""
+            if not re.search(rf"def test_{name}\(|TEST(?:_F|_P)?\(\w+, {name}\)", text):
+                fail(where, f"there is no test {file}: {name}")
+            for scenario in re.findall(r'"([^"]+)"', cell) if name == "word_for_word" else []:
+                if f'"{scenario}":' not in text:
+                    fail(where, f"{file} has no scenario {scenario!r}")
+
+
 def main() -> int:
     reference = (ROOT / "docs/reference.md").read_text()
     check_links()
+    check_log_modules()
     check_architecture()
     check_metrics(reference)
     check_flags(reference)
@@ -239,6 +271,8 @@ def main() -> int:
     check_errors(reference)
     check_mysql_errors()
     check_alerts()
+    check_scenarios()
+    failures.extend(commands.failures())
     for failure in failures:
         print(failure)
     print(f"{len(failures)} failures")

@@ -1,6 +1,7 @@
 """One cluster, one database and one installation for all scenarios; they follow each other in the order of the files."""
 
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -22,17 +23,18 @@ def kubernetes(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def bare(kubernetes, tmp_path_factory):
+def bare(kubernetes):
     """With images loaded, the database up and the namespace made, and nothing installed."""
-    directory = tmp_path_factory.mktemp("world")
-    for parent in (directory, *directory.parents[:2]):
-        parent.chmod(0o755)  # PostgreSQL runs as another user
-    world = World(kubernetes, directory)
-    with world.database:
-        world.load_images()
-        world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {
-            "name": world.namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
-        yield world
+    # Not pytest's own: every run of pytest takes the folder above them from others, and PostgreSQL runs as another user.
+    with tempfile.TemporaryDirectory(prefix="dbproxy-e2e-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        world = World(kubernetes, directory)
+        with world.database:
+            world.load_images()
+            world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {
+                "name": world.namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+            yield world
 
 
 @pytest.fixture(scope="session")

@@ -55,6 +55,25 @@ def test_a_reference_to_nothing_shows_in_the_status_and_the_last_good_one_stays(
     orders.wait_condition("True")
 
 
+def test_what_a_sidecar_cannot_put_in_force_is_seen_in_kubectl_get(orders):
+    """A port that only root may have: it says so, and goes on with what it has."""
+    def privileged(document):
+        document["spec"]["port"] = 81
+
+    def line() -> list[str]:
+        return orders.kubectl("get", "dbp", "orders", "-n", orders.namespace).stdout.splitlines()[1].split()
+    orders.apply_proxy(privileged)
+    wait_for(lambda: orders.condition("Programmed").get("reason") == "Rejected", 30, "the refusal is in the status",
+             interval=0.2)
+    message = orders.condition("Programmed")["message"]
+    assert message.startswith(f"{orders.namespace}/app: ") and ":81" in message
+    assert line()[2] == "False" and orders.psql("app", "SELECT 1").stdout == "1\n"
+    events = orders.kubectl("get", "events", "-n", orders.namespace).stdout
+    assert "SnapshotRejected" in events and ":81" in events
+    orders.apply_proxy()
+    wait_for(lambda: line()[2] == "True", 30, "and that it is good again", interval=0.2)
+
+
 def test_a_rotated_secret_is_used_for_what_is_new_and_old_sessions_end_between_transactions(orders):
     server = orders.database.writer
     orders.psql("app", "SELECT 1")
@@ -67,8 +86,19 @@ def test_a_rotated_secret_is_used_for_what_is_new_and_old_sessions_end_between_t
                  interval=0.2)
         wait_for(lambda: not old & {int(pid) for pid in server.sql(
             "SELECT pid FROM pg_stat_activity WHERE usename = 'app'").split()}, 30, "old sessions have ended")
+        assert orders.psql("app", "SELECT 1").stdout == "1\n", "what the pod was started with is good for a day"
     finally:
         server.sql(f"ALTER ROLE app PASSWORD '{PASSWORDS['app']}'")
+
+
+def test_a_database_is_known_by_the_cas_of_the_installation(orders):
+    def without_ca(document):
+        del document["spec"]["targetGroups"][0]["dbCluster"]["tls"]["caRef"]
+    orders.apply_proxy(without_ca)
+    generation = orders.get("dbproxy", "orders", "-n", orders.namespace)["metadata"]["generation"]
+    wait_for(lambda: orders.condition("Programmed").get("observedGeneration") == generation, 30, "it is seen")
+    orders.wait_condition("True")
+    assert orders.psql("app", "SELECT 1").stdout == "1\n"
 
 
 def test_a_job_with_a_sidecar_completes(orders):

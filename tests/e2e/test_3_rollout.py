@@ -4,10 +4,12 @@ import json
 import re
 import urllib.request
 
+from cluster import images
 from e2e.queries import Queries
 from e2e.world import CHART, OPERATOR, RELEASE, SYSTEM
+from support import paths
 from support.ports import free_port
-from support.process import Process
+from support.process import Process, run
 from support.waiting import wait_for
 
 # An application that shuts down in its own time: what it began is finished, and the database is there until then.
@@ -66,14 +68,31 @@ def test_prometheus_scrapes_sidecars_and_operators(orders, tmp_path):
 
 
 def test_helm_upgrades_and_rolls_back_and_no_query_notices(orders):
+    """To an operator that is two minor versions newer, with a sidecar of before; and back, with a sidecar of after."""
+    def args() -> str:
+        return json.dumps(orders.get("deployment", OPERATOR, "-n", SYSTEM)["spec"]["template"])
+
+    def outdated(count: int):
+        wait_for(lambda: orders.get("dbproxy", "orders", "-n", orders.namespace)["status"]["sidecars"]["outdated"] ==
+                 count, 30, f"{count} sidecars of another version", interval=0.2)
     with Queries(orders):
-        orders.kubernetes.helm("upgrade", RELEASE, CHART, "--values", orders.values, "--set", "operator.logLevel=debug",
-                               "--wait", "--timeout", "120s")
-        arguments = json.dumps(orders.get("deployment", OPERATOR, "-n", SYSTEM)["spec"]["template"])
-        assert "--log-level=debug" in arguments
+        outdated(0)
+        orders.kubernetes.helm("upgrade", RELEASE, CHART, "--values", orders.values, "--set",
+                               f"operator.logLevel=debug,image.tag={images.NEXT.rpartition(':')[2]}", "--wait", "--timeout",
+                               "120s")
+        assert "--log-level=debug" in args()
+        outdated(1)
+        orders.edit_arrives()
+        listed = run([paths.release_binary("dbproxyctl"), "outdated", "--kubeconfig", orders.kubernetes.kubeconfig, "-n",
+                      orders.namespace]).stdout
+        assert images.NEXT in listed and f"kubectl -n {orders.namespace} delete pod/app" in listed
+        orders.run_pod("newer")
+        assert orders.sidecar("newer")["image"] == images.NEXT
         orders.kubernetes.helm("rollback", RELEASE, "1", "--wait", "--timeout", "120s")
-        arguments = json.dumps(orders.get("deployment", OPERATOR, "-n", SYSTEM)["spec"]["template"])
-        assert "--log-level=info" in arguments
+        assert "--log-level=info" in args()
+        orders.edit_arrives("newer")
+        outdated(1)
+    orders.kubectl("delete", "pod", "newer", "-n", orders.namespace, "--wait=false")
     orders.wait_condition("True")
 
 

@@ -79,10 +79,11 @@ class World:
         self.values.write_text(json.dumps({
             "image": {"repository": images.DBPROXY.rpartition(":")[0], "tag": images.DBPROXY.rpartition(":")[2],
                       "pullPolicy": "Never"},
-            "sidecar": {"pullPolicy": "Never"}}))
+            "sidecar": {"pullPolicy": "Never"},
+            "rdsCA": {"pem": self.database.authority.certificate.read_text()}}))
 
     def load_images(self):
-        for archive in images.build(self.directory / "images"):
+        for archive in images.build(self.directory / "images", ("dbproxy", "next", "app")):
             self.kubernetes.load(archive)
 
     # The installation.
@@ -128,6 +129,15 @@ class World:
         return wait_for(lambda: (lambda each: each if each.get("status") == status else None)(self.condition(kind, name)),
                         timeout, f"{kind} of {name} is {status}", interval=0.2)
 
+    def edit_arrives(self, pod: str = "app", timeout: float = 60):
+        """An edit is in force in the sidecar: which is there only if stream, operator and API server all work."""
+        def reports():
+            return self.psql(pod, "SELECT 1", user="reports", check=False).returncode
+        self.apply_proxy(users=("app", "reports"))
+        wait_for(lambda: reports() == 0, timeout, "the edit is in force", interval=0.2)
+        self.apply_proxy()
+        wait_for(lambda: reports() != 0, timeout, "and taken back", interval=0.2)
+
     # Application pods.
 
     def pod(self, name: str, script: str = "trap 'exit 0' TERM; sleep 100000 & wait", proxy: str | None = "orders",
@@ -136,7 +146,9 @@ class World:
         labels = {"app": name, **({"dbproxy.io/inject": proxy} if proxy else {})}
         return {"metadata": {"name": name, "namespace": self.namespace, "labels": labels}, "spec": {
             "terminationGracePeriodSeconds": 20,
-            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+            "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"},
+                                # As by itself, but for clusters whose nodes let everybody have low ports.
+                                "sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "1024"}]},
             "containers": [{
                 "name": "app", "image": images.APPLICATION, "imagePullPolicy": "Never",
                 "command": ["bash", "-c", script],

@@ -88,15 +88,15 @@ void play_scanner(std::string_view bytes, std::uint32_t capabilities, Answer ans
   }
 }
 
-void play_compression(std::string_view bytes) {
-  Compression end;
+void play_compression(std::string_view bytes, CompressionAlgorithm algorithm) {
+  Compression end(algorithm);
   std::string plain, wire, back;
   std::size_t consumed = 0;
   const bool good = end.decompress(bytes, consumed, plain, 1 << 16);
   require(consumed <= bytes.size());
   if (!good || plain.size() > (1 << 18)) return;
   require(end.compress(plain, wire));
-  Compression other;
+  Compression other(algorithm);
   while (!wire.empty()) {
     require(other.decompress(wire, consumed, back) && consumed > 0);
     wire.erase(0, consumed);
@@ -128,7 +128,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       play_scanner(bytes, capabilities, static_cast<Answer>((data[0] / 5) % 7));
       break;
     default:
-      play_compression(bytes);
+      play_compression(bytes, data[1] & 1 ? CompressionAlgorithm::kZstd : CompressionAlgorithm::kZlib);
       break;
   }
   return 0;

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-from support import postgres, wire  # noqa: E402
+from support import hidden, postgres, wire  # noqa: E402
 from support.manifests import Manifests, endpoint  # noqa: E402
 from support.operator_process import Operator  # noqa: E402
 from support.ports import free_port  # noqa: E402
@@ -93,7 +93,11 @@ class Bed:
         return psycopg.conninfo.make_conninfo(**options)
 
     def connect(self, *args, autocommit=True, **options) -> psycopg.Connection:
-        connection = psycopg.connect(self.dsn(*args, **options), autocommit=autocommit)
+        try:
+            connection = psycopg.connect(self.dsn(*args, **options), autocommit=autocommit)
+        except psycopg.Error as error:
+            hidden.check_refusal(error, options.get("password"))
+            raise
         self.resources.callback(connection.close)
         return connection
 

@@ -198,3 +198,24 @@ def test_through_an_operator(bed, moto):
         [paths.binary("dbproxyctl"), "get", "--operator", operator.http], check=False).stdout
         or "ResourceNotFoundException" in operator.log(), 10, "the operator says which secret is missing")
     assert can_log_in(bed)
+
+
+def test_a_secret_of_kubernetes_has_a_previous_one_too(bed, request):
+    """Whoever rotates it changes the Secret first, and the database afterwards."""
+    request.addfinalizer(lambda: bed.writer.sql(f"ALTER ROLE app PASSWORD '{PASSWORDS['app']}'"))
+    bed.sidecar()
+    assert bed.connect().execute("SELECT 1").fetchone() == (1,)
+
+    def rotate(document):
+        document["stringData"]["password"] = "the next one"
+    bed.manifests.edit("orders-secrets.yaml", lambda document: rotate(document) if "stringData" in document else None)
+
+    def taken():
+        try:
+            return bed.connect(password="the next one").execute("SELECT current_user").fetchone() == ("app",)
+        except psycopg.OperationalError:
+            return False
+    wait_for(taken, 30, "clients have the next password, and the database the one before")
+    bed.writer.sql("ALTER ROLE app PASSWORD 'the next one'")
+    bed.writer.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")
+    wait_for(taken, 30, "the database has it as well")

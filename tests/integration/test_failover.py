@@ -174,6 +174,71 @@ def test_a_planned_switchover_is_a_pause_that_nobody_notices(bed, pair, sidecar)
     ledger.check(new)
 
 
+def test_a_pause_for_a_switchover_ends_when_the_new_writer_is_there(bed, pair, sidecar):
+    old, new = pair.writer, pair.replicas[0]
+    with Ledger(bed.dsn()) as ledger:
+        ledger.goes_on()
+        ctl(sidecar, "pause", "orders", "--hand-over")
+        wait_for(lambda: open_connections(sidecar) == 0, 20, "running transactions have ended")
+        pair.wait_caught_up()
+        old.stop()
+        new.promote()
+        ledger.goes_on()
+        wait_for(lambda: not sidecar.json("dbproxies")[0]["paused"], 20, "it is over")
+        assert (ledger.failed, ledger.unknown) == (0, []), "no client has seen an error"
+    ledger.check(new)
+
+
+def test_a_blue_green_deployment_changes_over_in_a_pause(bed, pair):
+    """Green has what blue has, and does not exist for the DBProxy until its endpoint is changed."""
+    blue, green = pair.writer, pair.replicas[0]
+    bed.manifests.for_cluster(pair, bed.port, pool={"connectionBorrowTimeoutSeconds": 60},
+                              db_cluster={"endpoint": blue.host, "port": blue.port})
+    operator = bed.operator()
+    sidecar = bed.sidecar_of(operator)
+    with Ledger(bed.dsn()) as ledger:
+        ledger.goes_on()
+        run([paths.binary("dbproxyctl"), "pause", "orders", "--hand-over", "--operator", operator.http])
+        wait_for(lambda: sidecar.json("dbproxies")[0]["paused"] and open_connections(sidecar) == 0, 20,
+                 "running transactions have ended")
+        pair.wait_caught_up()
+        green.promote()
+        began = list(ledger.attempted)
+        assert operator.json("dbproxies")[0]["paused"], "blue is still there, and the writer"
+        bed.manifests.edit("orders.yaml", lambda document: document["spec"]["targetGroups"][0]["dbCluster"].update(
+            endpoint=green.host, port=green.port))
+        ledger.goes_on()
+        wait_for(lambda: not operator.json("dbproxies")[0]["paused"], 20, "it is over")
+        assert (ledger.failed, ledger.unknown) == (0, []), "no client has seen an error"
+        assert rows_after(blue, began) == 0
+    ledger.check(green)
+
+
+def test_where_no_writer_is_known_clients_wait_for_one(bed, pair):
+    """The list of instances lacks the writer, and the reader that it has is promoted later."""
+    reader = pair.replicas[0]
+    bed.manifests.for_cluster(pair, bed.port, pool={"connectionBorrowTimeoutSeconds": 1}, db_cluster={
+        "endpoint": reader.host, "port": reader.port,
+        "instances": [{"id": reader.name, "endpoint": reader.host, "port": reader.port}]})
+    sidecar = bed.sidecar(write=False)
+    wait_for(lambda: roles(sidecar) == {"replica-1": ("READ_ONLY", "AVAILABLE")}, 20, "it is seen as what it is")
+    with pytest.raises(psycopg.OperationalError, match="timed out after 1 s waiting for a database connection"):
+        psycopg.connect(bed.dsn())
+    bed.manifests.set_pool(connectionBorrowTimeoutSeconds=60)
+    wait_for(lambda: sidecar.json("dbproxies")[0]["version"] > 1, 20, "clients wait for longer")
+    answers = []
+
+    def ask():
+        with psycopg.connect(bed.dsn(connect_timeout=60), autocommit=True) as client:
+            answers.append(client.execute("SELECT pg_is_in_recovery()").fetchone())
+    waiting = threading.Thread(target=ask)
+    waiting.start()
+    wait_for(lambda: sidecar.json("dbproxies")[0]["clients"]["waiting"] == 1, 20, "it waits")
+    reader.promote()
+    waiting.join(30)
+    assert answers == [(False,)]
+
+
 def test_a_pause_ends_by_itself_and_no_client_times_out_in_it(bed, pair, sidecar):
     bed.manifests.set_pool(connectionBorrowTimeoutSeconds=1)
     client = bed.connect()
@@ -223,3 +288,29 @@ def test_an_operator_pauses_its_sidecars(bed, pair):
     waiting.join(20)
     assert answers == [(2,)]
     assert not operator.json("dbproxies")[0]["paused"]
+
+
+def test_without_their_operator_sidecars_find_the_new_writer_themselves(bed, pair):
+    old, new = pair.writer, pair.replicas[0]
+    bed.manifests.for_cluster(pair, bed.port, pool={"connectionBorrowTimeoutSeconds": 60})
+    operator = bed.operator()
+    sidecar = bed.sidecar_of(operator)
+    with Ledger(bed.dsn()) as ledger:
+        ledger.goes_on()
+        operator.kill()
+        old.kill()
+        new.promote()
+        ledger.goes_on()
+        began = list(ledger.attempted)
+        old.start()
+        wait_for(lambda: any(row["id"] == "writer" and row["reason"] == "INVALID_REPLICATION_STATE"
+                             for row in sidecar.json("targets")), 60, "the one of before is not trusted")
+        ledger.goes_on()
+        assert sidecar.metrics().sum("dbproxy_standing_in") == 1
+        # An operator that knows nothing of all this begins anew.
+        operator.start()
+        wait_for(lambda: sidecar.metrics().sum("dbproxy_standing_in") == 0, 20, "the operator has spoken")
+        ledger.goes_on()
+        assert roles(sidecar)["replica-1"] == ("READ_WRITE", "AVAILABLE")
+        assert rows_after(old, began) == 0
+    ledger.check(new)

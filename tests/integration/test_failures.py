@@ -135,7 +135,10 @@ def test_a_statement_that_is_lost_is_of_unknown_outcome_and_its_client_goes_on(b
     assert client.execute("SHOW work_mem").fetchone() == ("5MB",)
 
 
-def test_secret_refused_by_the_database_hurts_only_that_user(bed):
+def test_secret_refused_by_the_database_hurts_only_that_user(bed, request):
+    """Neither the password that the Secret has now nor the one before is the database's."""
+    request.addfinalizer(lambda: bed.writer.sql("ALTER ROLE reports PASSWORD 'reports-secret'"))
+    bed.writer.sql("ALTER ROLE reports PASSWORD 'what nobody knows'")
     sidecar = bed.sidecar(users=("app", "reports"), pool={"connectionBorrowTimeoutSeconds": 5})
     good = bed.connect("app")
     good.execute("SELECT 1")
@@ -154,6 +157,7 @@ def test_secret_refused_by_the_database_hurts_only_that_user(bed):
     assert "reports" in str(error) and "secret" in str(error)
     assert good.execute("SELECT 1").fetchone() == (1,)
     assert works(bed, user="app")
+    bed.writer.sql("ALTER ROLE reports PASSWORD 'reports-secret'")
     bed.manifests.write("orders-secrets.yaml", documents[0], secret("orders-reports", "reports", "reports-secret"),
                         documents[2])
     wait_for(lambda: works(bed, user="reports"), 20, "the repaired secret works", 0.1)

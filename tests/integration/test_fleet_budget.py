@@ -1,81 +1,14 @@
 """One connection budget for several sidecars: the server never has more than it, whatever happens to them."""
 
-import threading
 import time
 
 import psycopg
 import pytest
 
+from support.budget import WATCHED, Load, Watch
 from support.waiting import wait_for
 
 LIMIT = 6  # of the 100 connections that the server allows
-WATCHED = ("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND backend_type = 'client backend'"
-           " AND application_name <> 'dbproxy-monitor'")
-
-
-class Watch:
-    """Samples the sessions of the proxy's user every 10 ms, as a superuser."""
-
-    def __init__(self, server):
-        self.most, self.samples = 0, 0
-        self._stopping = threading.Event()
-        self._server = server
-        self._error = None
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self):
-        with psycopg.connect(host=str(self._server.directory), port=self._server.port, user="postgres",
-                             dbname="postgres", autocommit=True) as connection:
-            while not self._stopping.wait(0.01):
-                self.most = max(self.most, connection.execute(WATCHED).fetchone()[0])
-                self.samples += 1
-
-    def __enter__(self):
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stopping.set()
-        self._thread.join(30)
-
-
-class Load:
-    """Clients on one port that each do one short transaction after the other; what fails is counted."""
-
-    def __init__(self, bed, host: str, clients: int, hold: float = 0.005, databases=("orders",)):
-        self.done, self.failed = [0] * clients, 0
-        self._bed, self._host, self._hold, self._databases = bed, host, hold, databases
-        self._stopping = threading.Event()
-        self._threads = [threading.Thread(target=self._run, args=(number,)) for number in range(clients)]
-
-    def _run(self, number: int):
-        database = self._databases[number % len(self._databases)]
-        while not self._stopping.is_set():
-            try:
-                with psycopg.connect(self._bed.dsn(host=self._host, database=database), autocommit=True) as client:
-                    while not self._stopping.is_set():
-                        client.execute(f"SELECT pg_sleep({self._hold})")
-                        self.done[number] += 1
-            except psycopg.Error:
-                self.failed += 1
-                self._stopping.wait(0.02)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self._stopping.set()
-        for thread in self._threads:
-            thread.join(60)
-
-    def goes_on(self, queries: int = 3, timeout: float = 30):
-        before = list(self.done)
-        wait_for(lambda: all(now >= was + queries for now, was in zip(self.done, before, strict=True)), timeout,
-                 f"each client has done {queries} more queries")
-
-
 class Fleet:
     """Several sidecars with an endpoint each, and one operator."""
 
@@ -92,6 +25,9 @@ class Fleet:
 
     def granted(self) -> int:
         return int(self.operator.metrics().sum("dbproxy_operator_slots_granted"))
+
+    def load(self, number: int, clients: int, hold: float = 0.005, databases=("orders",)) -> Load:
+        return Load([self.bed.dsn(host=self.hosts[number], database=each) for each in databases], clients, hold)
 
     def client(self, number: int, **options) -> psycopg.Connection:
         return self.bed.connect(host=self.hosts[number], **options)
@@ -119,15 +55,18 @@ def test_two_sidecars_share_what_one_could_have(bed, pair):
         for client in second:
             client.execute("COMMIT")
     assert watch.samples > 0 and watch.most <= LIMIT
+    shown = pair.operator.metrics
+    wait_for(lambda: shown().sum("dbproxy_operator_slots_used") == 0 and
+             0 < shown().sum("dbproxy_operator_slots_idle") <= LIMIT, 30, "the operator's metrics show that none is in use")
     rows = [row for sidecar in pair.sidecars for row in sidecar.json("targets") if row["role"] == "READ_WRITE"]
     assert [row["limit"] for row in rows] == [LIMIT, LIMIT]
     assert pair.granted() <= LIMIT
 
 
 def test_what_is_released_goes_to_who_waits(bed, pair):
-    with Watch(bed.writer) as watch, Load(bed, pair.hosts[0], 2 * LIMIT) as first:
+    with Watch(bed.writer) as watch, pair.load(0, 2 * LIMIT) as first:
         first.goes_on()
-        with Load(bed, pair.hosts[1], 2 * LIMIT) as second:
+        with pair.load(1, 2 * LIMIT) as second:
             second.goes_on()
             first.goes_on()
         first.goes_on()
@@ -137,8 +76,8 @@ def test_what_is_released_goes_to_who_waits(bed, pair):
 
 def test_connections_of_different_databases_take_turns_within_the_limit(bed, pair):
     databases = ("orders", "billing", "postgres")
-    with Watch(bed.writer) as watch, Load(bed, pair.hosts[0], 9, databases=databases) as first, \
-            Load(bed, pair.hosts[1], 9, databases=databases) as second:
+    with Watch(bed.writer) as watch, pair.load(0, 9, databases=databases) as first, \
+            pair.load(1, 9, databases=databases) as second:
         first.goes_on()
         second.goes_on()
     assert watch.most <= LIMIT
@@ -146,20 +85,20 @@ def test_connections_of_different_databases_take_turns_within_the_limit(bed, pai
 
 
 def test_a_killed_sidecar_is_charged_until_its_sessions_are_gone(bed, pair):
-    with Watch(bed.writer) as watch, Load(bed, pair.hosts[0], 4, hold=0.3):
+    with Watch(bed.writer) as watch, pair.load(0, 4, hold=0.3):
         wait_for(lambda: bed.writer.sessions("app", "query LIKE '%pg_sleep%'") >= 3, 30, "the first one is busy")
         pair.sidecars[0].kill()
-        with Load(bed, pair.hosts[1], LIMIT) as second:
+        with pair.load(1, LIMIT) as second:
             second.goes_on()
             pair.sidecars[0].start()
-            with Load(bed, pair.hosts[0], LIMIT) as first:
+            with pair.load(0, LIMIT) as first:
                 first.goes_on()
                 second.goes_on()
     assert watch.most <= LIMIT
 
 
 def test_queries_do_not_notice_that_the_operator_restarts(bed, pair):
-    with Watch(bed.writer) as watch, Load(bed, pair.hosts[0], 8) as first, Load(bed, pair.hosts[1], 8) as second:
+    with Watch(bed.writer) as watch, pair.load(0, 8) as first, pair.load(1, 8) as second:
         first.goes_on()
         second.goes_on()
         for stop in (pair.operator.kill, pair.operator.stop):
@@ -175,7 +114,7 @@ def test_queries_do_not_notice_that_the_operator_restarts(bed, pair):
 
 
 def test_a_new_limit_is_kept_at_once_and_reached_as_transactions_end(bed, pair):
-    with Watch(bed.writer) as before, Load(bed, pair.hosts[0], 8) as first, Load(bed, pair.hosts[1], 8) as second:
+    with Watch(bed.writer) as before, pair.load(0, 8) as first, pair.load(1, 8) as second:
         first.goes_on()
         bed.manifests.set_pool(maxConnectionsPercent=LIMIT // 2)
         wait_for(lambda: pair.granted() <= LIMIT // 2 + 1, 30, "the limit has shrunk")
@@ -191,7 +130,7 @@ def test_a_sidecar_that_leaves_gives_everything_back(bed, pair):
     busy([pair.client(0) for _ in range(LIMIT - 1)])
     bed.close_clients()
     pair.sidecars[0].stop()
-    wait_for(lambda: pair.granted() <= 1, 10, "all but the other one's floor is free")
+    wait_for(lambda: pair.granted() <= 1, 30, "all but the other one's floor is free")
     busy([pair.client(1) for _ in range(LIMIT)])
 
 
@@ -202,7 +141,68 @@ def test_it_comes_up_with_what_it_kept_while_the_operator_is_away(bed):
     fleet.sidecars[0].stop()
     fleet.operator.kill()
     fleet.sidecars[0].start()
+    time.sleep(1.5)  # slots without use would have gone back by now, to nobody
     assert fleet.client(0).execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_killed_sidecar_comes_up_with_what_it_had_while_the_operator_is_away(bed):
+    """All slots are in use, half of them by statements that run for longer than anybody waits."""
+    fleet = Fleet(bed, 1, state=True)
+    with Watch(bed.writer) as watch:
+        clients = [fleet.client(0) for _ in range(LIMIT)]
+        busy(clients)
+        for client in clients[:LIMIT // 2]:
+            client.pgconn.send_query(b"SELECT pg_sleep(600)")
+        wait_for(lambda: bed.writer.sessions("app", "query LIKE '%pg_sleep(600)%' AND state = 'active'") == LIMIT // 2,
+                 30, "statements run")
+        fleet.operator.kill()
+        for _ in range(2):  # and one after the other
+            fleet.sidecars[0].kill()
+            fleet.sidecars[0].start()
+            after = [fleet.client(0) for _ in range(LIMIT)]
+            busy(after)
+        assert bed.writer.sessions("app", "query LIKE '%pg_sleep(600)%'") == 0
+    assert watch.most == LIMIT
+    assert "a process before this one has left connections" in fleet.sidecars[0].log()
+
+
+def test_a_statement_that_cannot_be_cancelled_keeps_its_slot(bed):
+    fleet = Fleet(bed, 1, state=True)
+    stubborn = """DO $$ BEGIN FOR i IN 1..1000 LOOP
+        BEGIN PERFORM pg_sleep(3600); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$"""
+    with Watch(bed.writer) as watch:
+        clients = [fleet.client(0) for _ in range(LIMIT)]
+        busy(clients)
+        clients[0].pgconn.send_query(stubborn.encode())
+        where = "query LIKE 'DO %' AND state = 'active'"
+        wait_for(lambda: bed.writer.sessions("app", where) == 1, 30, "it runs")
+        fleet.operator.kill()
+        fleet.sidecars[0].kill()
+        fleet.sidecars[0].start()
+        busy([fleet.client(0) for _ in range(LIMIT - 1)])
+        last = fleet.client(0)
+        last.pgconn.send_query(b"SELECT 1")
+        assert bed.writer.sessions("app", where) == 1
+        bed.writer.sql(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app' AND {where}")
+        wait_for(lambda: (last.pgconn.consume_input(), not last.pgconn.is_busy())[1], 30, "its slot is free")
+    assert watch.most == LIMIT
+
+
+def test_an_operator_that_comes_back_counts_what_a_killed_sidecar_left(bed):
+    fleet = Fleet(bed, 2, state=True)
+    with Watch(bed.writer) as watch, fleet.load(1, LIMIT) as other:
+        busy([fleet.client(0) for _ in range(LIMIT // 2)])
+        other.goes_on()
+        fleet.operator.kill()
+        fleet.sidecars[0].kill()
+        fleet.sidecars[0].start()
+        with fleet.load(0, LIMIT) as first:
+            first.goes_on()
+            fleet.operator.start()
+            wait_for(lambda: fleet.granted() == LIMIT, 30, "the operator knows who has what")
+            first.goes_on()
+            other.goes_on()
+    assert watch.most <= LIMIT and first.failed == other.failed == 0
 
 
 def test_a_lone_sidecar_has_all_of_it_at_once(bed):
@@ -211,3 +211,64 @@ def test_a_lone_sidecar_has_all_of_it_at_once(bed):
     busy([fleet.client(0) for _ in range(LIMIT)])
     assert time.monotonic() - started < 10
     assert bed.writer.sessions("app", WATCHED.split("'app' AND ")[1]) == LIMIT
+
+
+def test_sessions_that_are_no_sidecars_are_counted(bed, pair):
+    """Of the same user, past the sidecars; never the sidecars' own."""
+    def foreign():
+        return pair.operator.json("dbproxies")[0]["connections"].get("foreign")
+    busy([pair.client(0), pair.client(0), pair.client(1)])
+    wait_for(lambda: foreign() == 0, 30, "all sessions are sidecars'")
+    with psycopg.connect(bed.dsn(host=bed.writer.host, port=bed.writer.port)):
+        wait_for(lambda: foreign() == 1, 30, "the one that is not is counted")
+        assert pair.operator.metrics().sum("dbproxy_operator_foreign_sessions") == 1
+    wait_for(lambda: foreign() == 0, 30, "and has ended")
+
+
+def test_an_idle_transaction_gives_way_to_who_waits(bed):
+    fleet = Fleet(bed, 2, giveBackTimeoutSeconds=1)
+    hold = [fleet.client(0) for _ in range(LIMIT - 1)]
+    busy(hold)
+    with Watch(bed.writer) as watch, fleet.load(1, LIMIT) as other:
+        other.goes_on()  # on its floor
+        wait_for(lambda: bed.writer.sessions("app", "query LIKE '%pg_sleep%'") >= LIMIT // 2, 30, "it has its share")
+    ended = 0
+    for client in hold:
+        try:
+            client.execute("COMMIT")
+        except psycopg.errors.IdleInTransactionSessionTimeout as error:
+            assert "others wait for" in str(error)
+            ended += 1
+    assert ended == LIMIT // 2 - 1
+    assert fleet.sidecars[0].metrics().sum("dbproxy_time_limits_total", limit="give_back") == ended
+    assert watch.most <= LIMIT and other.failed == 0
+
+
+def test_what_is_idle_goes_to_who_waits(bed, pair):
+    """However much of it was in use before: demand that swings takes all with it but the floor."""
+    with Watch(bed.writer) as watch:
+        with pair.load(0, 2 * LIMIT, hold=0.1) as first:
+            first.goes_on()
+            wait_for(lambda: bed.writer.sessions("app", "query LIKE '%pg_sleep%'") == LIMIT - 1, 30, "one has it")
+        with pair.load(1, 2 * LIMIT, hold=0.1) as second:
+            second.goes_on()
+            # Half a minute after its last use it would have gone back in any case.
+            wait_for(lambda: leased(pair, 1) == LIMIT - 1, 15, "the other one has it")
+    assert watch.most <= LIMIT
+
+
+def leased(fleet, number: int) -> int:
+    """What this sidecar may have now, as the operator shows it."""
+    return next((row["granted"] for row in fleet.operator.json("sidecars") if row["identity"] == fleet.names[number]), 0)
+
+
+def test_a_token_that_is_taken_away_frees_what_its_sidecar_had(bed, pair):
+    """Of a sidecar that never comes back: once the database shows that its connections are closed."""
+    with Watch(bed.writer) as watch, pair.load(0, 4, hold=0.3):
+        wait_for(lambda: bed.writer.sessions("app", "query LIKE '%pg_sleep%'") >= 3, 30, "the first one is busy")
+        pair.sidecars[0].kill()
+        pair.operator.token(pair.names[0]).unlink()
+        with pair.load(1, 2 * LIMIT) as second:
+            wait_for(lambda: leased(pair, 1) == LIMIT, 30, "the other one has it all")
+            second.goes_on()
+    assert watch.most <= LIMIT and second.failed == 0

@@ -135,7 +135,7 @@ def test_made_through_the_proxy(bed):
         owner.close()
         owner = bed.connect()
         owner.execute("SELECT clean(1)", prepare=True)
-        assert sidecar.metrics().sum("dbproxy_pins_total") == 1
+        assert sidecar.metrics().sum("dbproxy_pins_total") == 0
         bed.writer.sql("ALTER FUNCTION clean OWNER TO app", "orders")
         maker.execute(f"CREATE OR REPLACE FUNCTION clean(n int) RETURNS int LANGUAGE plpgsql AS {body}")
         owner.execute("SELECT clean(1)", prepare=True)

@@ -1,22 +1,18 @@
 """iamAuth: clients that show tokens of AWS in their password's place, and all that lets them in no more."""
 
+import shutil
+
 import psycopg
 import pytest
 
 from support import aws, paths
+from support.negative import HOST, KEY, OTHER, SECRET, token, tokens
 from support.postgres import PASSWORDS
 from support.process import run
 from support.sigv4 import Sts, presign
+from support.waiting import wait_for
 
-SECRET, KEY = aws.KEYS["AWS_SECRET_ACCESS_KEY"], aws.KEYS["AWS_ACCESS_KEY_ID"]
-HOST = "orders.shop.dbproxy"
-OTHER = ("AKIAOTHEROTHEROT", "the other key")
 ROLE = "arn:aws:iam::123456789012:role/shop"
-
-
-def token(port, user="app", host=HOST, region=aws.REGION, service="rds-db", secret=SECRET, key=KEY, action="connect",
-          **more):
-    return presign(secret, key, f"{host}:{port}", region, service, {"Action": action, "DBUser": user}, **more)
 
 
 def connect(bed, password, user="app", **options):
@@ -46,52 +42,26 @@ def test_tokens_of_the_aws_command_and_of_ours(bed):
     assert f"keys {KEY}" in log and SECRET not in log
 
 
-# What is wrong with it, and what the client is told. Each is signed properly, so that nothing but this is wrong.
-BAD = {
-    "expired": ({"age": 901}, "the token has expired"),
-    "expired, short life": ({"age": 61, "expires": 60}, "the token has expired"),
-    "from the future": ({"age": -400}, "from the future"),
-    "lives for too long": ({"expires": 901}, "longer than 15 minutes"),
-    "lives for ever": ({"expires": 0}, "longer than 15 minutes"),
-    "life is no number": ({"expires": "soon"}, "longer than 15 minutes"),
-    "another user": ({"user": "reports"}, "for another user"),
-    "another host": ({"host": "billing.shop.dbproxy"}, "for another host or port"),
-    "the database's host": ({"host": "127.0.0.1"}, "for another host or port"),
-    "another region": ({"region": "eu-west-1"}, "for another region"),
-    "another service": ({"service": "sts"}, "something other than to connect"),
-    "another action": ({"action": "delete"}, "something other than to connect"),
-    "another key": ({"key": OTHER[0], "secret": OTHER[1]}, "keys that the sidecar does not have"),
-    "wrong secret": ({"secret": OTHER[1]}, "signature is wrong"),
-    "another algorithm": ({"X_Amz_Algorithm": "AWS4-HMAC-SHA1"}, "not signed by"),
-    "no algorithm": ({"X_Amz_Algorithm": None}, "not signed by"),
-    "no credential": ({"X_Amz_Credential": None}, "Credential cannot be read"),
-    "odd credential": ({"X_Amz_Credential": f"{KEY}/today"}, "Credential cannot be read"),
-    "no life": ({"X_Amz_Expires": None}, "longer than 15 minutes"),
-    "odd date": ({"X_Amz_Date": "yesterday"}, "Date cannot be read"),
-    "more headers": ({"headers": {"x-more": "1"}}, "signature is wrong"),
-    "session token that nobody has": ({"X_Amz_Security_Token": "abc"}, "signature is wrong"),
-}
-SPOILED = {
-    "another port": (lambda good, port: token(port + 1), "for another host or port"),
-    "no query": (lambda good, port: "X-Amz-Signature=00", "cannot be read"),
-    "twice the same": (lambda good, port: good.replace("&X-Amz-Date", "&Action=connect&X-Amz-Date"), "cannot be read"),
-    "something else in it": (lambda good, port: good.replace("&X-Amz-Date", "&Extra=1&X-Amz-Date"), "not belong there"),
-    "half a percent": (lambda good, port: good.replace("DBUser=app", "DBUser=%4"), "cannot be read"),
-    "signature cut": (lambda good, port: good[:-1], "signature is wrong"),
-    "signature in capitals": (lambda good, port: good[:-64] + good[-64:].upper(), "signature is wrong"),
-    "blank": (lambda good, port: good + " ", "do not belong there"),
-    "too long": (lambda good, port: good + "0" * 7000, "longer than any|signature is wrong|password message"),
-    "of STS, and nobody is listed": (lambda good, port: "https://" + good, "no iamPrincipals"),
-    "password": (lambda good, port: PASSWORDS["app"], "only a token of IAM"),
-    "nothing": (lambda good, port: "x", "only a token of IAM"),
-}
+def test_psql_and_pgjdbc_show_tokens(bed):
+    required(bed)
+    good = token(bed.port)
+    where = bed.dsn("app", password=good, sslmode="require")
+    assert run([paths.DEBIAN_POSTGRES / "psql", "-XAt", where, "-c", "SELECT current_user"]).stdout.strip() == "app"
+    jars = list((paths.TESTBED / "jars").glob("postgresql-42*.jar"))
+    if not jars or not shutil.which("javac"):
+        pytest.skip("pgjdbc is not installed: run cmake/setup.sh test")
+    done = run(["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-cp", jars[0],
+                paths.ROOT / "tests/drivers/java/Token.java"], check=False, timeout=120, env={
+                    "DB_URL": f"jdbc:postgresql://127.0.0.1:{bed.port}/orders?sslmode=require", "DB_USER": "app",
+                    "DB_PASSWORD": good})
+    assert done.stdout.strip() == "app", done.stdout + done.stderr
 
 
 def test_what_lets_nobody_in(bed):
     sidecar = required(bed)
     good = token(bed.port)
-    cases = {name: (token(bed.port, **spoil), words) for name, (spoil, words) in BAD.items()}
-    cases |= {name: (spoil(good, bed.port), words) for name, (spoil, words) in SPOILED.items()}
+    cases = tokens(bed.port)
+    assert len(cases) >= 30
     for name, (text, words) in cases.items():
         with pytest.raises(psycopg.OperationalError, match=words) as refused:
             connect(bed, text)
@@ -144,7 +114,6 @@ def test_whoever_sts_says_it_is_has_to_be_listed(bed):
                 (caller(host="169.254.169.254"), "not for STS at"),
                 (caller(age=901), "has expired"),
                 (caller().replace("http://", "https://"), "not for STS at"),
-                (token(bed.port), "does not show who signed it"),
         ]:
             before = sts.asked
             with pytest.raises(psycopg.OperationalError, match=words):
@@ -152,5 +121,49 @@ def test_whoever_sts_says_it_is_has_to_be_listed(bed):
             if words.startswith("not for STS"):
                 assert sts.asked == before, "nobody is asked whom a token names"
         assert session in sidecar.log(), "the log says who came"
+        assert let_in(bed, token(bed.port)), "signed with the sidecar's own keys, of which STS says whose they are"
     with pytest.raises(psycopg.OperationalError, match="no answer from"):
         connect(bed, caller(age=30))
+
+
+def test_required_where_no_mode_is_possible_is_a_condition(bed):
+    """Not a log-in that fails and nothing else: people who can change it are told, by an Event as well."""
+    bed.write(users=("app", "reports"), auth={"app": {"iamAuth": "REQUIRED"}}, aws={"region": aws.REGION})
+    operator = bed.operator(env=aws.no_keys(bed.directory))
+    sidecar = bed.sidecar_of(operator, env=aws.no_keys(bed.directory))
+
+    def degraded():
+        conditions = operator.json("dbproxies")[0]["conditions"]
+        return next((each for each in conditions if each["type"] == "Degraded"), None)
+    condition = wait_for(degraded, 30, "the condition says so")
+    assert condition["reason"] == "IamAuthImpossible"
+    for words in ('user "app"', "no token can be verified", "list iamPrincipals", "no AWS credentials", sidecar.identity):
+        assert words in condition["message"], condition
+    assert "reports" not in condition["message"]
+    described = run([paths.binary("dbproxyctl"), "describe", "shop/orders", "--operator", operator.http]).stdout
+    assert "IamAuthImpossible" in described
+    top = run([paths.binary("dbproxyctl"), "top", "--once", "--operator", operator.http]).stdout
+    assert top.count("no token can be verified") >= 1, top
+    assert "lets nobody in" in sidecar.log()
+    with pytest.raises(psycopg.OperationalError, match="keys that the sidecar does not have"):
+        connect(bed, token(bed.port))
+    assert bed.connect("reports").execute("SELECT 1").fetchone() == (1,), "others are served"
+    bed.manifests.edit("orders.yaml", lambda document: document["spec"]["auth"][0].update(iamPrincipals=[ROLE]))
+    wait_for(lambda: degraded() is None, 30, "with iamPrincipals STS can tell")
+
+
+def test_required_is_possible_with_keys_a_database_that_verifies_or_principals(bed):
+    """And without a complaint: as the sidecar says of itself."""
+    def trouble(env, **auth):
+        sidecar = bed.sidecar(auth={"app": {"iamAuth": "REQUIRED", **auth}}, aws={"region": aws.REGION}, env=env)
+        found = wait_for(lambda: sidecar.json("dbproxies"), 10, "it is in force")[0].get("trouble", "")
+        said = "lets nobody in" in sidecar.log()
+        sidecar.stop()
+        return found, said
+    assert trouble(aws.KEYS) == ("", False)
+    assert trouble(aws.no_keys(bed.directory), iamPrincipals=[ROLE]) == ("", False)
+    assert trouble(aws.no_keys(bed.directory), authScheme="IAM", userName="app", secretRef=None) == ("", False)
+    half = {**aws.no_keys(bed.directory), "AWS_ACCESS_KEY_ID": "AKIAHALF"}
+    sidecar = bed.sidecar(auth={"app": {"iamAuth": "REQUIRED"}}, aws={"region": aws.REGION}, env=half)
+    found = wait_for(lambda: sidecar.json("dbproxies")[0].get("trouble"), 30, "half a pair of keys is none")
+    assert "AWS_SECRET_ACCESS_KEY is not set" in found

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from support import aws
+from support.sigv4 import presign
 from support.token_gate import PostgresGate
 from support.waiting import wait_for
 
@@ -19,13 +20,13 @@ def gate(bed):
         yield gate
 
 
-def use_gate(bed, gate, **spec):
-    bed.write(db_cluster={"endpoint": gate.host, "port": gate.port}, clientAuth="PodIdentity",
-              aws={"region": aws.REGION}, **spec)
+def use_gate(bed, gate, auth=None, **spec):
+    bed.write(db_cluster={"endpoint": gate.host, "port": gate.port}, aws={"region": aws.REGION},
+              **({} if auth else {"clientAuth": "PodIdentity"}), **spec)
 
     def change(document):
         if document["kind"] == "DBProxy":
-            document["spec"]["auth"] = [{"authScheme": "IAM", "userName": "app"}]
+            document["spec"]["auth"] = [{"authScheme": "IAM", "userName": "app", **(auth or {})}]
     bed.manifests.edit("orders.yaml", change)
 
 
@@ -100,3 +101,49 @@ def test_through_an_operator_each_signs_its_own(bed, gate):
     sidecar = bed.sidecar_of(operator, env=aws.KEYS)
     assert connect(bed, sidecar).execute("SELECT current_user").fetchone() == ("app",)
     assert not gate.refusals
+
+
+def client_token(gate, user="app", secret=aws.KEYS["AWS_SECRET_ACCESS_KEY"], host=None, **more):
+    return presign(secret, aws.KEYS["AWS_ACCESS_KEY_ID"], host or f"{gate.host}:{gate.port}", aws.REGION, "rds-db",
+                   {"Action": "connect", "DBUser": user}, **more)
+
+
+def test_end_to_end_the_database_verifies_what_clients_show(bed, gate):
+    """Made for the database's endpoint, as without a proxy; asked about once in a token's life."""
+    use_gate(bed, gate, auth={"iamAuth": "REQUIRED"})
+    sidecar = bed.sidecar(write=False, env=aws.KEYS)
+    token = client_token(gate, expires=899)  # unlike any of the sidecar's own
+    for _ in range(3):
+        with bed.connect(password=token, sslmode="require") as connection:
+            assert connection.execute("SELECT current_user").fetchone() == ("app",)
+    assert gate.tokens.count(token) == 1, "what the database has said is remembered"
+    assert "the database's word" in sidecar.log()
+    for bad, words, asked in [
+            (client_token(gate, secret="another"), "the database does not take the token", True),
+            (client_token(gate, host="other.example:5432"), "the database does not take the token", True),
+            (client_token(gate, age=901), "has expired", False),
+            (client_token(gate, user="reports"), "for another user", False),
+            (client_token(gate, age=-400), "from the future", False),
+            (client_token(gate, expires=901), "longer than 15 minutes", False),
+            (token.replace("/us-east-2/", "/eu-west-1/").replace("%2Fus-east-2%2F", "%2Feu-west-1%2F"),
+             "for another region", False)]:
+        before = len(gate.refusals)
+        with pytest.raises(psycopg.OperationalError, match=words):
+            bed.connect(password=bad, sslmode="require")
+        assert (len(gate.refusals) > before) == asked, words
+    with pytest.raises(psycopg.OperationalError, match="over TLS only"):
+        bed.connect(password=token)
+    assert token.split("X-Amz-Signature=")[1] not in sidecar.log()
+    gate.secret_key = "exchanged"
+    with bed.connect(password=token, sslmode="require"):
+        pass  # still in its life, as the database would not ask again either
+
+
+def test_end_to_end_needs_a_database_that_can_be_asked(bed, gate):
+    use_gate(bed, gate, auth={"iamAuth": "REQUIRED"})
+    bed.sidecar(write=False, env=aws.KEYS)
+    with bed.connect(password=client_token(gate), sslmode="require"):
+        pass
+    gate.close()
+    with pytest.raises(psycopg.OperationalError, match="cannot be asked about the token|has no writer now"):
+        bed.connect(password=client_token(gate, age=2), sslmode="require")

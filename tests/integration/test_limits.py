@@ -1,10 +1,13 @@
 """limits of a DBProxy on a real database: PostgreSQL's names and SQLSTATEs, enforced by the sidecar."""
 
+import threading
+
 import psycopg
 import pytest
 
 from support import wire
 from support.waiting import wait_for
+from support.wire import query
 
 
 def test_statement_timeout(bed):
@@ -68,3 +71,32 @@ def test_connections_of_a_user(bed):
     assert bed.writer.sessions("app", "application_name <> 'dbproxy-monitor'") <= 1
     first.commit()
     assert second.execute("SELECT 3").fetchone() == (3,)
+
+
+def test_connections_of_a_database(bed):
+    """Its clients take turns, whoever they are, though the pool has room; another database is not held up."""
+    bed.sidecar(users=("app", "reports"), limits={"maxConnectionsPerDatabase": 1})
+    first, second = bed.connect(autocommit=False), bed.connect(user="reports")
+    first.execute("SELECT 1")
+    answers = []
+    waiter = threading.Thread(target=lambda: answers.append(second.execute("SELECT 2").fetchone()))
+    waiter.start()
+    assert bed.connect(database="billing").execute("SELECT 3").fetchone() == (3,)
+    assert bed.writer.sessions("app", "datname = 'orders'") + bed.writer.sessions("reports", "datname = 'orders'") == 1
+    assert answers == []
+    first.commit()
+    waiter.join(30)
+    assert answers == [(2,)]
+
+
+def test_who_waits_for_long_hears_so(bed):
+    """A NOTICE on the way, and the query runs when its turn comes."""
+    bed.sidecar(limit=1, pool={"connectionBorrowTimeoutSeconds": 60})
+    holder, waiter = bed.connect(autocommit=False), bed.raw_session()
+    holder.execute("SELECT 1")
+    waiter.send(query("SELECT 'served'"))
+    kind, body = waiter.message()
+    assert (kind, wire.fields(body)["C"]) == ("N", "00000")
+    assert wire.fields(body)["M"] == "the query waits for a database connection"
+    holder.commit()
+    assert [kind for kind, _ in waiter.until_ready()] == ["T", "D", "C"]

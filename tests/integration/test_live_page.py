@@ -47,14 +47,17 @@ def test_it_shows_what_there_is(bed, run):
     for each in ("shop/orders", "✓ ready", "1 client,", "writer READ_WRITE ✓ AVAILABLE", "temporary_object", "queries p50",
                  "CREATE TEMP TABLE kept", "Pools"):
         assert each in shown, f"{each!r} is not in {shown}"
+    wait_for(lambda: operator.json("pins"), 30, "the operator has heard of the pin")
     shown = words(browse(bed.directory, operator.http, "--dump-dom"))
-    for each in ("shop/orders", "✓ ready", "1 client, 0 waiting", "1 sidecar ", "shop/orders-1", "✓ up to date"):
+    for each in ("shop/orders", "✓ ready", "1 client, 0 waiting", "1 sidecar ", "shop/orders-1", "✓ up to date",
+                 "queries p50", "sessions sidecars reasons", "temporary_object", "CREATE TEMP TABLE kept"):
         assert each in shown, f"{each!r} is not in {shown}"
 
 
 @pytest.mark.parametrize("name,width,scheme", [("desk", 1280, "light"), ("telephone", 390, "dark")])
 def test_it_looks_like_something(bed, run, name, width, scheme):
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
+    wait_for(lambda: run[0].json("pins"), 30, "the operator has something to show")
     for who, address in (("operator", run[0].http), ("sidecar", run[1].admin)):
         picture = ARTEFACTS / f"live-{who}-{name}.png"
         picture.unlink(missing_ok=True)

@@ -3,6 +3,8 @@
 import concurrent.futures
 import json
 import signal
+import socket
+import ssl
 import time
 
 import psycopg
@@ -128,7 +130,6 @@ def test_broken_manifest_is_refused_in_words(bed, pair):
 
 def test_nack_keeps_what_is_in_force(bed, pair):
     """A snapshot that this sidecar cannot put in force (its port is taken) is refused with the sidecar's words."""
-    import socket
     operator, sidecar = pair
     taken = socket.create_server(("127.0.0.1", 0))
     try:
@@ -142,6 +143,27 @@ def test_nack_keeps_what_is_in_force(bed, pair):
         taken.close()
     bed.manifests.set_spec(port=bed.port)
     wait_for(lambda: operator.json("sidecars")[0]["updated"], 10, "it is content again")
+
+
+def test_certificates_are_renewed_while_it_runs(bed):
+    bed.write()
+    operator = bed.operator(extra=["--certificate-seconds", "10"])
+    bed.sidecar_of(operator)
+    before = (operator.state / "server.pem").read_text()
+    pushed = operator.metrics().sum("dbproxy_operator_config_pushes_total")
+    authority = ssl.create_default_context(cafile=operator.authority)
+    authority.set_alpn_protocols(["h2"])
+    host, port = operator.address.split(":")
+
+    def shown() -> str:
+        with socket.create_connection((host, int(port)), timeout=10) as plain:
+            with authority.wrap_socket(plain, server_hostname="localhost") as tls:
+                return ssl.DER_cert_to_PEM_cert(tls.getpeercert(binary_form=True))
+    wait_for(lambda: shown() not in before, 30, "another certificate is shown", interval=0.2)
+    assert shown() in (operator.state / "server.pem").read_text()
+    wait_for(lambda: operator.metrics().sum("dbproxy_operator_config_pushes_total") > pushed, 30,
+             "the sidecar was given another one for its listeners")
+    assert operator.log().count("sidecar connected") == 1 and bed.connect().execute("SELECT 1").fetchone() == (1,)
 
 
 def test_without_a_token_nothing_is_served(bed):

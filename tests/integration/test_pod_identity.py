@@ -15,6 +15,14 @@ def over_socket(bed, sidecar, user="app", **options):
                            autocommit=True, connect_timeout=10, **options)
 
 
+def let_in(bed, sidecar) -> bool:
+    try:
+        over_socket(bed, sidecar).close()
+        return True
+    except psycopg.OperationalError:
+        return False
+
+
 def test_no_password_on_the_socket_and_no_way_in_elsewhere(bed):
     sidecar = bed.sidecar(clientAuth="PodIdentity")
     with over_socket(bed, sidecar) as connection:
@@ -36,14 +44,7 @@ def test_an_edit_turns_it_off_again(bed):
     sidecar = bed.sidecar(clientAuth="PodIdentity")
     with over_socket(bed, sidecar) as connection:
         bed.manifests.set_spec(clientAuth="Password")
-
-        def asked():
-            try:
-                over_socket(bed, sidecar).close()
-                return False
-            except psycopg.OperationalError:
-                return True
-        wait_for(asked, 10, "a password is asked for")
+        wait_for(lambda: not let_in(bed, sidecar), 10, "a password is asked for")
         assert connection.execute("SELECT 1").fetchone() == (1,), "who is in stays"
     assert bed.connect().execute("SELECT 1").fetchone() == (1,)
 
@@ -68,14 +69,7 @@ def test_none_but_the_users_that_are_listed(bed):
     with pytest.raises(psycopg.OperationalError, match="knows its clients by their pod"):
         over_socket(bed, sidecar)
     bed.manifests.set_spec(podIdentityUids=[7, os.geteuid()])
-
-    def let_in():
-        try:
-            over_socket(bed, sidecar).close()
-            return True
-        except psycopg.OperationalError:
-            return False
-    wait_for(let_in, 30, "our user is listed by now")
+    wait_for(lambda: let_in(bed, sidecar), 30, "our user is listed by now")
 
 
 def test_through_an_operator_for_every_user_of_the_pod(bed):

@@ -123,6 +123,30 @@ def test_pipeline_of_several_syncs(bed):
     assert other.query("SELECT 1") == [["1"]]
 
 
+def test_a_sequence_that_has_begun_keeps_its_connection(bed):
+    """ReadyForQuery of the sequence before it lets nobody else in between."""
+    bed.sidecar(limit=1)
+    client, other = bed.raw_session(), bed.raw_session()
+    client.send(parse("", "SELECT $1::text") + bind("", "", ["a"]) + execute() + SYNC
+                + parse("", "SELECT $1::text || pg_backend_pid()") + wire.FLUSH)
+    assert kinds(client.until_ready()) == "12DC"
+    assert client.message()[0] == "1"
+    other.send(query("SELECT 'other'"))
+    client.send(bind("", "", ["b"]) + execute() + SYNC)
+    assert kinds(client.until_ready()) == "2DC"
+    assert kinds(other.until_ready()) == "TDC"
+
+
+def test_a_start_of_many_settings(bed):
+    """A start-up packet that is longer than a packet of the network, and values that are, too."""
+    bed.sidecar(limit=1)
+    long = {f"app.setting_{number}": f"{number} " * 200 for number in range(10)}
+    client = bed.raw_session(**long, options="-c work_mem=3MB " + "-c app.again=1 " * 200)
+    for name in ("app.setting_0", "app.setting_9"):
+        assert client.query(f"SHOW {name}") == [[long[name]]]
+    assert client.query("SHOW work_mem") == [["3MB"]]
+
+
 def test_portal_suspended_and_flush(bed):
     bed.sidecar(limit=1)
     client = bed.raw_session()

@@ -54,6 +54,16 @@ SCENARIOS = {
         Say(data(3) + DONE + SYNC), Hear("Z")],
     "copy by extended query that the client fails": [Say(call(COPY) + SYNC), Hear("G"), Say(data(1) + FAIL + SYNC),
                                                      Hear("Z")],
+    "copy by a prepared statement": [
+        Say(parse("p1", COPY) + bind("", "p1") + execute() + SYNC), Hear("G"), Say(data(1) + DONE + SYNC), Hear("Z")],
+    "copy by a prepared statement, bad data before CopyDone": [
+        Say(parse("p1", COPY) + bind("", "p1") + execute() + SYNC), Hear("G"), Say(data("")), Hear("E"),
+        Say(DONE + SYNC), Hear("Z"), Say(query("SELECT 1")), Hear("Z")],
+    "copy by a prepared statement, bad data and CopyDone at once": [
+        Say(parse("p1", COPY) + bind("", "p1") + execute() + SYNC), Hear("G"), Say(data("") + DONE + SYNC), Hear("Z")],
+    "copy out by a prepared statement": [
+        Say(parse("p1", "COPY (SELECT generate_series(1, 3)) TO STDOUT") + bind("", "p1") + execute() + SYNC), Hear("Z"),
+        Say(bind("", "p1") + execute() + SYNC), Hear("Z")],
     "copy by extended query of what is not there": [Say(call("COPY nowhere FROM STDIN") + SYNC + data(1) + DONE + SYNC),
                                                     Hear("Z", 2)],
     "copy that fails early, with data still to come": [
@@ -83,6 +93,9 @@ SCENARIOS = {
         Hear("Z", 2)],
     "bind with too few parameters": [Say(parse("p", "SELECT $1::int") + bind("", "p") + execute() + SYNC), Hear("Z"),
                                      Say(bind("", "p", [5]) + execute() + SYNC), Hear("Z")],
+    "a name that is longer than others' messages": [
+        Say(parse("n" * 6000, "SELECT $1::int", [23]) + describe("S", "n" * 6000) + SYNC), Hear("Z"),
+        Say(bind("", "n" * 6000, [7]) + execute() + wire.close("S", "n" * 6000) + SYNC), Hear("Z")],
     "a name that failed is free": [
         Say(parse("n", "SELEC 1") + SYNC + parse("n", "SELECT 1") + bind("", "n") + execute() + SYNC), Hear("Z", 2)],
     "prepare that fails, and its execute": [

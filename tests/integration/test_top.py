@@ -42,6 +42,25 @@ def test_once(pair):
     assert run([CTL, "top", "--once", "--sidecar", "127.0.0.1:1"], check=False).returncode == 3
 
 
+def test_an_operator_tells_times_and_pins_of_all_its_sidecars(bed, pair):
+    operator, _ = pair
+    kinds = wait_for(lambda: operator.json("pins"), 30, "the operator has heard of the pin")
+    assert len(kinds) == 1 and kinds[0]["reasons"] == ["temporary_object"]
+    assert kinds[0]["sessions"] == kinds[0]["sidecars"] == 1 and kinds[0]["statementDigest"] == "CREATE TEMP TABLE kept (a int)"
+    client = bed.connect()
+
+    def counted() -> int:
+        client.execute("SELECT 1")
+        return sum(sum(row["query"]) for row in operator.json("latency") if row["proxy"] == "shop/orders")
+
+    wait_for(counted, 30, "queries are counted")
+    shown = run([CTL, "top", "--once", "--operator", operator.http]).stdout
+    for part in ("queries p50 ", "since the start", "PINS\n", "SESSIONS", "temporary_object", "CREATE TEMP TABLE kept"):
+        assert part in shown, f"{part!r} is not in\n{shown}"
+    shown = run([CTL, "pins", "orders", "--operator", operator.http]).stdout
+    assert re.search(r"shop/orders +1 +1 +\S+ +temporary_object +CREATE TEMP TABLE kept", shown), shown
+
+
 def test_into_a_pipe(pair):
     _, sidecar = pair
     top = subprocess.Popen([CTL, "top", "--interval", "1", "--sidecar", sidecar.admin], stdout=subprocess.PIPE, text=True)

@@ -16,6 +16,8 @@ CREATE OR REPLACE FUNCTION unpin_scratch(keep boolean) RETURNS int LANGUAGE plpg
   $$ BEGIN CREATE TEMP TABLE unpin_s (n int); IF NOT keep THEN DROP TABLE unpin_s; END IF; RETURN 1; END $$;
 CREATE OR REPLACE FUNCTION unpin_unlock(n int) RETURNS boolean LANGUAGE sql AS 'SELECT pg_advisory_unlock(n)';
 CREATE OR REPLACE FUNCTION unpin_become(t text) RETURNS text LANGUAGE sql AS 'SELECT set_config(''app.tenant'', t, false)';
+CREATE OR REPLACE FUNCTION unpin_computed(t text) RETURNS text LANGUAGE sql AS
+  'SELECT set_config(''app.'' || ''tenant'', t, false)';
 CREATE OR REPLACE PROCEDURE unpin_work() LANGUAGE plpgsql AS $$ BEGIN PERFORM 1; COMMIT; PERFORM 2; END $$;
 CREATE OR REPLACE PROCEDURE unpin_become_all() LANGUAGE plpgsql AS $$ BEGIN PERFORM unpin_become('acme'); END $$;
 """
@@ -111,10 +113,29 @@ def test_what_cannot_leave_anything_is_not_even_probed(bed, functions, name):
     assert sidecar.metrics().sum("dbproxy_pin_probes_total") == 0
 
 
-STAYS = {
+FOLLOWS = {
     "function that sets": "SELECT unpin_become('acme')",
     "procedure that sets": "CALL unpin_become_all()",
     "block that sets": "DO $$ BEGIN PERFORM unpin_become('acme'); END $$",
+    "block with a SET": "DO $$ BEGIN SET app.tenant = 'acme'; END $$",
+}
+
+
+@pytest.mark.parametrize("name", FOLLOWS)
+def test_what_a_function_sets_by_name_follows_its_client(bed, functions, name):
+    sidecar = bed.sidecar(limit=1)
+    owner, other = bed.connect(), bed.connect()
+    look = "SELECT current_setting('app.tenant', true)"
+    for _ in range(3):
+        owner.execute(FOLLOWS[name])
+        assert other.execute(look).fetchone()[0] in (None, "")
+        assert owner.execute(look).fetchone()[0] == "acme"
+    assert pins(sidecar) == []
+    assert sidecar.metrics().sum("dbproxy_pins_total") == 0
+
+
+STAYS = {
+    "computed name": "SELECT unpin_computed('acme')",
     "dynamic block": "DO $$ BEGIN EXECUTE 'SE' || 'T app.tenant = ''acme'''; END $$",
     "block in quotes": "DO 'BEGIN PERFORM unpin_become(''acme''); END'",
     "block with escapes": r"DO $$ BEGIN PERFORM E'\'' , unpin_become('acme'); END $$",

@@ -42,6 +42,11 @@ class Shop:
         with psycopg.connect(**options) as connection:
             return connection.execute(sql).fetchone()[0]
 
+    def direct(self):
+        """A session of the user app that goes past every sidecar."""
+        writer = self.cluster.writer
+        return psycopg.connect(host=writer.host, port=writer.port, user="app", password=PASSWORDS["app"], dbname="orders")
+
     def status(self):
         return self.api.get(PATH).get("status", {})
 

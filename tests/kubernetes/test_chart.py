@@ -51,7 +51,11 @@ def test_renders_the_same_twice():
                                      "image.pullPolicy=Sometimes", "sidecar.native=maybe", "podMonitor.interval=fast",
                                      "crds.enable=true", "operator.logLevel=loud", "allowedEndpoints={https://x}",
                                      "allowedEndpoints={10.0.0.0/800}", "serviceRanges={10.96.0.0}",
-                                     "aws.grant.shop={arn:aws:iam::1:role/x}", "aws.grants.shop={secret:x}"])
+                                     "certificates.days=90", "certificates.leafSeconds=9",
+                                     "certificates.caSeconds=ten",
+                                     "rdsCA.pem=us-east-2-bundle.pem", "rdsCA.file=x", "rdsCA.configMap=A_b",
+                                     "aws.grant.shop={arn:aws:iam::1:role/x}", "aws.grants.shop={secret:x}",
+                                     "aws.serviceAccounts.shop=orders", "aws.serviceAccounts.shop={*}"])
 def test_schema_refuses(setting):
     error = refused("--set", setting)
     assert "values don't meet the specifications of the schema" in error
@@ -77,14 +81,61 @@ def test_where_proxies_may_point():
 
 def test_what_of_aws_a_namespace_may_use():
     values = json.dumps({"shop": ["arn:aws:secretsmanager:us-east-2:123456789012:secret:shop-*",
-                                  "arn:aws:iam::123456789012:role/shop"], "pay": ["arn:aws:iam::1:role/pay"]})
+                                  "arn:aws:iam::123456789012:role/shop", "arn:aws:rds-db:*:*:dbuser:*/app"],
+                         "pay": ["arn:aws:iam::1:role/pay", "arn:aws:rds:*:*:cluster:pay"]})
     objects = render("--set-json", f"aws.grants={values}", "--set", "operator.serverNames={a}")
     arguments = objects[OPERATOR]["spec"]["template"]["spec"]["containers"][0]["args"]
     assert [each for each in arguments if each.startswith("--aws-grant")] == [
-        "--aws-grant=pay=arn:aws:iam::1:role/pay",
+        "--aws-grant=pay=arn:aws:iam::1:role/pay", "--aws-grant=pay=arn:aws:rds:*:*:cluster:pay",
         "--aws-grant=shop=arn:aws:secretsmanager:us-east-2:123456789012:secret:shop-*",
-        "--aws-grant=shop=arn:aws:iam::123456789012:role/shop"]
+        "--aws-grant=shop=arn:aws:iam::123456789012:role/shop", "--aws-grant=shop=arn:aws:rds-db:*:*:dbuser:*/app"]
     assert not any("--aws-grant" in each for each in render()[OPERATOR]["spec"]["template"]["spec"]["containers"][0]["args"])
+
+
+def test_whose_tokens_may_be_asked_for():
+    """Of no account that is not named, and of those in their own namespaces only."""
+    everywhere = [rule for (kind, _), each in render().items() if kind in ("Role", "ClusterRole") for rule in each["rules"]]
+    assert not any("serviceaccounts/token" in rule["resources"] for rule in everywhere)
+    made = render("--set", "aws.serviceAccounts.shop={orders,billing},aws.serviceAccounts.pay={pay}")
+    assert [rule for rule in made["ClusterRole", "dbproxy-operator"]["rules"] if "serviceaccounts" in str(rule)] == []
+    documents = yaml.safe_load_all(rendered("--set", "aws.serviceAccounts.shop={orders,billing},aws.serviceAccounts.pay={pay}"))
+    roles = {(each["kind"], each["metadata"]["namespace"]): each for each in documents
+             if each and each["metadata"]["name"] == "dbproxy-operator-aws"}
+    assert {place for _, place in roles} == {"shop", "pay"} and len(roles) == 4
+    assert roles["Role", "shop"]["rules"] == [
+        {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": ["orders", "billing"], "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": ["orders", "billing"],
+         "verbs": ["create"]}]
+    assert roles["RoleBinding", "pay"]["subjects"] == [
+        {"kind": "ServiceAccount", "name": "dbproxy-operator", "namespace": "dbproxy"}]
+
+
+def test_cas_of_databases(tmp_path):
+    def mounted(*arguments):
+        objects = render(*arguments)
+        pod = objects[OPERATOR]["spec"]["template"]["spec"]
+        volume = next((each["configMap"]["name"] for each in pod["volumes"] if each["name"] == "rds-ca"), None)
+        paths_of = [each["mountPath"] for each in pod["containers"][0]["volumeMounts"] if each["name"] == "rds-ca"]
+        flags = [each for each in pod["containers"][0]["args"] if each.startswith("--rds-ca")]
+        return volume, paths_of, flags, objects.get(("ConfigMap", "dbproxy-operator-rds-ca"))
+    assert mounted() == (None, [], [], None)
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(2 * "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    place = ["/etc/dbproxy/rds-ca"], ["--rds-ca=/etc/dbproxy/rds-ca"]
+    volume, *rest, made = mounted("--set-file", f"rdsCA.pem={bundle}")
+    assert (volume, tuple(rest)) == ("dbproxy-operator-rds-ca", place) and made["data"] == {"ca.pem": bundle.read_text()}
+    assert mounted("--set", "rdsCA.configMap=company-cas") == ("company-cas", *place, None)
+    assert "values don't meet" in refused("--set-file", f"rdsCA.pem={bundle}", "--set", "rdsCA.configMap=company-cas")
+
+
+def test_lives_of_certificates():
+    def lives(*arguments) -> list[str]:
+        container = render(*arguments)[OPERATOR]["spec"]["template"]["spec"]["containers"][0]
+        return [each for each in container["args"] if each.startswith(("--ca-", "--certificate-"))]
+    assert lives() == ["--ca-seconds=315360000", "--ca-overlap-seconds=86400", "--certificate-seconds=7776000"]
+    assert lives("--set", "certificates.caSeconds=31536000,certificates.caOverlapSeconds=3600,"
+                 "certificates.leafSeconds=86400") == [
+        "--ca-seconds=31536000", "--ca-overlap-seconds=3600", "--certificate-seconds=86400"]
 
 
 def test_operator_is_available_and_contained():
@@ -211,8 +262,9 @@ CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/dbproxies.dbproxy
 
 def test_life_of_a_release(api, helm):
     # Rendered objects pass a server-side dry run, field by field.
-    api.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "-n", "dbproxy", "-f", "-",
-                input=rendered())
+    for values in ((), ("--set", "rdsCA.pem=-----BEGIN CERTIFICATE-----"), ("--set", "rdsCA.configMap=company-cas")):
+        api.kubectl("apply", "--server-side", "--dry-run=server", "--validate=strict", "-n", "dbproxy", "-f", "-",
+                    input=rendered(*values))
 
     notes = helm("install", "pool", CHART).stdout
     assert "kubectl -n dbproxy rollout status deployment/dbproxy-operator" in notes

@@ -2,13 +2,17 @@
 
 import time
 
+import psycopg
 import pytest
 import yaml
 
 from bad_manifests import TABLE, text_of
-from support import paths
+from support import aws, paths
 from support.kube_apiserver import Refused
+from support.kube_operator import PodSidecar
+from support.manifests import config_map, db_proxy, secret
 from support.ports import free_port
+from support.postgres import PASSWORDS
 from support.process import run
 from support.program import Program
 from support.waiting import wait_for
@@ -34,9 +38,11 @@ def proxy(name: str, port: int = 5432, **spec) -> dict:
 class Operator(Program):
     def __init__(self, testbed, api, kubeconfig, webhook: int):
         super().__init__(testbed.directory, "operator", f"127.0.0.1:{free_port()}")
+        self.address = f"127.0.0.1:{free_port()}"
         self.argv = [paths.binary("dbproxy-operator"), "--kubeconfig", kubeconfig, "--namespace", "dbproxy",
-                     "--pod-name", "operator-1", "--pod-address", "127.0.0.1", "--listen", f"127.0.0.1:{free_port()}",
-                     "--http", self.http, "--webhook", f"127.0.0.1:{webhook}", "--sidecar-image", "dbproxy:test",
+                     "--pod-name", "operator-1", "--pod-address", "127.0.0.1", "--listen", self.address,
+                     "--allowed-endpoint", "127.0.0.0/8", "--http", self.http,
+                     "--webhook", f"127.0.0.1:{webhook}", "--sidecar-image", "dbproxy:test",
                      "--sidecar-pull-policy", "Never"]
 
 
@@ -175,6 +181,49 @@ def test_outdated_pods_are_listed_with_what_to_do(crds, operator):
         crds.delete(PODS + "?gracePeriodSeconds=0")
     done = run([paths.binary("dbproxyctl"), "outdated", "--kubeconfig", crds.kubeconfig], check=False)
     assert done.returncode == 1 and "no operator here gives sidecars to pods" in done.stderr
+
+
+def test_from_an_annotation_to_a_token_that_is_let_in(crds, operator, cluster, testbed):
+    """The sidecar and the application run here as the pod says that they are to: only ports and paths are mapped."""
+    if not aws.available():
+        pytest.skip("moto is not installed: run cmake/setup.sh test")
+    port, lends = free_port(), free_port()
+    crds.apply(config_map("database-ca", {"ca.pem": cluster.authority.certificate.read_text()}),
+               secret("keys-app", "app", PASSWORDS["app"]),
+               db_proxy(cluster, port, name="keys", auth={"app": {"iamAuth": "REQUIRED"}}, aws={"region": aws.REGION}))
+    document = pod("keys", {"dbproxy.io/aws-credentials": "true"})
+    document["metadata"]["name"] = "lends"
+    made_pod = crds.request("POST", PODS, document)
+    try:
+        application, lender = made_pod["spec"]["containers"][0], made_pod["spec"]["initContainers"][0]
+        arguments = dict(each.removeprefix("--").split("=", 1) for each in lender["args"] if each.startswith("--aws-"))
+        variables = {each["name"]: each["value"] for each in application["env"]}
+        url, file = (variables[f"AWS_CONTAINER_{name}"] for name in ("CREDENTIALS_FULL_URI", "AUTHORIZATION_TOKEN_FILE"))
+        assert url == f"http://127.0.0.1:{arguments['aws-credentials-port']}/credentials"
+        assert file == arguments["aws-credentials-token-file"]
+        place = file.rsplit("/", 1)[0]
+        volumes = [next(each["name"] for each in container["volumeMounts"] if each["mountPath"] == place)
+                   for container in (application, lender)]
+        assert volumes[0] == volumes[1], "the file is where the application can read it"
+        directory = testbed.subdirectory("lends")
+        mapped = directory / "lends" / file.rsplit("/", 1)[1]
+        with aws.Moto(directory) as moto, PodSidecar(
+                directory, crds, made_pod, operator, ("shop/keys",), env=moto.env,
+                extra=("--aws-credentials-port", str(lends), "--aws-credentials-token-file", str(mapped))):
+            env = {"AWS_CONTAINER_CREDENTIALS_FULL_URI": url.replace(arguments["aws-credentials-port"], str(lends)),
+                   "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(mapped), "AWS_EC2_METADATA_DISABLED": "true",
+                   "HOME": str(directory)}
+            host = wait_for(lambda: crds.get("/apis/dbproxy.io/v1alpha1/namespaces/shop/dbproxies/keys").get(
+                "status", {}).get("endpoints", [{}])[0].get("iamHost"), 20, "the host is in the status")
+            token = run([aws.PYTHON, "-B", "-m", "awscli", "rds", "generate-db-auth-token", "--hostname", host, "--port",
+                         str(port), "--username", "app", "--region", aws.REGION], env=env).stdout.strip()
+            where = {"host": "127.0.0.1", "port": port, "dbname": "orders", "user": "app", "sslmode": "require"}
+            with psycopg.connect(password=token, connect_timeout=20, **where) as connection:
+                assert connection.execute("SELECT current_user").fetchone() == ("app",)
+            with pytest.raises(psycopg.OperationalError, match="only a token of IAM"):
+                psycopg.connect(password=PASSWORDS["app"], **where)
+    finally:
+        crds.delete(PODS + "/lends?gracePeriodSeconds=0")
 
 
 def test_reviews_are_quick(crds, operator):

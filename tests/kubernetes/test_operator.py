@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from shop import PATH
+from support.certificates import Authority
 from support.kube_apiserver import Refused
 from support.kube_operator import NAMESPACE, PodSidecar, delete_pod, make_pod
 from support.manifests import secret
@@ -37,10 +38,13 @@ def test_from_apply_to_a_query(shop):
     assert "POSTGRESQL" in printed and "True" in printed and "2/2" in printed
     # Nothing changes, nothing is written.
     wait_for(lambda: shop.status()["connections"]["granted"] == 1, 20, "the connection is counted")
+    wait_for(lambda: shop.status()["connections"].get("foreign") == 0, 30, "and there is none besides")
     version = shop.api.get(PATH)["metadata"]["resourceVersion"]
     time.sleep(2.5)
     assert shop.api.get(PATH)["metadata"]["resourceVersion"] == version
     assert sidecar.process.alive()
+    with shop.direct():
+        wait_for(lambda: shop.status()["connections"]["foreign"] == 1, 30, "a session past the sidecar is counted")
 
 
 def test_an_edit_is_in_force_at_once_and_a_bad_one_not_at_all(shop):
@@ -85,13 +89,46 @@ def test_secrets_are_followed(shop):
     assert shop.select() == 42
     shop.api.apply(secret("orders-app", "app", PASSWORDS["app"]))
     shop.wait_condition("ResolvedRefs", "True")
-    shop.api.patch(path, {"data": {"password": base64.b64encode(b"another").decode()}})
-    wait_for(lambda: shop.condition("TargetsAvailable")[0] == "False", 20, "the database refuses the new password")
-    assert {each["reason"] for each in shop.status()["targets"]} == {"AUTH_FAILURE"}
+    def change(password: str):
+        versions = operator.log().count("snapshot changed")
+        shop.api.patch(path, {"data": {"password": base64.b64encode(password.encode()).decode()}})
+        wait_for(lambda: operator.log().count("snapshot changed") > versions, 20, "the Secret is read")
+
+    change("another")
+    wait_for(lambda: not refuses(shop, password="another"), 20, "clients show the new one, the database takes the one before")
+    change("a third")
+    wait_for(lambda: shop.condition("TargetsAvailable")[0] == "False", 20, "the database refuses both")
+    wait_for(lambda: {each["reason"] for each in shop.status()["targets"]} == {"AUTH_FAILURE"}, 20, "of both members")
     wait_for(lambda: shop.events("SecretRejected"), 10, "there is an Event")
     shop.api.patch(path, {"data": {"password": base64.b64encode(PASSWORDS["app"].encode()).decode()}})
     shop.wait_condition("Ready", "True")
-    assert "another" not in operator.log() and PASSWORDS["app"] not in operator.log()
+    wait_for(lambda: not refuses(shop), 20, "the right one is in force")
+    assert shop.select(password="a third") == 42, "for a day clients may still have the one before"
+    assert refuses(shop, password="another")
+    shop.api.patch(PATH, {"spec": {"credentialGraceSeconds": 0}})
+    wait_for(lambda: refuses(shop, password="a third"), 20, "unless it is taken away")
+    assert not refuses(shop)
+    assert not [each for each in ("another", "a third") if each in operator.log()] and PASSWORDS["app"] not in operator.log()
+
+
+def test_a_proxy_without_a_ca_is_served_by_the_installations(shop):
+    bundle = shop.directory / "rds"
+    bundle.mkdir()
+    other = Authority(shop.directory / "other")
+    (bundle / "other.pem").write_text(other.certificate.read_text())
+    operator = shop.operator(extra=("--rds-ca", bundle))
+    shop.apply()
+    cluster = "/spec/targetGroups/0/dbCluster/tls"
+    shop.api.patch(PATH, [{"op": "replace", "path": cluster, "value": {"mode": "verify-full"}}], "json")
+    _, reason, _ = shop.wait_condition("TargetsAvailable", "False")
+    assert reason and shop.condition("Accepted")[0] == "True", "it is known, and is not by whom the database is signed"
+    expires = operator.metrics().sum("dbproxy_operator_certificate_expires_seconds", certificate="rds")
+    assert expires > time.time()
+    # The one that counts is added, as by an upgrade: reread while it runs.
+    (bundle / "database.pem").write_text(shop.cluster.authority.certificate.read_text())
+    shop.wait_condition("Ready", "True", timeout=40)
+    shop.sidecar(operator)
+    assert shop.select() == 42
 
 
 def test_a_deleted_proxy_is_drained(shop):
@@ -104,9 +141,9 @@ def test_a_deleted_proxy_is_drained(shop):
     assert sidecar.process.alive()
 
 
-def refuses(shop):
+def refuses(shop, **options):
     try:
-        shop.select(connect_timeout=3)
+        shop.select(connect_timeout=3, **options)
         return False
     except psycopg.Error:
         return True
@@ -214,6 +251,10 @@ def test_the_secret_of_the_ca_comes_back(shop):
     assert operator.log().count("sidecar connected identity=shop/web-1") == 1
 
 
+def probing(server) -> int:
+    return server.sessions("app", "application_name = 'dbproxy-monitor'")
+
+
 def test_two_replicas(shop):
     first = shop.operator("operator-1")
     shop.apply()
@@ -223,6 +264,9 @@ def test_two_replicas(shop):
     assert "redirected to the leader" in sidecar.log()
     assert shop.select() == 42
     assert not second.leads() and first.leads()
+    # Each replica asks each member by itself, so that the one that takes over knows who the writer is.
+    for server in shop.cluster.members:
+        wait_for(lambda server=server: probing(server) == 2, 30, f"both replicas ask {server.name}", interval=0.1)
 
     def served_after(began, by, limit):
         wait_for(lambda: "sidecar connected" in by.log()[mark:], limit + 20, "the stream is served again")
@@ -234,6 +278,7 @@ def test_two_replicas(shop):
     first.stop()
     print("clean stop:", served_after(began, second, 4))  # 2 s on a machine of its own
     assert shop.select() == 42
+    wait_for(lambda: probing(shop.cluster.writer) == 1, 30, "the one that has ended asks no more", interval=0.1)
 
     third = shop.operator("operator-3")
     sidecar.argv[sidecar.argv.index("--operator") + 1] = third.address
@@ -270,6 +315,7 @@ def test_the_api_server_goes_away(shop):
     shop.apply()
     shop.sidecar(operator)
     shop.wait_condition("Ready", "True")
+    assert shop.select() == 42  # it has its first slot: how much a sidecar may have is written down before
     shop.api.stop_apiserver(9)
     assert shop.select() == 42
     shop.api.start_apiserver()

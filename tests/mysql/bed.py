@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pymysql
 
-from support import paths
+from support import hidden, paths
 from support.manifests import Manifests, config_map, db_proxy, endpoint, secret
 from support.mysql import PASSWORDS
 from support.operator_process import Operator
@@ -18,6 +18,7 @@ class Bed:
     def __init__(self, cluster, directory: Path):
         self.cluster, self.directory = cluster, directory
         self.writer = cluster.writer
+        self.host = "127.0.0.1"
         self.port, self.readers = free_port("127.0.0.1"), free_port("127.0.0.1")
         self.manifests = Manifests(directory / "m")
         self.resources = contextlib.ExitStack()
@@ -34,21 +35,37 @@ class Bed:
         if read_only:
             self.manifests.write("readers.yaml", endpoint("orders-readers", "orders", self.readers))
 
-    def sidecar(self, env=None, **options) -> Sidecar:
+    def sidecar(self, env=None, binary=None, inside=None, **options) -> Sidecar:
+        """`inside`: a namespace that it stands in."""
         self.write(**options)
-        self._sidecar = Sidecar(self.directory, "sidecar", manifests=self.manifests.directory, env=env)
+        self._sidecar = Sidecar(self.directory, "sidecar", manifests=self.manifests.directory, env=env,
+                                binary=binary, inside=inside)
+        self.host = self._sidecar.bind
         return self._sidecar.start()
 
-    def operator(self, **options) -> tuple[Operator, Sidecar]:
+    def operator(self, env=None, binary=None, state=False, extra=(), **options) -> tuple[Operator, Sidecar]:
         self.write(**options)
-        self._operator = Operator(self.directory, self.manifests.directory, ("shop/orders-1",)).start()
-        self._sidecar = Sidecar(self.directory, "sidecar", operator=self._operator)
+        self._operator = Operator(self.directory, self.manifests.directory, ("shop/orders-1", "shop/orders-2"),
+                                  extra=extra).start()
+        self._sidecar = Sidecar(self.directory, "sidecar", operator=self._operator, env=env, binary=binary,
+                                state_dir=self.directory / "state" if state else None)
         return self._operator, self._sidecar.start()
 
-    def connect(self, user="app", database="orders", port=None, **options) -> pymysql.Connection:
+    def other_sidecar(self) -> Sidecar:
+        """One more of the operator's, with its endpoints on 127.0.0.2."""
+        other = Sidecar(self.directory, "other", operator=self._operator, identity="shop/orders-2", bind="127.0.0.2")
+        self.resources.callback(other.stop)
+        return other.start()
+
+    def connect(self, user="app", database="orders", port=None, host=None, **options) -> pymysql.Connection:
         options = {"password": PASSWORDS[user], "autocommit": True, "ssl_disabled": True, "connect_timeout": 20,
                    "read_timeout": 30, **options}
-        connection = pymysql.connect(host="127.0.0.1", port=port or self.port, user=user, database=database, **options)
+        try:
+            connection = pymysql.connect(host=host or self.host, port=port or self.port, user=user, database=database,
+                                         **options)
+        except pymysql.err.MySQLError as error:
+            hidden.check_refusal(error, options["password"])
+            raise
         self.resources.callback(lambda: connection.open and connection.close())
         return connection
 

@@ -3,22 +3,31 @@
 
   differential.py --seconds 60          generated scripts; --seed N begins where a failure said it was
   differential.py --count 40            so many on each server and of each kind, the same in every run
+  differential.py --steps 10000000      for as many steps on each server; SIGTERM ends it
   differential.py --file F              plays a script from a file
 
-A difference is shrunk and printed as a script that can go into cases/. Scripts are written as tests/differential/script.py
-says; `~ reset`, `~ db NAME`, `~ ping` and `~ option N` are commands of the protocol.
+The native player plays them, in many lanes at once. A difference is played again alone, shrunk and printed as a script.
+Scripts are written as tests/differential/script.py says; `~` sends commands of the protocol: reset, db NAME, ping, option N,
+user native|other NAME, fields TABLE, kill #A#, long STATEMENT N DATA, sreset STATEMENT, fetch STATEMENT N; `* cursor NAME`
+opens a cursor. Kinds of scripts: mysql_generator.py.
 """
 
 import argparse
+import contextlib
+import itertools
+import os
+import signal
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "differential"), str(HERE)]
-from client import Client  # noqa: E402
-from mysql_generator import Generator  # noqa: E402
-from script import cases, parse, to_text  # noqa: E402
+import mysql_grammar  # noqa: E402
+from mysql_generator import KINDS, Generator  # noqa: E402
+from script import parse, to_text  # noqa: E402
 from shrink import shrink  # noqa: E402
 from support import mysql  # noqa: E402
 from support.manifests import Manifests, config_map, db_proxy, secret  # noqa: E402
@@ -27,155 +36,191 @@ from support.ports import free_port  # noqa: E402
 from support.sidecar import Sidecar  # noqa: E402
 from support.testbed import Testbed  # noqa: E402
 
-USER, MOST_CLIENTS = "native", 8
-BORROW_TIMEOUT = 9501
-DIRECT, THROUGH = "straight", "proxying"  # schemas, so that neither play sees what the other wrote; of one length
-SCHEMA = [
-    "CREATE TABLE numbers (n INT PRIMARY KEY)", "INSERT INTO numbers VALUES (1), (2), (3), (4), (5)",
-    "CREATE TABLE made (id INT AUTO_INCREMENT PRIMARY KEY, b VARCHAR(20))", "CREATE TABLE small (n TINYINT)",
-    "CREATE TABLE here (tag CHAR(1), a INT)",
-    "CREATE TABLE log (a INT)", "CREATE TRIGGER traced BEFORE INSERT ON log FOR EACH ROW SET @traced = NEW.a",
-    "CREATE FUNCTION fv() RETURNS INT NO SQL BEGIN SET @fv = 7; RETURN 1; END",
-    "CREATE FUNCTION uses() RETURNS INT NO SQL RETURN fv()", "CREATE FUNCTION harmless(n INT) RETURNS INT NO SQL RETURN n + 1",
-    "CREATE PROCEDURE sets() SET SESSION div_precision_increment = 7, @p = 1",
-    "CREATE PROCEDURE two() BEGIN SELECT 1; SELECT 'x', 2; END",
-]
+USER, OTHER = "native", "other"
+PASSWORDS[OTHER] = "other-secret"
+# Per cent of 120, so that one of them is one connection; of the widest there are enough for everybody.
+PERCENT = {"wide": 50, "narrow": 1, "two": 2, "excluded": 1}
+SETTINGS = {"max_connections": 120, "innodb_lock_wait_timeout": 1, "lock_wait_timeout": 1, "thread_cache_size": 100}
 
 
-class Player:
-    """Owns a sidecar in front of `cluster`; play() any number of scripts.
+class Bench:
+    """Lanes of one kind on one cluster, and a sidecar for all of them, or for each where they have one connection."""
 
-    The pool has one connection more than a script has clients, so that no step ever waits for another client; since the
-    connection that was used last is taken first, clients that hold nothing meet each other's connection at each step.
-    Or it has one connection (`narrow`), which every client that rests has to let go: a step that waits in vain, because
-    another client is in a transaction, is left out on both sides."""
-
-    def __init__(self, cluster, directory: Path, binary: Path | None = None, narrow: bool = False):
-        self.cluster, self.port, self.narrow = cluster, free_port("127.0.0.1"), narrow
-        for name in (DIRECT, THROUGH):
-            cluster.writer.sql(f"DROP DATABASE IF EXISTS {name}")
-            cluster.writer.sql(f"CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {USER}@'%'")
-            client = Client(cluster.writer.port, USER, PASSWORDS[USER], name)
-            for text in [*SCHEMA, f"INSERT INTO here VALUES ('{name[0]}', 1)"]:
-                answer = client.play(parse(f"A: {text}")[0])
-                assert answer[-1][0] == "ok", (text, answer)
-            client.close()
-        # The first session of a server that asks for a language whose messages are not installed gets an error.
-        self._direct("SET lc_time_names = 'de_DE'")
-        percent = 2 if narrow else 100 * (MOST_CLIENTS + 1) // 60 + 1
-        manifests = Manifests(directory / "manifests")
-        manifests.write("orders.yaml", db_proxy(cluster, self.port, users=(USER,), tls=False, engineFamily="MYSQL",
-                                                pool={"maxConnectionsPercent": percent, "maxIdleConnectionsPercent": 2,
-                                                      "connectionBorrowTimeoutSeconds": 1 if narrow else 60}))
-        manifests.write("secrets.yaml", secret(f"orders-{USER}", USER, PASSWORDS[USER]), config_map("database-ca", {"ca.pem": ""}))
-        self.sidecar = Sidecar(directory, "sidecar", manifests=manifests.directory, binary=binary)
-        self._admin = {name: Client(cluster.writer.port, USER, PASSWORDS[USER], name) for name in (DIRECT, THROUGH)}
-        self.steps = 0
-
-    def _direct(self, text: str):
-        client = Client(self.cluster.writer.port, USER, PASSWORDS[USER], DIRECT)
-        client.play(parse(f"A: {text}")[0])
-        client.close()
+    def __init__(self, cluster, directory: Path, kind: str, options):
+        self.cluster, self.kind, self._options, self._directory = cluster, kind, options, directory
+        self._sidecars, self._ports = [], []
+        for number in range(1 if kind == "wide" else options.lanes):
+            port, place = free_port("127.0.0.1"), directory / str(number)
+            manifests = Manifests(place / "m")
+            more = {"sessionPinningFilters": ["EXCLUDE_VARIABLE_SETS"]} if kind == "excluded" else {}
+            manifests.write("orders.yaml", db_proxy(
+                cluster, port, users=(USER, OTHER), tls=False, engineFamily="MYSQL",
+                pool={"maxConnectionsPercent": PERCENT[kind], "maxIdleConnectionsPercent": PERCENT[kind],
+                      "connectionBorrowTimeoutSeconds": 60 if kind == "wide" else 1, **more}))
+            manifests.write("secrets.yaml", *[secret(f"orders-{user}", user, PASSWORDS[user]) for user in (USER, OTHER)],
+                            config_map("database-ca", {"ca.pem": ""}))
+            self._sidecars.append(Sidecar(place, "sidecar", manifests=manifests.directory, binary=options.binary))
+            self._ports.append(str(port))
+        self._cleaning = directory / "cleaning"
+        self._cleaning.write_text("\n".join(mysql_grammar.CLEANING))
 
     def __enter__(self):
-        self.sidecar.start()
+        for sidecar in self._sidecars:
+            sidecar.start()
         return self
 
     def __exit__(self, kind, *_):
-        for admin in self._admin.values():
-            admin.close()
-        self.sidecar.kill() if kind else self.sidecar.stop()
+        for sidecar in self._sidecars:
+            sidecar.kill() if kind else sidecar.stop()
 
-    def play(self, steps):
-        """None, or the number of a step that is answered otherwise, and both answers."""
-        self._clean()
-        plays = {DIRECT: {}, THROUGH: {}}
-        try:
-            for number, step in enumerate(steps):
-                self.steps += 1
-                through = self._client(plays[THROUGH], THROUGH, step.client).play(step)
-                if self.narrow and any(part[:2] == ("error", BORROW_TIMEOUT) for part in through):
-                    if len(through) > 1:
-                        return None  # half of it has happened
-                    continue
-                answers = [self._client(plays[DIRECT], DIRECT, step.client).play(step), through]
-                if answers[0] != answers[1]:
-                    return number, step, *answers
-        finally:
-            for clients in plays.values():
-                for client in clients.values():
-                    client.close()
-        return None
+    def play(self, scripts, lanes: int, tell):
+        """`scripts` gives pairs of a number and steps; `tell` gets (what, number, steps, the rest) of each."""
+        process = subprocess.Popen(
+            [self._options.player, str(self.cluster.writer.port), ",".join(self._ports[:lanes]), str(lanes), self._cleaning, USER,
+             PASSWORDS[USER], OTHER, PASSWORDS[OTHER]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            errors="backslashreplace")
 
-    def _client(self, clients, place: str, name: str) -> Client:
-        if name not in clients:
-            port = self.cluster.writer.port if place == DIRECT else self.port
-            clients[name] = Client(port, USER, PASSWORDS[USER], place)
-        return clients[name]
+        def feed():
+            try:
+                for number, steps in scripts:
+                    process.stdin.write(f"{number}\n{to_text(steps)}\n\n")
+                    process.stdin.flush()
+                process.stdin.close()
+            except BrokenPipeError:
+                pass  # the player has said why
 
-    def _clean(self):
-        """Waits for what the last script's clients have left behind: TRUNCATE needs its locks."""
-        for admin in self._admin.values():
-            for table in ("made", "small", "log"):
-                answer = admin.play(parse(f"A: TRUNCATE {table}")[0])
-                assert answer[-1][0] == "ok", answer
+        feeder = threading.Thread(target=feed)
+        feeder.start()
+        for line in process.stdout:
+            head, *rest = line.rstrip("\n").split("\t")
+            what, number, steps = head.split()
+            tell(what, int(number), int(steps), rest)
+        feeder.join()
+        if process.wait() != 0:
+            raise RuntimeError("the native player has failed")
+
+    def alone(self, steps) -> list[str] | None:
+        """What differs in a script that is played alone: the step, and both answers."""
+        found = []
+        self.play([(0, steps)], 1, lambda what, number, played, rest: found.append((what, rest)))
+        return found[0][1] if found[0][0] == "different" else None
+
+    def report(self, title: str, steps):
+        """False: it does not differ when it is played alone."""
+        if not self.alone(steps):
+            return False
+        steps = shrink(steps, lambda candidate: self.alone(candidate) is not None, 250)
+        difference = focused(self.alone(steps) or ["once, and not again", "", ""])
+        print(f"DIFFERENT on {self.cluster.version}, {self.kind}: {title}\n  step {difference[0]}\n"
+              f"    the database itself answers\n      {difference[1]}\n    through the proxy\n      {difference[2]}\n"
+              f"  the script:\n{to_text(steps)}\n", flush=True)
+        return True
 
 
-def report(player: Player, title: str, steps, small: bool, first) -> str:
-    steps = shrink(steps, lambda candidate: player.play(candidate) is not None, 120) if small else steps
-    difference = player.play(steps)
-    if difference is None:
-        return f"{title}: different once, and not again: {first}"
-    number, step, direct, through = difference
-    return (f"DIFFERENT on {player.cluster.version}: {title}\n  step {number + 1}: {step}\n    the database itself answers\n"
-            + "".join(f"      {answer}\n" for answer in direct) + "    through the proxy\n"
-            + "".join(f"      {answer}\n" for answer in through) + f"  the script:\n{to_text(steps)}\n")
+def focused(difference: list[str]) -> list[str]:
+    """Without the parts that both answers begin and end with."""
+    step, one, other = difference[0], *(answer.split("; ") for answer in difference[1:])
+    while one and other and one[0] == other[0]:
+        one, other = one[1:], other[1:]
+    while one and other and one[-1] == other[-1]:
+        one, other = one[:-1], other[:-1]
+    return [step, "; ".join(one), "; ".join(other)]
+
+
+def prepare(cluster, lanes: int):
+    writer = cluster.writer
+    how = f"VIA mysql_native_password USING PASSWORD('{PASSWORDS[OTHER]}')" if cluster.version == mysql.MARIADB else \
+        f"WITH mysql_native_password BY '{PASSWORDS[OTHER]}'"
+    writer.sql(f"CREATE USER {OTHER}@'%' IDENTIFIED {how}; GRANT ALL ON billing.* TO {OTHER}@'%'")
+    # The first session of a server that asks for a language whose messages are not installed gets an error.
+    with contextlib.suppress(RuntimeError):
+        writer.sql("SET lc_time_names = 'de_DE'")
+    for name in [f"{side}{lane}" for side in ("straight", "proxying") for lane in range(lanes)]:
+        # The definer is who plays: what a program leaves is told by a source that its user can read.
+        writer.sql(f"CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {USER}@'%'; GRANT ALL ON {name}.* TO {OTHER}@'%'")
+        text = "DELIMITER $$\n" + "".join(f"{statement} $$\n" for statement in mysql_grammar.SCHEMA)
+        writer.sql(text.replace("CREATE FUNCTION", f"CREATE DEFINER={USER}@'%' FUNCTION")
+                   .replace("CREATE PROCEDURE", f"CREATE DEFINER={USER}@'%' PROCEDURE")
+                   .replace("CREATE TRIGGER", f"CREATE DEFINER={USER}@'%' TRIGGER")
+                   .replace("CREATE VIEW", f"CREATE DEFINER={USER}@'%' VIEW"), name)
+
+
+def run(bench: Bench, options, ended: threading.Event, seconds: float, steps: float) -> int:
+    """The number of scripts that differ, and differ again when they are played alone."""
+    version, kind = bench.cluster.version, bench.kind
+    since, totals, different = time.monotonic(), {"same": 0, "different": 0, "left": 0}, []
+    played, told = [0], [since]
+
+    def goes_on(number):
+        if ended.is_set() or len(different) >= options.keep_going:
+            return False
+        if options.count:
+            return number < options.seed + options.count
+        return played[0] < steps if options.steps else time.monotonic() - since < seconds
+
+    def scripts():
+        for number in itertools.count(options.seed):
+            if not goes_on(number):
+                return
+            yield number, Generator(number, version, kind).script()
+
+    def tell(what, number, count, rest):
+        totals[what] += 1
+        played[0] += count
+        if what == "different":
+            different.append(number)
+            print(f"{version}, {kind}: --kinds {kind} --seed {number}: " + "\n    ".join(rest), flush=True)
+        if time.monotonic() - told[0] > 60:
+            told[0] = time.monotonic()
+            took = told[0] - since
+            print(f"{version}, {kind}: {played[0]:,} steps, {played[0] / took:,.0f} a second, next seed near {number}, "
+                  f"{totals}", flush=True)
+
+    if options.file:
+        return int(bench.report(options.file.name, parse(options.file.read_text())))
+    bench.play(scripts(), options.lanes, tell)
+    took = time.monotonic() - since
+    print(f"{version}, {kind}: {sum(totals.values())} generated scripts from seed {options.seed}, {played[0]:,} steps on both "
+          f"sides in {took:.0f} s, {played[0] / took:,.0f} a second, {totals}", flush=True)
+    again = 0
+    for number in different[:10]:
+        if bench.report(f"--seed {number} --count 1", Generator(number, version, kind).script()):
+            again += 1
+        else:
+            print(f"{version}, {kind}: seed {number} differed once, and not when it was played alone", flush=True)
+    return again
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--player", type=Path, required=True, help="mysql_differential_player")
     parser.add_argument("--seconds", type=float, default=30, help="of generated scripts, in all (default 30)")
-    parser.add_argument("--count", type=int, help="generated scripts on each server instead of seconds")
+    parser.add_argument("--count", type=int, help="generated scripts of each kind on each server instead of seconds")
+    parser.add_argument("--steps", type=int, help="likewise: so many on each server, of all kinds together")
     parser.add_argument("--seed", type=int, default=int(time.time()) % 1_000_000 * 1000)
     parser.add_argument("--servers", default=f"{mysql.MYSQL},{mysql.MARIADB}")
+    parser.add_argument("--kinds", default=",".join(KINDS))
+    parser.add_argument("--lanes", type=int, default=4, help="scripts at once (default 4)")
     parser.add_argument("--file", type=Path)
     parser.add_argument("--keep-going", type=int, default=1, help="differences before it ends")
-    parser.add_argument("--binary", type=Path)
+    parser.add_argument("--binary", type=Path, help="of the sidecar (default: as DBPROXY_BIN says)")
     options = parser.parse_args()
-    failures = 0
-    servers = options.servers.split(",")
+    options.lanes = 1 if options.file else options.lanes
+    servers, kinds = options.servers.split(","), options.kinds.split(",")
+    ended, failures = threading.Event(), 0
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    if not options.count and Path("/dev/shm").is_dir():
+        os.environ.setdefault("DBPROXY_TMP", "/dev/shm")
     with Testbed("mydiff") as bed:
         for version in servers:
-            cluster = bed.mysql_cluster(version=version, settings={"innodb_lock_wait_timeout": 1, "lock_wait_timeout": 5})
-            for narrow in (False, True):
-                failures += run(bed, cluster, version, narrow, options, options.seconds / len(servers) / 2)
+            cluster = bed.mysql_cluster(version=version, settings=SETTINGS)
+            prepare(cluster, options.lanes)
+            for kind in kinds:
+                with Bench(cluster, bed.subdirectory(f"{version}-{kind}"), kind, options) as bench:
+                    failures += run(bench, options, ended, options.seconds / len(servers) / len(kinds),
+                                    (options.steps or 0) / len(kinds))
             cluster.stop()
     return 1 if failures else 0
-
-
-def run(bed, cluster, version: str, narrow: bool, options, seconds: float) -> int:
-    failures, kind = 0, "narrow" if narrow else "wide"
-    with Player(cluster, bed.subdirectory(f"{version}-{kind}"), options.binary, narrow) as player:
-        fixed = {}
-        for path in [options.file] if options.file else sorted((HERE / "cases").glob("*.script")):
-            fixed |= cases(path.read_text()) if path.parent == HERE / "cases" else {path.name: parse(path.read_text())}
-        for name, steps in fixed.items():
-            if first := player.play(steps):
-                failures += 1
-                print(report(player, name, steps, False, first), flush=True)
-        seed, since = options.seed, time.monotonic()
-        until, different = since + seconds, 0
-        while not options.file and different < options.keep_going and (
-                seed - options.seed < options.count if options.count else time.monotonic() < until):
-            steps = Generator(seed, version, narrow).script()
-            if first := player.play(steps):
-                different += 1
-                print(report(player, f"--seed {seed} --count 1", steps, True, first), flush=True)
-            seed += 1
-        failures += different
-        print(f"{version}, {kind} pool: {len(fixed)} cases and {seed - options.seed} generated scripts, {player.steps:,} steps "
-              f"on both sides in {time.monotonic() - since:.0f} s, {failures} different", flush=True)
-    return failures
 
 
 if __name__ == "__main__":

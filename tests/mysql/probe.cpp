@@ -29,5 +29,9 @@ int main(int count, char** arguments) {
             << "\nread_only=" << seen.base.in_recovery << "\nmax_connections=" << seen.base.max_connections
             << "\nlag=" << seen.base.lag_seconds << "\nversion=" << seen.base.server_version
             << "\nplugin=" << seen.greeting.auth_plugin << "\n";
+  for (const auto& each : seen.base.members) {
+    std::cout << "member " << each.id << "=" << each.writer << " " << each.age_seconds << " " << each.lag_seconds
+              << "\n";
+  }
   return 0;
 }

@@ -3,6 +3,7 @@
 import pytest
 from support import mysql, paths
 from support.certificates import Authority
+from support.fault_proxy import FaultProxy
 from support.ports import free_port
 from support.process import run
 from support.waiting import wait_for
@@ -51,6 +52,52 @@ def test_lag_is_told_to_those_who_may_ask(cluster):
         replica.sql("STOP SLAVE; CHANGE MASTER TO MASTER_DELAY=0; START SLAVE")
         cluster.writer.sql("DROP TABLE orders.late; DROP USER watcher@'%'")
         cluster.wait_caught_up()
+
+
+# A schema and a variable that there are, in the place of those that only Aurora has and nobody can make elsewhere.
+AURORA = {b"information_schema.": b"aurora_stand_in_db.", b"'aurora_server_id'": b"'binlog_row_image'"}
+
+
+@pytest.fixture
+def aurora(cluster):
+    cluster.writer.sql("""
+        CREATE DATABASE aurora_stand_in_db;
+        CREATE TABLE aurora_stand_in_db.replica_host_status (SERVER_ID varchar(100), SESSION_ID varchar(100),
+          CPU double, LAST_UPDATE_TIMESTAMP datetime(6), REPLICA_LAG_IN_MILLISECONDS double, IS_CURRENT tinyint);
+        GRANT SELECT ON aurora_stand_in_db.* TO app@'%'""")
+    yield cluster.writer
+    cluster.writer.sql("DROP DATABASE aurora_stand_in_db; REVOKE SELECT ON aurora_stand_in_db.* FROM app@'%'")
+    cluster.wait_caught_up()
+
+
+@pytest.mark.parametrize("zone", ["+00:00", "-07:00", "+05:30"])
+def test_aurora_is_asked_for_its_members_as_it_understands(aurora, zone):
+    aurora.sql(f"""
+        SET GLOBAL time_zone = '{zone}'; SET time_zone = '{zone}';
+        INSERT INTO aurora_stand_in_db.replica_host_status VALUES
+          ('orders-1', 'MASTER_SESSION_ID', 3.5, now(6), 0, 1),
+          ('orders-2', 'a1b2c3d4-0000-1111-2222-333344445555', 1.5, now(6), 18.5, 1),
+          ('orders-gone', 'MASTER_SESSION_ID', NULL, now(6) - INTERVAL 200 SECOND, 0, 0)""")
+    try:
+        with FaultProxy(aurora.host, aurora.port) as between:
+            between.exchanged = AURORA
+            seen = probe(aurora, mode="disable", port=between.port)
+    finally:
+        aurora.sql("SET GLOBAL time_zone = '+00:00'")
+    assert (seen["ok"], seen["detail"]) == ("1", ""), seen
+    told = {name.split()[1]: tuple(map(float, value.split())) for name, value in seen.items() if name.startswith("member ")}
+    assert set(told) == {"orders-1", "orders-2", "orders-gone"}
+    assert (told["orders-1"][0], told["orders-1"][2]) == (1, 0) and told["orders-1"][1] < 60
+    assert told["orders-2"][0] == 0 and told["orders-2"][2] == 0.0185
+    assert told["orders-gone"][0] == 1 and told["orders-gone"][1] >= 200
+
+
+def test_who_may_not_ask_aurora_is_told_so_and_the_rest_counts(cluster):
+    with FaultProxy(cluster.writer.host, cluster.writer.port) as between:
+        between.exchanged = AURORA
+        seen = probe(cluster.writer, mode="disable", port=between.port)
+    assert (seen["ok"], seen["read_only"]) == ("1", "0"), seen
+    assert "it did not say who is in the cluster" in seen["detail"], seen
 
 
 def test_refusals(cluster):

@@ -58,13 +58,13 @@ def test_metrics(bed):
         rows(client, "SELECT 1")
         rows(client, "COMMIT")
     rows(clients[0], "BEGIN")
-    wait_for(lambda: sidecar.metrics().sum("dbproxy_client_connections", state="active") == 1, 5, "the gauge is set")
+    wait_for(lambda: sidecar.metrics().sum("dbproxy_client_connections", state="active") == 1 and
+             sidecar.metrics().sum("dbproxy_client_connections") == 3, 30, "the gauges are set")
     metrics = sidecar.metrics()
     assert metrics.sum("dbproxy_logins_total", result="success") == 3
     assert metrics.sum("dbproxy_transactions_total") >= 3
     assert metrics.sum("dbproxy_queries_total") >= 10
     assert metrics.sum("dbproxy_server_connections_opened_total") >= 1
-    assert metrics.sum("dbproxy_client_connections") == 3
 
 
 def test_waiting_in_vain(bed):
@@ -107,7 +107,7 @@ def test_clients_survive_the_loss_of_connections(bed):
     thread.join(20)
     assert answer and answer[0] in (2013, 1317, 1927), answer
     assert value(idle, "SELECT 1") == 1
-    assert error_of(lambda: rows(in_transaction, "SELECT 1")) in (2013, 1927, 2006, 0)
+    assert error_of(lambda: rows(in_transaction, "SELECT 1")) in (1213, 1927)
     assert value(bed.connect(), "SELECT 1") == 1
     assert sidecar.metrics().sum("dbproxy_server_connections_lost_total") >= 2
 

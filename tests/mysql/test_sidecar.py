@@ -1,5 +1,7 @@
 """Clients of MySQL and MariaDB through a sidecar: log-in, queries, pooling, session state, errors, KILL, the end."""
 
+import contextlib
+import ssl
 import threading
 
 import pymysql
@@ -67,6 +69,31 @@ def test_tls_to_the_client(bed):
     with pytest.raises(pymysql.err.OperationalError) as refused:
         bed.connect()
     assert refused.value.args[0] == 3159
+
+
+def test_clients_verify_the_sidecar_and_stay_when_its_certificate_is_renewed(bed):
+    """As --ssl-mode=VERIFY_IDENTITY does, with the operator's CA; the way on to the database is encrypted as well."""
+    operator, _ = bed.operator(requireTLS=True, extra=("--certificate-seconds", "10"))
+    context = ssl.create_default_context(cafile=operator.authority)
+    leaves = set()
+
+    def look():
+        with contextlib.closing(bed.connect(ssl_disabled=False, ssl=context)) as client:
+            leaves.add(client._sock.getpeercert(binary_form=True))
+            return rows(client, "SHOW SESSION STATUS LIKE 'Ssl_cipher'")[0][1] != ""
+    stays = bed.connect(ssl_disabled=False, ssl=context)
+    wait_for(lambda: look() and value(stays, "SELECT 1") == 1 and len(leaves) >= 2, 60, "another is shown", interval=0.3)
+    stranger = ssl.create_default_context(cafile=bed.cluster.authority.certificate)
+    with pytest.raises(pymysql.err.OperationalError, match="certificate verify failed"):
+        bed.connect(ssl_disabled=False, ssl=stranger)
+
+
+def test_the_way_on_is_never_less_encrypted_than_the_clients(bed):
+    """Where the database is reached in the clear, clients are not offered TLS, and hear that there is none."""
+    bed.sidecar(tls=False)
+    assert rows(bed.connect(), "SHOW SESSION STATUS LIKE 'Ssl_cipher'")[0][1] == ""
+    with pytest.raises(pymysql.err.OperationalError, match="SSL"):
+        bed.connect(ssl_disabled=False, ssl={"check_hostname": False})
 
 
 def test_many_clients_share_few_connections(bed):

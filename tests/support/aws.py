@@ -17,6 +17,12 @@ KEYS = {"AWS_ACCESS_KEY_ID": "AKIATESTTESTTEST", "AWS_SECRET_ACCESS_KEY": "key-t
         "AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": REGION}
 
 
+def no_keys(home: Path) -> dict:
+    """An environment in which there are no keys of AWS, and nobody to ask for some."""
+    return {"AWS_EC2_METADATA_DISABLED": "true", "AWS_REGION": REGION, "HOME": str(home),
+            "AWS_SHARED_CREDENTIALS_FILE": ""}
+
+
 def available() -> bool:
     return PYTHON.exists()
 

@@ -16,6 +16,7 @@ class FaultProxy:
         self._refuse = False
         self.accepted = 0
         self.delay = 0.0  # seconds, of every piece in either direction
+        self.exchanged: dict[bytes, bytes] = {}  # in what clients say, by others of the same length
 
     def __enter__(self):
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
@@ -75,6 +76,8 @@ class FaultProxy:
             while data := source.recv(65536):
                 if self.delay:
                     time.sleep(self.delay)
+                for what, by in self.exchanged.items() if source is pair["ends"][0] else ():
+                    data = data.replace(what, by)
                 if not pair["frozen"].is_set():
                     sink.sendall(data)
         if pair["frozen"].is_set():

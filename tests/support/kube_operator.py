@@ -41,6 +41,18 @@ def install_rights(api: KubeApiserver):
                    "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "dbproxy-operator"}})
 
 
+def allow_accounts(api: KubeApiserver, namespace: str, names: list[str]):
+    """Tokens of these service accounts, as aws.serviceAccounts of the chart lets the operator ask for them."""
+    metadata = {"name": "dbproxy-operator-aws", "namespace": namespace}
+    rbac = {"apiVersion": "rbac.authorization.k8s.io/v1"}
+    api.apply({**rbac, "kind": "Role", "metadata": metadata, "rules": [
+        {"apiGroups": [""], "resources": ["serviceaccounts"], "resourceNames": names, "verbs": ["get"]},
+        {"apiGroups": [""], "resources": ["serviceaccounts/token"], "resourceNames": names, "verbs": ["create"]}]},
+        {**rbac, "kind": "RoleBinding", "metadata": metadata,
+         "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": metadata["name"]},
+         "subjects": [{"kind": "ServiceAccount", "name": "dbproxy-operator", "namespace": NAMESPACE}]})
+
+
 class KubeOperator(Program):
     """A replica; its rights are those of the service account. Databases of tests are on loopback: allowed here."""
 
@@ -81,15 +93,15 @@ class PodSidecar(Program):
     """The sidecar of a Pod object: with the token that the kubelet would project, and the CA of its namespace."""
 
     def __init__(self, directory: Path, api: KubeApiserver, pod: dict, operator: KubeOperator,
-                 proxies=("shop/orders",), seconds: int = 3600):
+                 proxies=("shop/orders",), seconds: int = 3600, bind: str = "127.0.0.1", env: dict | None = None, extra=()):
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
-        super().__init__(directory, name, f"127.0.0.1:{free_port()}")
+        super().__init__(directory, name, f"127.0.0.1:{free_port()}", env)
         self.token, self.authority = self.directory / "token", self.directory / "ca.pem"
         self.token.write_text(api.account_token(namespace, audience="dbproxy-operator", pod=pod, seconds=seconds))
         bundle = f"/api/v1/namespaces/{namespace}/configmaps/dbproxy-operator-ca"
         wait_for(lambda: self.authority.write_text(api.get(bundle)["data"]["ca.pem"]), 20, "the CA is in the namespace")
-        self.argv = [paths.binary("dbproxy"), "--bind", "127.0.0.1", "--admin", self.http, "--socket-dir",
+        self.argv = [paths.binary("dbproxy"), "--bind", bind, "--admin", self.http, "--socket-dir",
                      self.directory, "--operator", operator.address, "--operator-ca", self.authority, "--token-file",
-                     self.token, "--identity", f"{namespace}/{name}"]
+                     self.token, "--identity", f"{namespace}/{name}", *extra]
         for proxy in proxies:
             self.argv += ["--proxy", proxy]

@@ -7,8 +7,7 @@ sent twice by somebody else.
 import threading
 import time
 
-import psycopg
-
+from .ledger_drivers import DRIVERS
 from .waiting import wait_for
 
 TABLE = "CREATE TABLE ledger (writer int, number int)"
@@ -16,32 +15,9 @@ KEPT_NOTHING = ("40001", "25006")  # the SQLSTATEs of a transaction that may be 
 UNKNOWN = ("08007",)
 
 
-_INSERT = "INSERT INTO ledger VALUES (%s, %s)"
-
-
-def _in_a_block(connection, row):
-    with connection.transaction():
-        connection.execute(_INSERT, row)
-
-
-def _by_copy(connection, row):
-    with connection.cursor() as cursor, cursor.copy("COPY ledger FROM STDIN") as copy:
-        copy.write_row(row)
-
-
-def _in_a_pipeline(connection, row):
-    with connection.pipeline(), connection.transaction():
-        connection.execute("SELECT 1")
-        connection.execute(_INSERT, row)
-
-
-_WAYS = (_in_a_block, lambda connection, row: connection.execute(_INSERT, row), _by_copy, _in_a_pipeline,
-         lambda connection, row: connection.execute(_INSERT, row, prepare=True))
-
-
 class Ledger:
-    """Context manager: `clients` connections to `dsn`, each writing one row after the other: plainly, in a transaction
-    block of its own, by COPY, in a pipeline, and by a prepared statement."""
+    """Context manager: `clients` connections to `dsn`, each writing one row after the other, in all the ways that
+    its driver has: the drivers take turns."""
 
     def __init__(self, dsn: str, clients: int = 8, pause: float = 0.005):
         self._dsn, self._pause = dsn, pause
@@ -71,7 +47,7 @@ class Ledger:
         wait_for(lambda: self.unexpected or all(len(now) >= was + rows
                                                 for now, was in zip(self.acknowledged, before, strict=True)),
                  timeout, f"every writer writes {rows} more rows")
-        assert self.unexpected == []
+        assert self.unexpected == [], self.unexpected
 
     def check(self, server):
         """Everything acknowledged is there, nothing is there twice, and no connection was lost."""
@@ -82,31 +58,35 @@ class Ledger:
         missing = [(writer, number) for writer, numbers in enumerate(self.acknowledged) for number in numbers
                    if (writer, number) not in there]
         assert missing == [], "every acknowledged commit is there"
-        assert self.unexpected == []
+        assert self.unexpected == [], self.unexpected
         assert self.lost == 0
 
     def _write(self, writer: int):
-        connection = psycopg.connect(self._dsn, autocommit=True)
-        number, last, failed = 0, None, False
+        connection = DRIVERS[writer % len(DRIVERS)](self._dsn)
+        number, last, failed, before = 0, None, False, "the start"
         while not self._stopping.is_set():
             if not failed:
                 number += 1
                 self.attempted[writer] = number
             failed = False
+            way = number % connection.ways
             try:
-                _WAYS[number % len(_WAYS)](connection, (writer, number))
+                connection.write(way, (writer, number))
                 self.acknowledged[writer].append(number)
                 now = time.monotonic()
                 self.gaps[writer] = max(self.gaps[writer], now - (last or now))
                 last = now
-            except psycopg.Error as error:
-                if error.sqlstate in KEPT_NOTHING:
+            except connection.errors as error:
+                sqlstate = connection.sqlstate(error)
+                said = f"{type(connection).__name__}, way {way}: {sqlstate}: {error}"
+                if sqlstate in KEPT_NOTHING:
                     failed = True
                     self.failed += 1
-                elif error.sqlstate in UNKNOWN:
+                elif sqlstate in UNKNOWN:
                     self.unknown.append((writer, number))
                 else:
-                    self.unexpected.append(f"{type(error).__name__} {error.sqlstate}: {error}")
+                    self.unexpected.append(f"{said}, after {before}")
+                before = f"{said}, status {connection.status()}"
                 if connection.closed:
                     self.lost += 1
                     return

@@ -33,6 +33,7 @@ _OWN = {
     MARIADB: {"innodb_log_file_size": "16M", "gtid_strict_mode": "ON"},
 }
 _DATABASES = ("orders", "billing")
+_initialised: dict[tuple, Path] = {}  # by version and user: a directory whose `data` no server has ever used
 
 
 def available(version: str) -> bool:
@@ -50,6 +51,7 @@ class Server:
         self.cluster, self.number = cluster, number
         self.name = f"replica-{number}" if number else "writer"
         self.role = "READ_ONLY" if number else "READ_WRITE"
+        self.reads = bool(number)  # it starts as a reader
         self.directory = cluster.directory / self.name
         self.data = self.directory / "data"
         self.socket = self.directory / "s"
@@ -59,8 +61,10 @@ class Server:
 
     def start(self, wait: bool = True, init: Path | None = None):
         settings = {**self.cluster.settings, "server_id": self.number + 1, "port": self.port, "socket": self.socket,
-                    "bind_address": self.host, "pid_file": self.directory / "pid"}
-        if self.number:
+                    "bind_address": self.host, "pid_file": self.directory / "pid",
+                    # A server that starts removes temporary tables of others from a directory that they share.
+                    "tmpdir": self.directory}
+        if self.reads:
             settings["read_only"] = "ON"
             if self.cluster.version == MYSQL:
                 settings["super_read_only"] = "ON"
@@ -117,9 +121,13 @@ class Server:
             self.sql(f"SET GLOBAL {name} = {value}")
 
     def promote(self):
-        stop, forget = ("STOP SLAVE", "RESET SLAVE ALL")
+        """What it has received is carried out first, as whoever fails over does."""
+        self.sql("STOP SLAVE IO_THREAD")
+        wait_for(lambda: "has read all relay log" in self.sql("SHOW SLAVE STATUS"), 30, f"{self.name} has carried out all",
+                 interval=0.02)
         off = "SET GLOBAL super_read_only = OFF; " if self.cluster.version == MYSQL else ""
-        self.sql(f"{stop}; {forget}; {off}SET GLOBAL read_only = OFF")
+        self.reads = False
+        self.sql(f"STOP SLAVE; RESET SLAVE ALL; {off}SET GLOBAL read_only = OFF")
 
 
 class Cluster(DatabaseCluster):
@@ -145,24 +153,34 @@ class Cluster(DatabaseCluster):
     def start(self):
         self._initialise()
         for replica in self.replicas:
-            self._private_directory(replica.directory)
-            run(["cp", "-a", self.writer.data, replica.data], user=self.user, cwd="/")
-            (replica.data / "auto.cnf").unlink(missing_ok=True)
+            self.copy(self.writer, replica)
         # What MySQL makes at its first start would be made on each member: it is no part of what is replicated.
         setup = self.directory / "setup.sql"
         self._write(setup, self._setup())
         self.writer.start(init=setup)
         for replica in self.replicas:
             replica.start()
-            how = "MASTER_AUTO_POSITION=1" if self.version == MYSQL else "MASTER_USE_GTID=slave_pos"
-            replica.sql(f"CHANGE MASTER TO MASTER_HOST='{self.writer.host}', MASTER_PORT={self.writer.port}, "
-                        f"MASTER_USER='replicator', MASTER_PASSWORD='replicator-secret', {how}; START SLAVE")
+            self.follow(replica, self.writer)
         if self.replicas:
             self.wait_caught_up()
         if self.schema:
             self.writer.sql(self.schema, "orders")
             self.wait_caught_up()
         return self
+
+    def copy(self, source: Server, to: Server):
+        """The files of a server that does not run."""
+        self._private_directory(to.directory)
+        run(["cp", "-a", source.data, to.data], user=self.user, cwd="/")
+        (to.data / "auto.cnf").unlink(missing_ok=True)
+
+    def follow(self, replica: Server, writer: Server):
+        """Whatever it was before."""
+        how = "MASTER_AUTO_POSITION=1" if self.version == MYSQL else "MASTER_DEMOTE_TO_SLAVE=1"
+        replica.reads = True
+        replica.set(read_only="ON")
+        replica.sql(f"STOP SLAVE; CHANGE MASTER TO MASTER_HOST='{writer.host}', MASTER_PORT={writer.port}, "
+                    f"MASTER_USER='replicator', MASTER_PASSWORD='replicator-secret', {how}; START SLAVE")
 
     def wait_caught_up(self, timeout: float = 30):
         variable = "@@GLOBAL.gtid_executed" if self.version == MYSQL else "@@GLOBAL.gtid_binlog_pos"
@@ -198,13 +216,25 @@ class Cluster(DatabaseCluster):
         return "".join(line + ";\n" for line in lines)
 
     def _initialise(self):
+        """That takes seconds, and comes out the same each time: clusters that come later copy what the first one made."""
         self._private_directory(self.writer.directory)
+        made = _initialised.get((self.version, self.user))
+        if made is None or not made.exists():
+            made = self.directory / "initialised"
+            self._private_directory(made)
+            self._initialise_in(made / "data")
+            _initialised[self.version, self.user] = made
+        # Not by that user, who may not look into other clusters' directories.
+        run(["cp", "-a", made / "data", self.writer.data])
+        self.writer.data.joinpath("auto.cnf").unlink(missing_ok=True)
+
+    def _initialise_in(self, data: Path):
         if self.version == MYSQL:
-            argv = [*self.mysqld, "--initialize-insecure", f"--datadir={self.writer.data}",
+            argv = [*self.mysqld, "--initialize-insecure", f"--datadir={data}",
                     "--innodb-log-file-size=8M", "--innodb-flush-log-at-trx-commit=0", "--skip-log-bin",
                     "--performance-schema=OFF"]
         else:
-            argv = ["/usr/bin/mariadb-install-db", "--no-defaults", f"--datadir={self.writer.data}",
+            argv = ["/usr/bin/mariadb-install-db", "--no-defaults", f"--datadir={data}",
                     "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=16M"]
         run(argv, user=self.user, env=self.environment, cwd="/", timeout=180)
 

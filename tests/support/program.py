@@ -4,6 +4,7 @@ import os
 import signal
 from pathlib import Path
 
+from . import hidden
 from .pages import Metrics, get, get_json, request
 from .process import Process
 from .waiting import wait_for
@@ -58,6 +59,7 @@ class Program:
         """Ends it as Kubernetes does, and insists on a clean end."""
         if not self.process.popen or self.process.popen.returncode is not None:
             return
+        hidden.check_pages(self.name, self.http)
         code = self.process.stop(number, timeout)
         log = self.log()
         for defect in _DEFECTS:
@@ -66,6 +68,7 @@ class Program:
                 raise AssertionError(f"{self.name}: {log[max(0, at - 500):at + 6000]}")
         if code != 0:
             raise AssertionError(f"{self.name} ended with {code}:\n{log[-3000:]}")
+        hidden.check(f"the log of {self.name}", log)
 
     def kill(self):
         self.process.kill()

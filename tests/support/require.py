@@ -39,8 +39,10 @@ COMPONENTS = {
     "suites": (lambda: all((paths.TESTBED / "suites" / name).exists()
                            for name in ("venv", "psycopg2", "sqlalchemy", "pgx", "pgjdbc", "regress/regress.so")), SETUP),
     "promtool": (lambda: shutil.which("promtool"), SETUP),
+    "lua": (lambda: shutil.which("lua5.4"), SETUP),
     "chromium": (lambda: shutil.which("chromium"), SETUP),
     "strace": (lambda: shutil.which("strace"), SETUP),
+    "sysbench": (lambda: shutil.which("sysbench"), SETUP),
     "tsan": (lambda: (paths.BUILD / "tsan/bin/test_worker").exists(),
              "run cmake --preset tsan && ninja -C build/tsan threaded_tests"),
     "fuzzers": (lambda: list((paths.BUILD / "fuzz/bin").glob("*_fuzz")), "run make fuzz"),

@@ -1,6 +1,7 @@
 """One running sidecar (`dbproxy`)."""
 
 import os
+import re
 from pathlib import Path
 
 from . import paths
@@ -40,6 +41,11 @@ class Sidecar(Program):
 
     def resident_bytes(self) -> int:
         return _status(self.process.pid, "VmRSS")
+
+    def own_bytes(self) -> int:
+        """Memory that is this process' alone: what it shares with the page cache is as much as the kernel likes to map."""
+        rollup = Path(f"/proc/{self.process.pid}/smaps_rollup").read_text()
+        return int(re.search(r"^Private_Dirty:\s+(\d+) kB", rollup, re.M)[1]) * 1024
 
     def peak_bytes(self) -> int:
         return _status(self.process.pid, "VmHWM")

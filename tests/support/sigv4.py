@@ -3,9 +3,10 @@
 import datetime
 import hashlib
 import hmac
-import http.server
-import threading
+import re
 import urllib.parse
+
+from .stand_in import StandIn
 
 
 def _quote(text: str) -> str:
@@ -47,43 +48,41 @@ def presign(secret_key: str, key_id: str, host: str, region: str, service: str, 
     return f"{host}/?{text}&X-Amz-Signature={signature}"
 
 
-class Sts:
+class Sts(StandIn):
     """Context manager: GetCallerIdentity for presigned requests. `callers`: key id → (secret key, ARN)."""
+
+    method = "GET"
 
     def __init__(self, callers: dict):
         self.callers, self.asked = callers, 0
 
-    def __enter__(self):
-        outer = self
+    def answer(self, request) -> tuple[int, str]:
+        self.asked += 1
+        return self._answer(request.path, {name.lower(): value for name, value in request.headers.items()})
 
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                outer.asked += 1
-                status, body = outer._answer(self.path, {name.lower(): value for name, value in self.headers.items()})
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            def log_message(self, *_):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.host = f"127.0.0.1:{self._server.server_address[1]}"
-        self.url = f"http://{self.host}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
+    def _answer_signed(self, query: str, headers: dict) -> tuple[int, str]:
+        """With the signature in a header."""
+        said = dict(re.findall("(Credential|SignedHeaders|Signature)=([^, ]+)", headers["authorization"]))
+        key_id, scope = said["Credential"].split("/", 1)
+        secret_key, arn = self.callers.get(key_id, ("", ""))
+        signed = {name: headers.get(name, "") for name in said["SignedHeaders"].split(";")}
+        pairs = [tuple(pair.split("=", 1)) for pair in query.split("&")]
+        good = _signature(secret_key, pairs, signed, headers["x-amz-date"], scope)
+        return self._caller(arn if hmac.compare_digest(said["Signature"], good) else "")
 
     def _answer(self, path: str, headers: dict) -> tuple[int, str]:
         query = path.split("?", 1)[1]
+        if "authorization" in headers:
+            return self._answer_signed(query, headers)
         values = dict(urllib.parse.parse_qsl(query))
         secret_key, arn = self.callers.get(values["X-Amz-Credential"].split("/")[0], ("", ""))
         signed = {name: headers.get(name, "") for name in values["X-Amz-SignedHeaders"].split(";")}
-        if not arn or not hmac.compare_digest(values["X-Amz-Signature"], signature_of(secret_key, query, signed)):
+        good = hmac.compare_digest(values["X-Amz-Signature"], signature_of(secret_key, query, signed))
+        return self._caller(arn if good else "")
+
+    @staticmethod
+    def _caller(arn: str) -> tuple[int, str]:
+        if not arn:
             return 403, "<ErrorResponse><Error><Code>SignatureDoesNotMatch</Code></Error></ErrorResponse>"
         return 200, ("<GetCallerIdentityResponse><GetCallerIdentityResult>"
                      f"<Arn>{arn}</Arn><UserId>U</UserId><Account>123456789012</Account>"

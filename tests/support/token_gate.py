@@ -41,6 +41,12 @@ class Gate:
         return self
 
     def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Nobody answers any more."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self.cut()
 

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "proxy/auth/iam_token.hpp"
 #include "proxy/auth/mysql.hpp"
 
 namespace dbproxy::session::mysql {
@@ -14,10 +15,6 @@ namespace error = dbproxy::wire::mysql::error;
 constexpr std::size_t kMaxUser = 256, kMaxSchema = 256;
 constexpr std::uint16_t kUnsupportedProtocol = 1251;
 
-std::string_view plugin_of(config::PasswordAuthType type) {
-  return type == config::PasswordAuthType::kMysqlNativePassword ? auth::kMysqlNativePassword : auth::kMysqlCachingSha2;
-}
-
 }  // namespace
 
 bool is_client_collation(std::uint16_t id) {
@@ -29,23 +26,33 @@ bool is_client_collation(std::uint16_t id) {
   return !wide;
 }
 
-std::string ClientLogin::new_nonce() const {
+const std::string& ClientLogin::new_nonce() {
   std::array<std::uint8_t, auth::kMysqlNonceSize> random;
   policy_.random(random);
-  return auth::mysql_nonce({reinterpret_cast<const char*>(random.data()), random.size()});
+  nonce_ = auth::mysql_nonce({reinterpret_cast<const char*>(random.data()), random.size()});
+  nonces_ += nonce_;
+  return nonce_;
+}
+
+// Before a MariaDB that calls itself 5.5.5 the default is what its own default is: by that number Connector/J takes it
+// for older than caching_sha2_password's exchange, and misreads that.
+std::string_view ClientLogin::plugin_for(const config::User* user) const {
+  const bool old = policy_.server.server_version.starts_with("5.5.5-");
+  if (user == nullptr || !user->auth_type_chosen) return old ? auth::kMysqlNativePassword : auth::kMysqlCachingSha2;
+  return user->client_password_auth_type == config::PasswordAuthType::kMysqlNativePassword ? auth::kMysqlNativePassword
+                                                                                           : auth::kMysqlCachingSha2;
 }
 
 ClientLogin::Want ClientLogin::begin(std::string& out) {
   wire::Greeting greeting = policy_.server;
   greeting.connection_id = policy_.connection_id;
-  greeting.nonce = nonce_ = new_nonce();
-  greeting.auth_plugin = plugin_ = plugin_of(policy_.first_plugin);
+  greeting.nonce = new_nonce();
+  greeting.auth_plugin = plugin_ = plugin_for(nullptr);
   // Ours whatever the server has: they are about log-in, or rewritten for those who ask for them.
   offered_ = (policy_.server.capabilities & wire::kOfferedFlags) | client::kLongPassword | client::kProtocol41 |
              client::kSecureConnection | client::kPluginAuth | client::kLenencAuthData | client::kConnectAttributes |
-             client::kConnectWithDb | client::kTransactions;
+             client::kConnectWithDb | client::kTransactions | client::kCompress | client::kZstd;
   if (policy_.tls_available) offered_ |= client::kSsl;
-  if (policy_.compression) offered_ |= client::kCompress;
   greeting.capabilities = offered_;
   greeting.status = wire::status::kAutocommit;
   wire::greeting(out, greeting);
@@ -101,7 +108,11 @@ ClientLogin::Want ClientLogin::response(std::string_view payload, std::string& o
   user_ = response.user;
   schema_ = response.schema;
   collation_ = response.collation;
+  zstd_level_ = response.zstd_level;
   if (read_attributes(response.attributes, out) == Want::kRefuse) return Want::kRefuse;
+  if (capabilities_ & client::kZstd && (zstd_level_ < 1 || zstd_level_ > wire::Compression::kHighestLevel))
+    return refuse(out, LoginResult::kProtocol, error::kBadHandshake, "08S01",
+                  "Bad handshake: zstd has the levels 1 to 22, not " + std::to_string(zstd_level_));
   if (policy_.require_tls && !tls_ && !policy_.unix_socket)
     return refuse(out, LoginResult::kTlsRequired, error::kSecureTransportRequired, "HY000",
                   "Connections without TLS are not taken here: this DBProxy has requireTLS set");
@@ -131,8 +142,7 @@ ClientLogin::Want ClientLogin::check(std::string_view plugin, std::string_view p
     return refuse(out, LoginResult::kTlsRequired, error::kSecureTransportRequired, "HY000",
                   "Tokens of IAM are taken over TLS only: this user has iamAuth set");
   const std::string_view wanted =
-      iam ? auth::kMysqlClearPassword
-          : plugin_of(credential_ ? credential_->user->client_password_auth_type : policy_.first_plugin);
+      iam ? auth::kMysqlClearPassword : plugin_for(credential_ ? credential_->user.get() : nullptr);
   // The password itself, from a client that was told to send it: only where nobody else can read it.
   if (plugin == auth::kMysqlClearPassword && (tls_ || policy_.unix_socket)) {
     plugin_ = plugin;
@@ -147,8 +157,7 @@ ClientLogin::Want ClientLogin::check(std::string_view plugin, std::string_view p
     return refuse(out, LoginResult::kProtocol, kUnsupportedProtocol, "08004",
                   "The client does not know the authentication plugin that this user is set to");
   plugin_ = wanted;
-  nonce_ = new_nonce();
-  sequence_ = wire::auth_switch(out, sequence_, plugin_, nonce_);
+  sequence_ = wire::auth_switch(out, sequence_, plugin_, new_nonce());
   state_ = State::kProof;
   return Want::kMore;
 }
@@ -176,23 +185,32 @@ ClientLogin::Want ClientLogin::verify(std::string_view proof, std::string& out) 
   state_ = State::kDone;
   if (proof == std::string_view("\0", 1)) proof = {};  // how some say that there is no password
   static const Secret kNobody(std::string(32, 'x'));
-  const Secret& password = credential_ ? credential_->user->password : kNobody;
-  bool verified = false;
+  const Secret& password = credential_ ? credential_->password() : kNobody;
+  const Secret* const other = credential_ ? credential_->other_password() : nullptr;
+  bool verified = false, previous = false;
   if (plugin_ == auth::kMysqlClearPassword) {
     if (!proof.empty() && proof.back() == '\0') proof.remove_suffix(1);
     if (credential_ && credential_->user->iam_auth != config::IamAuth::kDisabled) return clear_text(proof, out);
-    verified = !proof.empty() && Secret(std::string(proof)) == password;
+    const Secret given{std::string(proof)};
+    verified = !proof.empty() && given == password;
+    previous = !proof.empty() && other != nullptr && given == *other;
   } else {
-    const auto result = plugin_ == auth::kMysqlNativePassword ? auth::mysql_native_verify(proof, password, nonce_)
-                                                              : auth::mysql_sha2_verify(proof, password, nonce_);
-    verified = static_cast<bool>(result);
+    verified = proves(plugin_, proof, password);
+    previous = other != nullptr && proves(plugin_, proof, *other);
   }
   if (credential_ && password.empty()) verified = false;  // there is none to prove
+  previous = previous && !verified;
+  verified = verified || previous;
   if (!verified || !credential_)
     return access_denied(credential_ ? LoginResult::kWrongPassword : LoginResult::kUnknownUser, !proof.empty(), out);
   if (plugin_ == auth::kMysqlCachingSha2 && !proof.empty())
     sequence_ = wire::auth_more_data(out, sequence_, std::string_view(&auth::kSha2FastOk, 1));
-  result_ = LoginResult::kSuccess;
+  return succeed(previous);
+}
+
+ClientLogin::Want ClientLogin::succeed(bool with_previous) {
+  with_previous = with_previous || (credential_ && credential_->by_previous_name);
+  result_ = with_previous ? LoginResult::kSuccessPrevious : LoginResult::kSuccess;
   return Want::kAuthenticated;
 }
 
@@ -200,7 +218,7 @@ ClientLogin::Want ClientLogin::verify(std::string_view proof, std::string& out) 
 ClientLogin::Want ClientLogin::clear_text(std::string_view text, std::string& out) {
   const config::User& user = *credential_->user;
   Secret given{std::string(text)};
-  if (text.find("X-Amz-Signature=") != std::string_view::npos) {
+  if (auth::looks_like_iam_token(text)) {
     token_ = std::move(given);
     state_ = State::kVerifying;
     return Want::kVerify;
@@ -208,10 +226,12 @@ ClientLogin::Want ClientLogin::clear_text(std::string_view text, std::string& ou
   if (user.iam_auth == config::IamAuth::kRequired)
     return refuse(out, LoginResult::kIamToken, error::kAccessDenied, "28000",
                   "Access denied for user '" + user_ + "': it logs in with a token of IAM only (iamAuth: REQUIRED)");
-  if (user.password.empty() || !(given == user.password))
+  const Secret& password = credential_->password();
+  const Secret* const other = credential_->other_password();
+  const bool current = !password.empty() && given == password;
+  if (!current && (other == nullptr || !(given == *other)))
     return access_denied(LoginResult::kWrongPassword, !text.empty(), out);
-  result_ = LoginResult::kSuccess;
-  return Want::kAuthenticated;
+  return succeed(!current);
 }
 
 ClientLogin::Want ClientLogin::verified(const std::string& why, std::string& out) {
@@ -224,8 +244,17 @@ ClientLogin::Want ClientLogin::verified(const std::string& why, std::string& out
   return Want::kAuthenticated;
 }
 
-ClientLogin::Want ClientLogin::change_user(std::string_view payload, std::string& out) {
+bool ClientLogin::proves(std::string_view plugin, std::string_view proof, const Secret& password) const {
+  const auto result = plugin == auth::kMysqlNativePassword ? auth::mysql_native_verify(proof, password, nonce_)
+                                                           : auth::mysql_sha2_verify(proof, password, nonce_);
+  return static_cast<bool>(result);
+}
+
+ClientLogin::Want ClientLogin::change_user(std::string_view payload, std::uint32_t capabilities, bool tls,
+                                           std::string_view nonces, std::string& out) {
   sequence_ = 1;
+  capabilities_ = capabilities;
+  tls_ = tls;
   state_ = State::kResponse;
   result_ = LoginResult::kNone;
   wire::ChangeUser change;
@@ -236,9 +265,24 @@ ClientLogin::Want ClientLogin::change_user(std::string_view payload, std::string
   schema_ = change.schema;
   if (change.collation != 0) collation_ = change.collation;
   if (read_attributes(change.attributes, out) == Want::kRefuse) return Want::kRefuse;
-  // Its proof may be for any nonce that was used before: it is asked again.
   credential_ = policy_.find(user_);
+  const std::string_view plugin = capabilities_ & client::kPluginAuth ? change.auth_plugin : auth::kMysqlNativePassword;
+  for (; credential_ && nonces.size() >= auth::kMysqlNonceSize; nonces.remove_prefix(auth::kMysqlNonceSize)) {
+    nonce_ = nonces.substr(0, auth::kMysqlNonceSize);
+    const Secret* const other = credential_->other_password();
+    if (proves(plugin, change.auth_response, credential_->password()) ||
+        (other != nullptr && proves(plugin, change.auth_response, *other)))
+      return check(plugin, change.auth_response, out);
+  }
+  // Nothing proved, or for nobody knows what: it is asked again.
   return check("", "", out);
+}
+
+// Both wanted: zlib, as MySQL has it.
+std::optional<wire::Compression> ClientLogin::compression() const {
+  if (capabilities_ & client::kCompress) return wire::Compression(wire::CompressionAlgorithm::kZlib);
+  if (!(capabilities_ & client::kZstd)) return std::nullopt;
+  return wire::Compression(wire::CompressionAlgorithm::kZstd, zstd_level_);
 }
 
 void ClientLogin::finish(std::string& out) {

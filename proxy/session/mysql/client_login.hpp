@@ -14,27 +14,25 @@
 
 #include "proxy/auth/random.hpp"
 #include "proxy/config/snapshot.hpp"
+#include "proxy/session/credential.hpp"
 #include "proxy/session/login_result.hpp"
+#include "proxy/wire/mysql/compression.hpp"
 #include "proxy/wire/mysql/handshake.hpp"
 
 namespace dbproxy::session::mysql {
 
-struct Credential {
-  std::shared_ptr<const config::User> user;
-};
+using session::Credential;
 
 struct LoginPolicy {
   // What a real server of this DBProxy says: version, capabilities, character set. Nonce, plugin and connection id are
   // filled in here, and of the capabilities only what can be carried is offered.
   wire::mysql::Greeting server;
   std::uint32_t connection_id = 0;
-  config::PasswordAuthType first_plugin = config::PasswordAuthType::kMysqlCachingSha2Password;
   bool tls_available = false;
   bool require_tls = false;
   bool unix_socket = false;  // counts as secure
   session::PodIdentity pod_identity = session::PodIdentity::kOff;
   bool too_many_clients = false;  // refuse with 1040 once the client said who it is
-  bool compression = false;       // offer it
   std::function<std::optional<Credential>(std::string_view)> find;
   auth::RandomBytes random;
 };
@@ -57,8 +55,10 @@ class ClientLogin {
   // Uses whole packets only; `consumed` counts their bytes.
   Want feed(std::string_view bytes, std::size_t& consumed, std::string& out);
   Want tls_established();
-  // The payload of a COM_CHANGE_USER of a client that is logged in; its packet had the number 0.
-  Want change_user(std::string_view payload, std::string& out);
+  // The payload of a COM_CHANGE_USER, whose packet had the number 0, of a client that is logged in with these
+  // capabilities, over TLS or not. In place of begin(). `nonces`: those of its log-in, for which its proof may be.
+  Want change_user(std::string_view payload, std::uint32_t capabilities, bool tls, std::string_view nonces,
+                   std::string& out);
 
   // `why`: it does not let this user in; empty: it does. kAuthenticated or kRefuse.
   Want verified(const std::string& why, std::string& out);
@@ -74,8 +74,11 @@ class ClientLogin {
   std::uint32_t capabilities() const { return capabilities_; }  // agreed on
   std::uint16_t collation() const { return collation_; }
   const wire::mysql::Attributes& attributes() const { return attributes_; }
-  bool compressed() const { return capabilities_ & wire::mysql::client::kCompress; }  // from the packet after the OK
+  // Agreed on for everything from the packet after the OK.
+  std::optional<wire::mysql::Compression> compression() const;
   bool tls() const { return tls_; }
+  // All that this client was given, one after the other.
+  const std::string& nonces() const { return nonces_; }
   std::uint8_t sequence() const { return sequence_; }  // of the next packet to the client
 
  private:
@@ -84,13 +87,17 @@ class ClientLogin {
   Want response(std::string_view payload, std::string& out);
   Want check(std::string_view plugin, std::string_view proof, std::string& out);
   Want verify(std::string_view proof, std::string& out);
+  bool proves(std::string_view plugin, std::string_view proof, const Secret& password) const;
   Want clear_text(std::string_view text, std::string& out);
   Want by_pod(std::string_view plugin, std::string_view proof, std::string& out);
   Want read_attributes(std::string_view attributes, std::string& out);
+  Want succeed(bool with_previous = false);
   Want access_denied(LoginResult result, bool with_password, std::string& out);
   Want refuse(std::string& out, LoginResult result, std::uint16_t code, std::string_view sqlstate,
               std::string_view message);
-  std::string new_nonce() const;
+  const std::string& new_nonce();
+  // What this user is to log in with; null: what clients are greeted with.
+  std::string_view plugin_for(const config::User* user) const;
 
   LoginPolicy policy_;
   State state_ = State::kResponse;
@@ -99,7 +106,8 @@ class ClientLogin {
   std::uint8_t sequence_ = 0;
   std::uint32_t offered_ = 0, capabilities_ = 0;
   std::uint16_t collation_ = 45;
-  std::string nonce_, plugin_, user_, schema_, refusal_;
+  std::uint8_t zstd_level_ = 0;
+  std::string nonces_, nonce_, plugin_, user_, schema_, refusal_;
   wire::mysql::Attributes attributes_;
   Secret token_;
   std::optional<Credential> credential_;

@@ -1,4 +1,8 @@
-// The part of ClientSession that goes on when the server connection is lost under it.
+// The part of ClientSession that goes on when the server connection is lost under it: the client is told what became of
+// its work, and its session stays, since nothing of it was on that connection that is not known here too.
+#include <algorithm>
+#include <array>
+
 #include "proxy/session/mysql/client_session.hpp"
 
 namespace dbproxy::session::mysql {
@@ -15,29 +19,82 @@ bool is_the_servers(std::string_view last_words) {
          (error.code == wire::error::kServerShutdown || error.code == wire::error::kIdleTimeout);
 }
 
+// What drivers and frameworks run a transaction again for. ER_LOCK_DEADLOCK is the one error of MySQL's that says that
+// the whole of it was rolled back.
+void rolled_back(std::string& out, std::uint8_t number, std::string_view why) {
+  wire::error_packet(out, number,
+                     {wire::error::kDeadlock, "40001",
+                      "The transaction was rolled back, since the connection to the database was lost: " +
+                          std::string(why) + "; try restarting transaction. The session goes on"});
+}
+
 }  // namespace
+
+bool only_rows(const Verdict& verdict, std::string_view text, const LexOptions& lex) {
+  if (verdict.statement_count != 1) return false;
+  static constexpr std::array<std::string_view, 10> kWords = {"select", "insert", "update", "delete", "replace",
+                                                              "with",   "values", "table",  "do",     "savepoint"};
+  const Token first = Tokenizer(text, lex).next();
+  // Neither may what they call commit.
+  return first.is('(') ||
+         std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) { return first.is_word(word); });
+}
 
 bool ClientSession::server_lost(ServerSession& server, std::string_view why, std::string_view last_words,
                                 Output& to_client) {
   // What waits for its answer; a step ahead of it is nothing to the client.
-  const bool asked = server.asked_ && !server.hidden();
+  const bool asked = (server.asked_ || server.cut_off_) && !server.hidden();
   error_sequence_ = asked ? static_cast<std::uint8_t>(server.last_sequence_ + 1) : std::uint8_t{1};
   if ((asked ? pins_before_ : pins_) != 0 || !is_the_servers(last_words)) return false;
-  if (server.in_transaction() || server.tables_locked_ || !server.characteristics_.empty()) return false;
-  // A client in the middle of an answer, or of sending a file, could not tell what follows.
-  if (asked && (server.last_sequence_ != 0 || server.file_sequence_ != 0)) return false;
+  const bool open = server.holds_transaction();
+  if (server.tables_locked_ || (!open && !server.characteristics_.empty())) return false;
+  // A client in the middle of a packet, or of sending a file, could not tell what follows.
+  const bool between = server.cut_off_ || (server.scanner_.takes_error() && server.body_left_ == 0);
+  if (asked && (!between || server.columns_end_owed_ || server.file_sequence_ != 0)) return false;
   pins_ = asked ? pins_before_ : pins_;
   if (pins_ == 0) pin_statement_.clear();
-  if (asked) {
+  if (asked && open && server.only_rows_) {
+    rolled_back(to_client.own(), error_sequence_, why);
+  } else if (asked) {
     const std::string message = "Lost connection to the database before it answered: " + std::string(why) +
                                 ". Whether this was carried out is not known; the session goes on";
-    wire::error_packet(to_client.own(), 1, {wire::error::kServerLost, "08S01", message});
+    wire::error_packet(to_client.own(), error_sequence_, {wire::error::kServerLost, "08S01", message});
+  } else if (open) {
+    std::string error;
+    rolled_back(error, 1, why);
+    reject(std::move(error));
+    lost_untold_ = true;
+  }
+  if (asked) {
     row_count_ = -1;
     executing_ = 0;
   }
+  status_ &= static_cast<std::uint16_t>(~wire::status::kInTransaction);
   hold_ = calc_found_rows_ = in_step_ = step_error_is_answer_ = false;
   kept_.clear();
   return true;
+}
+
+// ROLLBACK is done; to everything else, COMMIT as well, the answer is that there is no transaction any more.
+bool ClientSession::ends_lost(Step& step, std::string_view text) {
+  if (!lost_untold_) return false;
+  Tokenizer tokens(text, settings_->lex());
+  if (!tokens.next().is_word("rollback")) return false;
+  Token token = tokens.next();
+  if (token.is_word("work")) token = tokens.next();
+  if (token.is(';')) token = tokens.next();
+  if (token.kind != TokenKind::kEnd) return false;  // to a savepoint, which is gone as well
+  forget_lost();
+  local_ok(step);
+  row_count_ = 0;
+  row_count_here_ = true;
+  return true;
+}
+
+void ClientSession::forget_lost() {
+  if (!std::exchange(lost_untold_, false)) return;
+  rejecting_ = false;
+  error_.clear();
 }
 
 }  // namespace dbproxy::session::mysql

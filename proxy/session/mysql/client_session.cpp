@@ -20,6 +20,7 @@ ClientVerdict ClientSession::feed(std::span<char> bytes, std::size_t& consumed, 
                                   Output& to_server, Output& to_client, const ClientOptions& options) {
   consumed = 0;
   needed_ = 0;
+  excluded_ = options.exclude_variable_sets ? bit(PinReason::kSetVariable) | bit(PinReason::kUserVariable) : 0;
   Step step{server, to_server, to_client, options};
   while (consumed < bytes.size()) {
     const std::span<char> rest = bytes.subspan(consumed);
@@ -158,7 +159,7 @@ void ClientSession::answer_kill(std::uint16_t code, Output& to_client) {
 
 bool ClientSession::rejected(Step& step) {
   if (!rejecting_) return false;
-  rejecting_ = false;
+  rejecting_ = lost_untold_ = false;
   step.to_client.own() += error_;
   ++answered_here_;
   return true;
@@ -183,10 +184,11 @@ void ClientSession::ping(Step& step, std::span<char> packet) {
 }
 
 // One hidden request at a time, until the connection is as this client left it.
-ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes_schema) {
+ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes_schema, bool runs) {
   if (step.server == nullptr) return ClientVerdict::kNeedServer;
   ServerSession& server = *step.server;
-  const bool asks_insert_id = asks.last_insert_id;
+  // A procedure may change it, or not: its OK does not tell. So it changes this client's.
+  const bool asks_insert_id = asks.last_insert_id || (runs && asks.pinned_by(PinReason::kOpaque));
   const bool step_failed =
       std::exchange(in_step_, false) && std::exchange(step_error_is_answer_, false) && server.hidden_failed_;
   const bool schema_gone = step_failed && changes_schema;  // whoever leaves it need not be in it
@@ -209,8 +211,10 @@ ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes
     return wait(false);
   }
   if (new_settings_) take_new_settings(server);
+  const bool none = server.insert_id_owner_ == 0 && last_insert_id_ == 0;  // nobody has inserted there
   const bool insert_id_missing =
-      asks_insert_id && (server.insert_id_owner_ != serial_ || server.insert_id_ != last_insert_id_);
+      asks_insert_id && !none && (server.insert_id_owner_ != serial_ || server.insert_id_ != last_insert_id_);
+  if (asks_insert_id && none) server.gives_insert_id(serial_, 0);
   if (server.multi_statements() != multi_statements_) {
     const std::string_view option = multi_statements_ ? std::string_view("\0\0", 2) : std::string_view("\1\0", 2);
     wire::command(step.to_server.own(), Command::kSetOption, option);
@@ -243,8 +247,7 @@ ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes
   if (insert_id_missing) {
     wire::query(step.to_server.own(), server.capabilities(), "SET last_insert_id = " + std::to_string(last_insert_id_));
     server.ask(ServerSession::Purpose::kHidden, Answer::kResults);
-    server.insert_id_owner_ = serial_;
-    server.insert_id_ = last_insert_id_;
+    server.gives_insert_id(serial_, last_insert_id_);
     return wait(false);
   }
   // Warnings and errors of somebody else's are nothing for this client's eyes.
@@ -328,9 +331,9 @@ bool ClientSession::kills(std::string_view text, const ClientOptions& options) {
 }
 
 ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::string_view payload) {
-  if (rejected(step)) return ClientVerdict::kMore;
   std::string_view text;
   const bool readable = wire::query_text(payload, capabilities_, text);
+  if ((readable && ends_lost(step, text)) || rejected(step)) return ClientVerdict::kMore;
   if (step.server == nullptr)
     return readable && kills(text, step.options) ? ClientVerdict::kMore : ClientVerdict::kNeedServer;
   if (!readable) {
@@ -363,6 +366,7 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   if (!tracking && known.any()) own_text_ = substituted(text, lexical, known);
   const bool other_text = !own_text_.empty();
   ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, verdict);
+  server.only_rows_ = server.holds_transaction() && only_rows(verdict, text, lexical);
   if (known.diagnostics && !server.mariadb_ && !read_show(text, lexical)) kept_.clear();  // SELECT @@… forgets them
   if (other_text) {
     // Attributes stay where they are.
@@ -387,6 +391,7 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   server.verdict_store_.collation = std::string_view(own_text_).substr(at);
   server.verdict_ = &server.verdict_store_;
   note(verdict, text, lexical);
+  exclude(server);
   return ClientVerdict::kMore;
 }
 

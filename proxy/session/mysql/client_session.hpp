@@ -38,12 +38,16 @@ enum class ClientVerdict {
 struct ClientOptions {
   std::uint32_t connection_id = 0;  // as the client knows it
   const HazardNames* hazards = nullptr;
+  bool exclude_variable_sets = false;  // variables that cannot be put elsewhere do not pin, and are lost
 };
 
 struct KillRequest {
   std::uint64_t id = 0;  // a connection of the proxy's clients
   bool query_only = false;
 };
+
+// Such a statement reads or changes rows and nothing else: it does not end a transaction, whatever it calls.
+bool only_rows(const Verdict& verdict, std::string_view text, const LexOptions& lex);
 
 class ClientSession {
  public:
@@ -138,8 +142,8 @@ class ClientSession {
   ClientVerdict set_option(Step& step, std::string_view payload);
   bool local_file(Step& step, std::span<char> packet);
 
-  // What the server lacks. kMore: nothing.
-  ClientVerdict steps(Step& step, const Verdict& asks, bool changes_schema = false);
+  // What the server lacks. kMore: nothing. `runs`: the statement is carried out then, not only prepared.
+  ClientVerdict steps(Step& step, const Verdict& asks, bool changes_schema = false, bool runs = true);
   std::uint32_t statement_number(std::uint32_t told) const;
   ClientVerdict prepare_here(Step& step, const StatementPtr& statement);
   ServerSession& ask(Step& step, ServerSession::Purpose purpose, wire::mysql::Answer answer, const Verdict& verdict);
@@ -152,6 +156,9 @@ class ClientSession {
   }
   void send(Step& step, std::span<char> packet);
   bool rejected(Step& step);
+  // What a client finds whose transaction was lost while it rested; see client_lost.cpp.
+  bool ends_lost(Step& step, std::string_view text);
+  void forget_lost();
   // Its last request was this client's last, so that what that left is there.
   bool was_last_on(const ServerSession& server) const {
     return server.last_client_ == serial_ && server.last_query_ == queries_;
@@ -159,6 +166,7 @@ class ClientSession {
   void local_ok(Step& step, std::uint16_t warnings = 0);
   void local_error(Step& step, std::uint16_t code, std::string_view sqlstate, std::string_view message);
   void note(const Verdict& verdict, std::string_view text, const LexOptions& lex);
+  void exclude(ServerSession& server);
   // What a text asks for that the server does not know, or not as this client does.
   struct Known {
     bool rows = false;                // what ROW_COUNT() and FOUND_ROWS() were
@@ -192,15 +200,17 @@ class ClientSession {
   std::uint32_t executing_ = 0;  // the statement whose answer is awaited
   std::uint32_t pins_ = 0;
   std::uint32_t pins_before_ = 0;  // the statement that runs
+  std::uint32_t excluded_ = 0;     // reasons that do not pin here
   std::string pin_statement_;
   bool multi_statements_;
   bool in_step_ = false;  // something of the server's was asked ahead of the request at the front
   bool step_error_is_answer_ = false;
   bool hold_ = false;  // what the last statement left may be asked for: warnings, an error
   bool rejecting_ = false;
+  bool lost_untold_ = false;  // its transaction, and the error that is to be the next answer says so
   std::uint64_t last_insert_id_ = 0;
-  std::int64_t row_count_ = -1;
-  bool row_count_here_ = false;  // it is not the server's: the last request was answered here
+  std::int64_t row_count_ = 0;
+  bool row_count_here_ = true;  // it is not the server's: the last request was answered here
   std::uint64_t found_rows_ = 0;
   std::uint64_t found_query_ = 0;  // which of its requests left that
   bool new_settings_ = false;      // it has reset its session: what the server makes of a new one is its own

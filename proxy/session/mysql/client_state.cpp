@@ -123,6 +123,7 @@ std::string ClientSession::without_tracking(std::string_view sql, const LexOptio
 }
 
 ClientVerdict ClientSession::reset(Step& step, std::span<char> packet) {
+  forget_lost();
   if (rejected(step)) return ClientVerdict::kMore;
   if (step.server == nullptr) return ClientVerdict::kNeedServer;
   if (std::exchange(in_step_, false) && step.server->hidden_failed_) step.server->clear_hidden_failure();
@@ -133,8 +134,11 @@ ClientVerdict ClientSession::reset(Step& step, std::span<char> packet) {
 }
 
 void ClientSession::was_reset(ServerSession& server) {
-  pins_ = 0;
-  pin_statement_.clear();
+  // A role stays (seen on 8.0.15), whoever has set it.
+  const auto role = bit(PinReason::kRole);
+  if (pins_ & (role | bit(PinReason::kOpaque) | bit(PinReason::kSqlPrepare))) server.keeps_role_ = true;
+  pins_ &= role;
+  if (pins_ == 0) pin_statement_.clear();
   statements_.clear();
   kept_.clear();
   warnings_ = 0;
@@ -142,9 +146,8 @@ void ClientSession::was_reset(ServerSession& server) {
   row_count_ = 0;
   hold_ = calc_found_rows_ = false;
   multi_statements_ = capabilities_ & flags::kMultiStatements;
-  found_rows_ = 0;
-  found_query_ = 0;
-  new_settings_ = true;  // which start() learns
+  if (server.mariadb_) found_rows_ = found_query_ = 0;  // MySQL keeps them
+  new_settings_ = true;                                 // which start() learns
   status_ = server.status();
 }
 
@@ -152,6 +155,14 @@ void ClientSession::was_reset(ServerSession& server) {
 void ClientSession::take_new_settings(const ServerSession& server) {
   new_settings_ = false;
   settings_ = interner_->intern(settings_->schema(), server.settings()->variables());
+}
+
+// Instead of its client the connection remembers, and is reset before anybody else gets it.
+void ClientSession::exclude(ServerSession& server) {
+  if (!(pins_ & excluded_)) return;
+  server.left_behind_ = true;
+  pins_ &= ~excluded_;
+  if (pins_ == 0) pin_statement_.clear();
 }
 
 ClientVerdict ClientSession::set_option(Step& step, std::string_view payload) {
@@ -209,8 +220,7 @@ void ClientSession::request_done(ServerSession& server) {
     for (std::size_t i = 0; i < verdict->setting_count; ++i) {
       if (!equals_folded(verdict->settings[i], "last_insert_id") && !equals_folded(verdict->settings[i], "identity"))
         continue;
-      server.insert_id_owner_ = serial_;  // whatever it is, this connection has it
-      server.insert_id_ = last_insert_id_;
+      server.gives_insert_id(serial_, last_insert_id_);  // whatever it is, this connection has it
     }
     if (verdict->only_sets) {
       // Each must have been reported, and be one that can be put elsewhere.
@@ -246,6 +256,7 @@ void ClientSession::request_done(ServerSession& server) {
       if (statement.cursor) pins_ |= bit(PinReason::kCursor);
     }
   }
+  exclude(server);
   if (!new_settings_) settings_ = server.settings_;
 }
 

@@ -30,11 +30,12 @@ ClientVerdict ClientSession::prepare(Step& step, std::span<char> packet, std::st
     own_text_ = substituted(text, lexical, {.connection_id = step.options.connection_id});
     statement = cache_->intern(own_text_, reading, how);
   }
-  const ClientVerdict ready = steps(step, statement->verdict);
+  const ClientVerdict ready = steps(step, statement->verdict, false, false);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
   ServerSession& server = ask(step, ServerSession::Purpose::kClientPrepare, Answer::kPrepare, statement->verdict);
   server.statement_ = std::move(statement);
+  server.only_rows_ = server.holds_transaction();
   while (next_statement_ == 0 || statements_.contains(next_statement_)) ++next_statement_;
   server.client_number_ = next_statement_++;
   last_prepared_ = 0;  // until it is
@@ -112,6 +113,7 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
 
   ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, verdict);
   if (known.diagnostics && !server.mariadb_ && !read_show(statement.statement->text, settings_->lex())) kept_.clear();
+  server.only_rows_ = server.holds_transaction() && only_rows(verdict, runs->text, settings_->lex());
   ServerSession::Prepared& there = *server.find(*runs);
   server.statement_ = statement.statement;  // whose the verdict is
   executing_ = number;
@@ -129,6 +131,7 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
     send(step, packet);
   }
   note(verdict, statement.statement->text, settings_->lex());
+  exclude(server);
   statement.long_data = false;
   statement.cursor = execute.cursor();
   if (statement.cursor) pins_ |= bit(PinReason::kCursor);

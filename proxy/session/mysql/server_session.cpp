@@ -19,6 +19,7 @@ using wire::view;
 void ServerSession::ask(Purpose purpose, wire::Answer answer) {
   asked_ = true;
   orphaned_ = forward_ = failed_ = syntax_error_ = changed_ = columns_end_owed_ = timed_out_ = false;
+  only_rows_ = cut_off_ = false;
   purpose_ = purpose;
   scanner_ = wire::ResultScanner(answer, capabilities_);
   body_left_ = 0;
@@ -27,6 +28,7 @@ void ServerSession::ask(Purpose purpose, wire::Answer answer) {
   reported_ = 0;
   rows_ = 0;
   collecting_ = diagnostics_clear_ = warned_ = false;
+  held_row_.clear();
   if (hidden()) {
     hidden_failed_ = false;
     hidden_error_.clear();
@@ -128,16 +130,24 @@ ServerVerdict ServerSession::feed(std::span<char> bytes, std::size_t& consumed, 
         const ServerVerdict verdict = whole(kind, frame, rest.first(frame.size()), client, out);
         if (verdict != ServerVerdict::kMore) return verdict;
       } else {
+        const bool holds = kind == PacketKind::kRow && for_client(client) && held_row_.empty() && holds_row() &&
+                           frame.length <= kMaxServerMessage;
+        if (holds && there.size() < frame.length) break;
         const std::uint64_t columns = scanner_.columns_left();
         scanner_.take(frame, view(there));
         forward_ = for_client(client);
         if (kind == PacketKind::kRow) ++rows_;
+        if (holds) {
+          held_row_ = view(rest.first(frame.size()));
+          consumed += frame.size();
+          continue;
+        }
         if (kind == PacketKind::kLocalInfile) {
           // Nobody is there to send it: an empty packet has to go, see finish_sequence().
           file_sequence_ = static_cast<std::uint8_t>(frame.sequence + 1);
           file_delta_ = delta_;
         }
-        if (forward_ && columns_end_owed_) columns_ended(status_, out);
+        if (forward_) pass_held(status_, out);
         if (forward_) pass(rest.first(wire::kHeaderSize + there.size()), out);
         body_left_ = frame.length - there.size();
         consumed += wire::kHeaderSize + there.size();
@@ -187,8 +197,22 @@ void ServerSession::columns_ended(std::uint16_t status, Output& out) {
   columns_end_owed_ = false;
   // Not known before the rows are over, but where there is no other way: libmariadb goes by this one.
   if (verdict_ != nullptr && verdict_->call) status |= wire::status::kMoreResults;
-  wire::eof(out.own(), ++last_sequence_, 0, static_cast<std::uint16_t>(status & ~wire::status::kStateChanged));
+  // Of a cursor this is not told here, so that what there is of it was the statement's before.
+  constexpr std::uint16_t kNotHere =
+      wire::status::kStateChanged | wire::status::kCursorExists | wire::status::kLastRowSent;
+  wire::eof(out.own(), ++last_sequence_, 0, static_cast<std::uint16_t>(status & ~kNotHere));
   ++delta_;
+}
+
+// Of the OUT parameters of a prepared CALL there is one row, and libmariadb knows them by the flags of the EOF before
+// it.
+void ServerSession::pass_held(std::uint16_t status, Output& out) {
+  if (columns_end_owed_) columns_ended(status, out);
+  if (held_row_.empty()) return;
+  last_sequence_ = static_cast<std::uint8_t>(static_cast<std::uint8_t>(held_row_[3]) + delta_);
+  held_row_[3] = static_cast<char>(last_sequence_);
+  out.own() += held_row_;
+  held_row_.clear();
 }
 
 ServerVerdict ServerSession::whole(PacketKind kind, const wire::Frame& frame, std::span<char> packet,
@@ -243,6 +267,8 @@ void ServerSession::on_error(const wire::Frame& frame, std::span<char> packet, O
   events_.refused_write |=
       error.code == wire::error::kReadOnlyMode || (error.code == wire::error::kReadOnlyOption && read_only);
   after_error_ = true;
+  error_in_doubt_ = verdict_ != nullptr &&
+                    (!(status_ & wire::status::kAutocommit) || verdict_->call || verdict_->statement_count > 1);
   if (error.code == wire::error::kServerShutdown || error.code == wire::error::kConnectionKilled) fatal(error);
   if (hidden()) {
     hidden_failed_ = true;
@@ -250,7 +276,12 @@ void ServerSession::on_error(const wire::Frame& frame, std::span<char> packet, O
     return;
   }
   if (!forward_) return;
-  columns_end_owed_ = false;
+  // What becomes of the client's work is said when the connection is gone, see ClientSession::server_lost().
+  if (error.code == wire::error::kServerShutdown && !columns_end_owed_) {
+    cut_off_ = true;
+    return;
+  }
+  pass_held(status_, out);
   if (timed_out_ && error.code == wire::error::kQueryInterrupted)
     wire::error_packet(out.own(), static_cast<std::uint8_t>(frame.sequence + delta_),
                        {3024, "HY000", "Query execution was interrupted, statementTimeout was reached"});
@@ -268,11 +299,14 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
   if (eof_form ? !wire::read_eof(payload, ok.warnings, ok.status) : !wire::read_ok(payload, capabilities_, ok))
     return false;
   status_ = ok.status;
-  after_error_ = false;
+  after_error_ = error_in_doubt_ = false;
   apply(ok.state);
   if (!hidden()) ++events_.statements_done;
   warned_ = warned_ || ok.warnings > 0;
-  if (!forward_) return true;
+  if (!forward_) {
+    if (ok.last_insert_id != 0) insert_id_owner_ = kNobody;  // of a client that has left
+    return true;
+  }
 
   const auto sequence = [&] { return static_cast<std::uint8_t>(frame.sequence + delta_); };
   client->on_result(*this, kind == PacketKind::kOk, ok, rows_);
@@ -287,13 +321,9 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
   }
   const std::uint32_t theirs = client->capabilities();
   const bool old = !(theirs & client_flag::kDeprecateEof);
-  if (columns_end_owed_) {
-    // A cursor has no rows here: then what ends the columns ends it all.
-    if (ok.status & wire::status::kCursorExists)
-      columns_end_owed_ = false;
-    else
-      columns_ended(ok.status, out);
-  }
+  // A cursor has no rows here: then what ends the columns ends it all.
+  if (ok.status & wire::status::kCursorExists) columns_end_owed_ = false;
+  pass_held(ok.status, out);
   last_sequence_ = sequence();
   const bool header_eof = static_cast<std::uint8_t>(payload[0]) == wire::kEofHeader;
   if (header_eof && old) {

@@ -72,6 +72,10 @@ class ServerSession {
   // Trackers on. Hidden; first after log-in and after reset().
   void start(Output& to_server);
   bool needs_start() const { return needs_start_; }
+  // Variables of a client that is not pinned by them: reset() comes before another client.
+  bool left_behind() const { return left_behind_; }
+  // A client may have set a role, which no reset takes back: not for another client.
+  bool keeps_role() const { return keeps_role_; }
   // A statement of the proxy's own; the answer is hidden. Only when quiet().
   void query(std::string_view sql, Output& to_server);
   // The same, and its rows are kept for take_rows(): at most 32 MB of them, else it has failed.
@@ -105,6 +109,8 @@ class ServerSession {
   bool in_transaction() const { return after_error_ || (status_ & wire::mysql::status::kInTransaction); }
   // A part of a packet has been passed on to the client, and the rest has not come yet.
   bool in_mid_message() const { return body_left_ > 0 && forward_; }
+  // A transaction of the client's is open here, which ends with the connection.
+  bool holds_transaction() const { return (status_ & wire::mysql::status::kInTransaction) || error_in_doubt_; }
   bool wants_file() const { return asked_ && scanner_.wants_file(); }
   std::uint16_t status() const { return status_; }
   const SettingsPtr& settings() const { return settings_; }
@@ -152,9 +158,16 @@ class ServerSession {
   void apply(std::string_view state);
   void reported(std::string_view name, std::string_view value);
   void columns_ended(std::uint16_t status, Output& out);
+  // What follows an EOF whose flags only the end of the rows tells.
+  bool holds_row() const { return columns_end_owed_ && statement_ && verdict_ != nullptr && verdict_->call; }
+  void pass_held(std::uint16_t status, Output& out);
   void pass(std::span<char> packet, Output& out);
   ServerVerdict finish(ClientSession* client);
   void back_to_new();
+  void gives_insert_id(std::uint64_t client, std::uint64_t id) {
+    insert_id_owner_ = client;
+    insert_id_ = id;
+  }
   bool for_client(const ClientSession* client) const {
     return client != nullptr && !orphaned_ && purpose_ <= Purpose::kClientReset;
   }
@@ -184,6 +197,7 @@ class ServerSession {
   bool ends_columns_with_body_ = false;
   std::uint8_t file_sequence_ = 0, file_delta_ = 0;  // of the packet that follows; what the client's are ahead by
   bool columns_end_owed_ = false;                    // an EOF behind columns, for a client without kDeprecateEof
+  std::string held_row_;                             // the first row behind that EOF, see holds_row()
   const Verdict* verdict_ = nullptr;
   Verdict verdict_store_;
   StatementPtr statement_;           // being prepared, or executed
@@ -194,14 +208,20 @@ class ServerSession {
   bool syntax_error_ = false;
   std::uint64_t rows_ = 0;
   bool timed_out_ = false;
+  bool only_rows_ = false;  // it reads or changes rows within a transaction, and cannot end that
+  bool cut_off_ = false;    // the server ends, and said so in place of an answer
 
   // The session.
   bool needs_start_ = true;
+  bool left_behind_ = false;
+  bool keeps_role_ = false;
   std::uint16_t status_ = wire::mysql::status::kAutocommit;
   bool after_error_ = false;
+  bool error_in_doubt_ = false;  // likewise, of a request that may have left a transaction open all the same
   bool tables_locked_ = false;
-  std::string characteristics_;        // of the next transaction, or of this
-  std::uint64_t insert_id_owner_ = 0;  // whose LAST_INSERT_ID() this connection has
+  std::string characteristics_;  // of the next transaction, or of this
+  static constexpr std::uint64_t kNobody = ~std::uint64_t{0};
+  std::uint64_t insert_id_owner_ = 0;  // whose LAST_INSERT_ID() this connection has; 0: there has been none
   std::uint64_t insert_id_ = 0;
   bool diagnostics_clear_ = false;                    // the last statement was the proxy's own, and left none
   std::uint64_t diagnostics_owner_ = 0;               // whose warnings and errors SHOW WARNINGS would show

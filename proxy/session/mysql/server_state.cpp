@@ -75,6 +75,7 @@ void ServerSession::back_to_new() {
   tables_locked_ = false;
   characteristics_.clear();
   insert_id_owner_ = 0;
+  left_behind_ = false;
   needs_start_ = true;
 }
 

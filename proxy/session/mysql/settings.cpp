@@ -179,14 +179,16 @@ std::string replay_sql(const Settings& from, const Settings& to, const Settings&
   };
   // A character set brings its own collation: that has to be put back behind it, or by it.
   const bool connection = differs(kConnection) || differs(kCollation);
-  std::vector<std::string_view> names;
-  for (const Settings* settings : {&from, &to})
-    for (const auto& [name, value] : settings->variables())
-      if (name != kConnection && name != kCollation) names.push_back(name);
-  std::sort(names.begin(), names.end());
-  names.erase(std::unique(names.begin(), names.end()), names.end());
-  for (const std::string_view name : names)
-    if (differs(name)) add(name);
+  // Both are sorted by name: walked side by side, so that equal ones by two names cost no allocation.
+  auto left = from.variables().begin(), right = to.variables().begin();
+  const auto left_end = from.variables().end(), right_end = to.variables().end();
+  while (left != left_end || right != right_end) {
+    const bool of_left = right == right_end || (left != left_end && left->first <= right->first);
+    const std::string_view name = of_left ? left->first : right->first;
+    if (right != right_end && right->first == name) ++right;
+    if (of_left) ++left;
+    if (name != kConnection && name != kCollation && differs(name)) add(name);
+  }
   if (connection) {
     add(kConnection);
     if (value_of(to, kCollation) != nullptr) add(kCollation);

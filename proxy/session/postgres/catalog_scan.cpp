@@ -74,6 +74,7 @@ bool CatalogScan::add_row(const std::vector<std::optional<std::string_view>>& co
       named.name = column(3);
       named.body = column(5);
       named.hazardous = named.hazardous || column(4) == "danger";
+      named.definer = named.definer || column(4) == "definer";
       return true;
     }
     case 'x':
@@ -128,13 +129,31 @@ CatalogScan::Result CatalogScan::finish() const {
   }
 
   // What each may leave: grows until nothing changes any more.
-  std::unordered_map<std::string, std::uint32_t> hazardous;
+  struct Leaves {
+    std::uint32_t pins = 0;
+    std::vector<std::string> settings;
+  };
+  constexpr std::uint32_t kUnknown = bit(PinReason::kOpaque);
+  std::unordered_map<std::string, Leaves> hazardous;
   std::vector<std::string> open;
-  const auto mark = [&](const std::string& id, std::uint32_t leaves) {
+  const auto mark = [&](const std::string& id, Leaves leaves) {
     auto& known = hazardous[id];
-    if ((known | leaves) == known) return;
-    known |= leaves;
-    open.push_back(id);
+    const auto pins = known.pins;
+    const auto count = known.settings.size();
+    known.pins |= leaves.pins;
+    if (!(known.pins & kUnknown)) {
+      for (auto& setting : leaves.settings)
+        if (std::find(known.settings.begin(), known.settings.end(), setting) == known.settings.end())
+          known.settings.push_back(std::move(setting));
+      // What its caller may not set cannot be set for it on another connection; names with a dot anybody may set.
+      const auto found = nodes_.find(id);
+      const bool definer = found != nodes_.end() && found->second.definer;
+      if (known.settings.size() > Verdict::kMaxSettings ||
+          (definer && std::any_of(known.settings.begin(), known.settings.end(),
+                                  [](const auto& name) { return name.find('.') == std::string::npos; })))
+        known.pins |= kUnknown;
+    }
+    if (known.pins != pins || known.settings.size() != count) open.push_back(id);
   };
   const auto follow = [&] {
     while (!open.empty()) {
@@ -151,23 +170,27 @@ CatalogScan::Result CatalogScan::finish() const {
       for (const auto& user : users->second) mark(user, leaves);
     }
   };
-  constexpr std::uint32_t kUnknown = bit(PinReason::kOpaque);
-  mark("b", kUnknown);
-  for (const auto& [id, item] : nodes_) mark(id, item.hazardous ? kUnknown : body_hazards(item.body));
+  const auto of_body = [](std::string_view body) {
+    Leaves leaves;
+    leaves.pins = body_hazards(body, leaves.settings);
+    return leaves;
+  };
+  mark("b", {kUnknown, {}});
+  for (const auto& [id, item] : nodes_) mark(id, item.hazardous ? Leaves{kUnknown, {}} : of_body(item.body));
   follow();
 
   Result result;
   const auto find_reach = [&](bool ddl) {
     for (const auto& reach : reaches_) {
       const auto found = hazardous.find(reach.function);
-      if (reach.ddl == ddl && found != hazardous.end() && found->second != 0) return reach.description;
+      if (reach.ddl == ddl && found != hazardous.end() && found->second.pins != 0) return reach.description;
     }
     return std::string();
   };
   result.ddl = find_reach(true);
   if (!result.ddl.empty()) {
     for (const auto& [id, item] : nodes_)
-      if (changes_schema(item.body)) mark(id, kUnknown);
+      if (changes_schema(item.body)) mark(id, {kUnknown, {}});
     follow();
   }
   result.everything = find_reach(false);
@@ -175,7 +198,7 @@ CatalogScan::Result CatalogScan::finish() const {
   auto set = std::make_shared<HazardSet>();
   for (const auto& [id, leaves] : hazardous) {
     const auto found = nodes_.find(id);
-    if (found != nodes_.end() && found->second.named) set->insert(found->second.name, leaves);
+    if (found != nodes_.end() && found->second.named) set->insert(found->second.name, leaves.pins, leaves.settings);
   }
   if (!result.everything.empty()) set->set_everything();
   if (!result.ddl.empty()) set->set_ddl();

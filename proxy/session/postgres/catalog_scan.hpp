@@ -47,6 +47,7 @@ class CatalogScan {
     std::string body;
     bool named = false;  // the name goes into the set
     bool hazardous = false;
+    bool definer = false;  // may set what its caller may not
     std::vector<std::string> dependents;
   };
   struct Reach {

@@ -11,7 +11,7 @@ namespace {
 constexpr std::string_view kSettings = R"sql(
 SET LOCAL search_path = pg_catalog;
 SET LOCAL client_encoding = 'SQL_ASCII';
-SET LOCAL statement_timeout = '5s';
+SET LOCAL statement_timeout = '15s';
 SET LOCAL jit = off;
 )sql";
 
@@ -59,7 +59,7 @@ constexpr std::string_view kScan = R"sql(' FROM mark
   UNION SELECT unnest(ARRAY[aggtransfn, aggfinalfn, aggcombinefn, aggserialfn, aggdeserialfn, aggmtransfn,
                             aggminvtransfn, aggmfinalfn]::oid[]) FROM pg_aggregate WHERE aggfnoid >= 16384
 ), functions AS MATERIALIZED (
-  SELECT p.oid, p.proname, p.prokind, p.proargdefaults::text AS defaults, l.lanname,
+  SELECT p.oid, p.proname, p.prokind, p.prosecdef, p.proargdefaults::text AS defaults, l.lanname,
     CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN p.prosrc END AS source,
     CASE WHEN l.lanname = 'sql' AND p.prosrc = '' THEN to_jsonb(p) ->> 'prosqlbody' END AS tree
   FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
@@ -125,7 +125,8 @@ UNION ALL SELECT 'n', 'r' || c.oid, '', c.relname, '', '' FROM pg_class c
 UNION ALL SELECT 'n', 't' || t.oid, '', t.typname, '', '' FROM pg_type t
   WHERE (SELECT yes FROM go) AND t.typtype = 'd' AND 't' || t.oid IN (SELECT node FROM links)
 UNION ALL SELECT 'n', 'f' || f.oid, '', f.proname,
-    CASE WHEN f.prokind <> 'a' AND (f.source IS NULL OR length(f.source) > 500000) THEN 'danger' ELSE '' END,
+    CASE WHEN f.prokind <> 'a' AND (f.source IS NULL OR length(f.source) > 500000) THEN 'danger'
+         WHEN f.prosecdef THEN 'definer' ELSE '' END,
     CASE WHEN length(f.source) > 500000 THEN '' ELSE coalesce(f.source, '') END FROM functions f
 UNION ALL SELECT 'd', 'f' || oid, 'b', '', '', '' FROM danger WHERE (SELECT yes FROM go)
 UNION ALL SELECT 'x', 'f' || f, '', 'operator ' || oprname, '', ''

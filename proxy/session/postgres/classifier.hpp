@@ -47,6 +47,13 @@ class Classifier {
     verdict_.leaves |= leaves;
   }
 
+  // A name that the HazardSet may know.
+  void hazard(std::string_view name) {
+    if (options_.hazards == nullptr) return;
+    if (const auto leaves = options_.hazards->leaves(name); leaves != 0) hazard(leaves, name);
+  }
+  void hazard(std::uint32_t leaves, std::string_view name);
+
   void observe();
   void observe_name(std::string_view name);
   void observe_word();
@@ -54,7 +61,7 @@ class Classifier {
   void statement();
   void unnamed_hazards();
   void block();
-  std::uint32_t block_hazards(std::string_view body) const;
+  std::uint32_t block_hazards(std::string_view body);
   void explain();
   void create();
   void alter_or_drop();
@@ -67,6 +74,7 @@ class Classifier {
   void reset();
   std::string_view whole_name(const Token& first);
   void note_setting(std::string_view text);
+  void note_hidden_setting(std::string_view name);
   void note_parameter(std::string_view number);
   void set_config(Tokenizer ahead);
   void execute();

@@ -85,7 +85,13 @@ void Classifier::observe_name(std::string_view name) {
     }
   }
   if (in_opaque_family(name)) opaque();
-  if (options_.hazards) opaque(options_.hazards->leaves(name));
+  hazard(name);
+}
+
+void Classifier::hazard(std::uint32_t leaves, std::string_view name) {
+  if ((leaves & bit(PinReason::kSetVariable)) && !(leaves & bit(PinReason::kOpaque)))
+    for (const auto& setting : options_.hazards->settings(name)) note_hidden_setting(setting);
+  opaque(leaves & ~bit(PinReason::kSetVariable));
 }
 
 void Classifier::observe_word() {
@@ -215,7 +221,7 @@ void Classifier::statement() {
       break;
   }
   finish();
-  if (update_ && pg_settings_) pin(PinReason::kSetVariable);
+  if (update_ && pg_settings_) verdict_.sets_listed = verdict_.sets_path = true;
 }
 
 // At a statement's first word, where names do not tell what it may call.

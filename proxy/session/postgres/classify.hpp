@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "proxy/session/postgres/hazard_set.hpp"
 #include "proxy/session/postgres/pin_reason.hpp"
@@ -39,7 +40,7 @@ struct ClassifyOptions {
   bool everything = false;
 };
 
-// Of all statements of the text together. The two views point into the text.
+// Of all statements of the text together. Views point into the text, those of `settings` also into the HazardSet.
 struct Verdict {
   std::uint32_t pins = 0;             // PinReason bits
   std::uint32_t leaves = 0;           // with kOpaque: what it may leave, PinReason bits; kOpaque: nobody can tell
@@ -69,6 +70,8 @@ struct Verdict {
   bool settings_go_back : 1 = false;  // RESET, TO DEFAULT: what was set may be as it was at the start
   bool role_too : 1 = false;          // SET, RESET SESSION AUTHORIZATION: role changes with it
   bool characteristics : 1 = false;   // SET SESSION CHARACTERISTICS: the three default_transaction_…
+  bool sets_listed : 1 = false;       // UPDATE of pg_settings: any setting that stands there
+  bool sets_path : 1 = false;         // a search path that is not told: what is created may be temporary
   // What is set or reset and not reported: tracked_name() of each is not empty. More than fit pin.
   static constexpr std::size_t kMaxSettings = 16;
   std::uint8_t setting_count = 0;
@@ -91,8 +94,13 @@ inline Verdict classify(std::string_view sql, bool standard_conforming_strings) 
 }
 
 // What a function's source, in whatever language, may leave in the session by what it mentions in code, in strings or
-// in comments: PinReason bits; kOpaque when nobody can tell, 0 for nothing. For filling a HazardSet out of pg_proc.
-std::uint32_t body_hazards(std::string_view function_body);
+// in comments: PinReason bits; kOpaque when nobody can tell, 0 for nothing; kSetVariable for the settings whose names,
+// by tracked_name(), are put into `settings`. For filling a HazardSet out of pg_proc.
+std::uint32_t body_hazards(std::string_view function_body, std::vector<std::string>& settings);
+inline std::uint32_t body_hazards(std::string_view function_body) {
+  std::vector<std::string> settings;
+  return body_hazards(function_body, settings);
+}
 inline bool body_is_hazardous(std::string_view function_body) {
   return body_hazards(function_body) != 0;
 }

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <charconv>
 
 #include "proxy/session/postgres/classifier.hpp"
@@ -47,6 +48,13 @@ void Classifier::note_setting(std::string_view text) {
   if (verdict_.setting_count == Verdict::kMaxSettings || tracked_name(text).empty())
     return pin(PinReason::kSetVariable);
   verdict_.settings[verdict_.setting_count++] = text;
+}
+
+// By what the text mentions; many times the same, perhaps. When it is over it may be as it was.
+void Classifier::note_hidden_setting(std::string_view name) {
+  verdict_.settings_go_back = true;
+  const auto end = verdict_.settings.begin() + verdict_.setting_count;
+  if (std::find(verdict_.settings.begin(), end, name) == end) note_setting(name);
 }
 
 void Classifier::set_name() {
@@ -124,7 +132,7 @@ void Classifier::reset() {
 void Classifier::set_config(Tokenizer ahead) {
   constexpr int kLookAhead = 64;
   Token token = ahead.next();
-  Token setting, third;
+  Token setting, second, type, third;
   int depth = 0, argument = 1, tokens_in_third = 0, tokens_in_first = 0;
   if (token.is('(')) {
     for (int i = 0; i < kLookAhead; ++i) {
@@ -139,6 +147,9 @@ void Classifier::set_config(Tokenizer ahead) {
         if (depth-- == 0) {
           const bool word_alone = argument == 3 && tokens_in_third == 1 && third.kind == TokenKind::kWord;
           if (word_alone && equals_folded(third.text, "true")) return;
+          const bool cast = tokens_in_first == 3 && second.text == "::" &&
+                            (equals_folded(type.text, "text") || equals_folded(type.text, "varchar"));
+          if (cast) tokens_in_first = 1;
           if (tokens_in_first == 1 && setting.kind == TokenKind::kParameter)
             return note_parameter(setting.text.substr(1));
           if (tokens_in_first != 1 || !setting.is_string() || setting.text.size() < 3 || setting.text.front() != '\'' ||
@@ -160,7 +171,10 @@ void Classifier::set_config(Tokenizer ahead) {
           break;
         }
       }
-      if (argument == 1 && ++tokens_in_first == 1) setting = token;
+      if (argument == 1) {
+        ++tokens_in_first;
+        (tokens_in_first == 1 ? setting : tokens_in_first == 2 ? second : type) = token;
+      }
       if (argument == 3 && ++tokens_in_third == 1) third = token;
     }
   }

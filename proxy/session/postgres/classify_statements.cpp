@@ -1,6 +1,17 @@
 #include "proxy/session/postgres/classifier.hpp"
 
 namespace dbproxy::session::postgres {
+namespace {
+
+// Where a setting stands in a block's body, so that its name lives as long as the text does. Empty: nowhere.
+std::string_view place_of(std::string_view setting, std::string_view body) {
+  if (setting == "timezone") return "timezone";
+  for (std::size_t at = 0; at + setting.size() <= body.size(); ++at)
+    if (equals_folded(body.substr(at, setting.size()), setting)) return body.substr(at, setting.size());
+  return {};
+}
+
+}  // namespace
 
 // DO [LANGUAGE name] '…' [LANGUAGE name]: its body stands in the text and is read as a function's is.
 void Classifier::block() {
@@ -30,17 +41,23 @@ void Classifier::block() {
 
 // `body` with its quotes. Names inside of its strings are run by EXECUTE only, and that is a hazard by itself; so what
 // is a string must be beyond doubt.
-std::uint32_t Classifier::block_hazards(std::string_view body) const {
-  std::uint32_t leaves = body_hazards(body);
+std::uint32_t Classifier::block_hazards(std::string_view body) {
+  std::vector<std::string> settings;
+  std::uint32_t leaves = body_hazards(body, settings);
   if (leaves & bit(PinReason::kOpaque)) return leaves;
   const bool dollar = body.front() == '$';
   const std::size_t quotes = dollar ? body.find('$', 1) + 1 : 1;
   body = body.substr(quotes, body.size() - 2 * quotes);
   if (body.find(dollar ? '\\' : '\'') != std::string_view::npos) return bit(PinReason::kOpaque);
-  if (!options_.hazards) return leaves;
+  for (const auto& setting : settings) {
+    const auto at = place_of(setting, body);
+    if (at.empty()) return bit(PinReason::kOpaque);
+    note_hidden_setting(at);
+  }
+  leaves &= ~bit(PinReason::kSetVariable);
   Tokenizer tokens(body, true);
   for (Token token = tokens.next(); token.kind != TokenKind::kEnd; token = tokens.next())
-    if (is_name(token)) leaves |= options_.hazards->leaves(without_quotes(token));
+    if (is_name(token)) hazard(without_quotes(token));
   return leaves;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "proxy/auth/iam_token.hpp"
 #include "proxy/auth/md5.hpp"
 #include "proxy/wire/postgres/reader.hpp"
 #include "proxy/wire/postgres/startup.hpp"
@@ -201,7 +202,7 @@ ClientLogin::Want ClientLogin::begin_authentication(std::string& out) {
     wire::authentication(out, 3);
     return Want::kMore;
   }
-  if (credential_ && credential_->user->password.empty()) credential_.reset();  // there is none to prove
+  if (credential_ && credential_->password().empty()) credential_.reset();  // there is none to prove
   // An unknown user is asked just as a known one is, so that names cannot be found by trying.
   if (credential_ && credential_->user->client_password_auth_type == config::PasswordAuthType::kPostgresMd5) {
     policy_.random(md5_salt_);
@@ -213,6 +214,8 @@ ClientLogin::Want ClientLogin::begin_authentication(std::string& out) {
   auto mode = credential_ ? auth::ScramServer::Mode::kVerify : auth::ScramServer::Mode::kMock;
   scram_.emplace(credential_ ? credential_->scram_keys.get() : &mock_keys_, auth::make_scram_nonce(policy_.random),
                  mode, client_tls_.end_point);
+  if (credential_ && credential_->other_password() != nullptr && credential_->other_scram_keys)
+    scram_->also_take(*credential_->other_scram_keys);
   state_ = State::kSaslInitial;
   std::array<std::string_view, 2> mechanisms = {auth::kScramPlusMechanism, auth::kScramMechanism};
   wire::authentication_sasl(out, std::span(mechanisms).subspan(client_tls_.end_point.empty() ? 1 : 0));
@@ -245,7 +248,7 @@ ClientLogin::Want ClientLogin::sasl_final(std::string_view body, std::string& ou
     return bad_scram(out, reply.error());
   }
   wire::authentication(out, 12, *reply);
-  return succeed(out);
+  return succeed(out, scram_->took_other());
 }
 
 ClientLogin::Want ClientLogin::bad_scram(std::string& out, const ErrorCode& error) {
@@ -263,8 +266,11 @@ ClientLogin::Want ClientLogin::md5(std::string_view body, std::string& out) {
   if (!reader.ok() || !reader.rest().empty()) {
     return refuse(out, LoginResult::kProtocol, "08P01", "malformed password message");
   }
-  if (!auth::md5_verify(response, credential_->user->password, user_, md5_salt_)) return wrong_password(out);
-  return succeed(out);
+  const Secret* const other = credential_->other_password();
+  const bool current = static_cast<bool>(auth::md5_verify(response, credential_->password(), user_, md5_salt_));
+  if (!current && (other == nullptr || !auth::md5_verify(response, *other, user_, md5_salt_)))
+    return wrong_password(out);
+  return succeed(out, !current);
 }
 
 // The token, or with ENABLED the password.
@@ -276,7 +282,7 @@ ClientLogin::Want ClientLogin::clear_text(std::string_view body, std::string& ou
   if (!credential_) return wrong_password(out);
   const config::User& user = *credential_->user;
   Secret given{std::string(text)};
-  if (text.find("X-Amz-Signature=") != std::string_view::npos) {
+  if (auth::looks_like_iam_token(text)) {
     token_ = std::move(given);
     state_ = State::kVerifying;
     return Want::kVerify;
@@ -285,8 +291,11 @@ ClientLogin::Want ClientLogin::clear_text(std::string_view body, std::string& ou
     return refuse(out, LoginResult::kIamToken, "28000",
                   "only a token of IAM lets in user \"" + user_ + "\" (iamAuth: REQUIRED)",
                   "Give a token in the password's place: dbproxyctl token makes it.");
-  if (user.password.empty() || !(given == user.password)) return wrong_password(out);
-  return succeed(out);
+  const Secret& password = credential_->password();
+  const Secret* const other = credential_->other_password();
+  const bool current = !password.empty() && given == password;
+  if (!current && (other == nullptr || !(given == *other))) return wrong_password(out);
+  return succeed(out, !current);
 }
 
 ClientLogin::Want ClientLogin::verified(const std::string& why, std::string& out) {
@@ -295,10 +304,11 @@ ClientLogin::Want ClientLogin::verified(const std::string& why, std::string& out
   return refuse(out, LoginResult::kIamToken, "28000", "IAM authentication failed for user \"" + user_ + "\": " + why);
 }
 
-ClientLogin::Want ClientLogin::succeed(std::string& out) {
+ClientLogin::Want ClientLogin::succeed(std::string& out, bool with_previous) {
   wire::authentication(out, 0);
   state_ = State::kDone;
-  result_ = LoginResult::kSuccess;
+  with_previous = with_previous || (credential_ && credential_->by_previous_name);
+  result_ = with_previous ? LoginResult::kSuccessPrevious : LoginResult::kSuccess;
   return Want::kAuthenticated;
 }
 

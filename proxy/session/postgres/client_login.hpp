@@ -15,6 +15,7 @@
 #include "proxy/auth/random.hpp"
 #include "proxy/auth/scram.hpp"
 #include "proxy/config/snapshot.hpp"
+#include "proxy/session/credential.hpp"
 #include "proxy/session/login_result.hpp"
 #include "proxy/wire/postgres/messages.hpp"
 #include "proxy/wire/postgres/startup.hpp"
@@ -22,9 +23,9 @@
 namespace dbproxy::session::postgres {
 
 // What a user proves itself against. Keeps alive what it points to.
-struct Credential {
-  std::shared_ptr<const config::User> user;
-  std::shared_ptr<const auth::ScramKeys> scram_keys;
+struct Credential : session::Credential {
+  std::shared_ptr<const auth::ScramKeys> scram_keys;        // of password()
+  std::shared_ptr<const auth::ScramKeys> other_scram_keys;  // of other_password(), with the same salt; may be null
 };
 
 // What a client's TLS showed.
@@ -100,7 +101,7 @@ class ClientLogin {
   Want bad_scram(std::string& out, const ErrorCode& error);
   Want md5(std::string_view body, std::string& out);
   Want clear_text(std::string_view body, std::string& out);
-  Want succeed(std::string& out);
+  Want succeed(std::string& out, bool with_previous = false);
   Want wrong_password(std::string& out);
   Want refuse(std::string& out, LoginResult result, std::string_view sqlstate, std::string message,
               std::string_view hint = {});

@@ -4,6 +4,7 @@
 #include "proxy/session/postgres/replay_guard.hpp"
 #include "proxy/session/postgres/transaction_text.hpp"
 #include "proxy/wire/postgres/messages.hpp"
+#include "proxy/wire/postgres/reader.hpp"
 
 namespace dbproxy::session::postgres {
 
@@ -48,7 +49,10 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
   const auto* const standby = server.settings_->find("in_hot_standby");  // where nothing can be carried out for good
   const bool reads_only = standby != nullptr && *standby == "on";
   const bool unknown = !reads_only && (!in_block || (may_have_ended_ && told_status_ == 'T'));
-  const bool over = !in_block || may_have_ended_;
+  // All was answered but the Sync, which has nothing left to do: the client hears of no loss.
+  const bool only_sync = server.requests_.empty() || server.requests_.front().kind == RequestKind::kSync;
+  const bool ended = server.sequence_ == ServerSession::Sequence::kEnded && only_sync && server.settings_ == settings_;
+  const bool over = !in_block || may_have_ended_ || ended;
   std::string error;
   if (unknown) {
     wire::error_response(error, {.sqlstate = "08007",
@@ -63,7 +67,7 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
   }
 
   // One error for each sequence that waits for an answer, as if the server had given it.
-  bool told = server.skipping_, any = false;
+  bool told = server.skipping_ || ended || server.sequence_ == ServerSession::Sequence::kFailed, any = false;
   const auto tell = [&] {
     if (!std::exchange(told, true)) to_client.own() += error;
     any = true;
@@ -91,7 +95,9 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
     begin_ = "BEGIN";  // which has failed, or will, as soon as the client asks for something
     begin_failed_ = any || told_status_ == 'E';
   }
-  if (told) {
+  if (ended && told) {
+    told_status_ = 'I';  // what follows in this sequence is a transaction of its own
+  } else if (told) {
     rejecting_ = Rejecting::kUntilSync;
   } else if (server.sync_pending_ || (!begin_.empty() && !begin_failed_)) {
     lost_untold_ = true;
@@ -104,24 +110,45 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
   return true;
 }
 
+// The text that a message is about, where it is all here.
+std::string_view ClientSession::text_of(char type, std::string_view available, std::size_t whole_size) const {
+  if (available.size() < whole_size) return {};
+  wire::Reader reader(available.substr(wire::kHeaderSize, whole_size - wire::kHeaderSize));
+  if (type == 'Q') return reader.cstring();
+  if (type != 'P' && type != 'B') return {};
+  reader.cstring();  // the statement's name of a Parse, the portal's of a Bind
+  const auto second = reader.cstring();
+  if (type == 'P') return second;
+  const StatementPtr bound = statement_of(second);  // lives on in its place
+  return bound ? bound->text() : std::string_view();
+}
+
 // The first message after a loss that nobody was told of. An end of the transaction is one: COMMIT has failed, and
-// ROLLBACK is done.
-bool ClientSession::ends_lost(Step& step, std::string_view available, std::size_t whole_size) {
-  if (!std::exchange(lost_untold_, false) || begin_.empty() || available.size() < whole_size) return false;
-  auto text = available.substr(wire::kHeaderSize, whole_size - wire::kHeaderSize);
-  text = text.substr(0, text.find('\0'));
-  const auto kind = transaction_text(text);
-  if (kind != TransactionText::kCommit && kind != TransactionText::kRollback) return false;
-  if (kind == TransactionText::kCommit) {
-    step.to_client.own() += error_;
+// ROLLBACK is done. False: it is an ordinary message, in a transaction that has failed.
+bool ClientSession::ends_lost(Step& step, char type, std::string_view available, std::size_t whole_size,
+                              std::size_t& used) {
+  const auto kind = transaction_text(text_of(type, available, whole_size));
+  const bool commits = kind == TransactionText::kCommit;
+  if (!commits && kind != TransactionText::kRollback) {
+    reject_next(step, type);
+  } else if (!commits && type != 'Q') {
+    begin_failed_ = true;  // then a ROLLBACK is what works
+    error_.clear();
+    rejecting_ = Rejecting::kNo;
+    return false;
   } else {
-    wire::MessageWriter(step.to_client.own(), 'C').cstring("ROLLBACK");
+    if (commits) {
+      step.to_client.own() += error_;
+    } else {
+      wire::MessageWriter(step.to_client.own(), 'C').cstring("ROLLBACK");
+    }
+    error_.clear();
+    begin_.clear();
+    begin_failed_ = false;
+    rejecting_ = type == 'Q' ? Rejecting::kNo : Rejecting::kUntilSync;
+    if (type == 'Q') say_ready(step.to_client);
   }
-  error_.clear();
-  begin_.clear();
-  begin_failed_ = false;
-  rejecting_ = Rejecting::kNo;
-  say_ready(step.to_client);
+  pass(nullptr, available, whole_size, used);
   return true;
 }
 

@@ -35,6 +35,7 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   if (!show_names(step, verdict)) return ClientVerdict::kWait;
   const bool names = verdict.executes_prepared || verdict.deallocate;
   if (names && verdict.statement_count > 1 && !begin_settled(step)) return ClientVerdict::kWait;
+  if (names && !may_prepare(step, verdict)) return ClientVerdict::kWait;
   if (!note_unlistened(step, verdict, text, true)) return ClientVerdict::kWait;
   show_channels(step, verdict);
   // What the text's first statement makes, its second may use: no HazardSet knows it.
@@ -60,6 +61,7 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   if (!marker_sql_.empty()) {
     server.query(std::exchange(marker_sql_, {}), step.to_server, true);
   }
+  if (verdict.discard_all) wait_for_quiet_ = true;  // what comes behind it is noted when it is done
   ++queries_;
   if (keep_text) last_text = text;
   return ClientVerdict::kMore;
@@ -110,6 +112,10 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
     return ClientVerdict::kWait;
   }
   if (named->current && !named->materialized) {
+    // The server reads the text before it looks at the name.
+    server.requests_.push(RequestKind::kParse).hidden = true;
+    server.unnamed_.reset();
+    wire::parse(step.to_server.own(), "", text, types);
     force_error(server, step.to_server, ErrorText::kStatementExists, named);
     return ClientVerdict::kMore;
   }
@@ -122,6 +128,7 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
     named->current = statement;
     named->prepare.clear();
     named->since = cache_->tick();
+    remember_reading(server, *named);
     named->materialized = true;
     step.to_server.ref(whole);
     return ClientVerdict::kMore;
@@ -129,6 +136,7 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   // What stands there under this text was parsed when names may have stood for something else. In a failed transaction
   // Parse is refused before the name is looked at, and nothing is lost by that.
   named->since = cache_->tick();
+  remember_reading(server, *named);
   if (!failed) replace_prepared(server, statement, step.to_server);
   auto& entry = server.requests_.push(RequestKind::kParse);
   entry.slot = named;
@@ -138,6 +146,12 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   named->prepare.clear();
   wire::parse(step.to_server.own(), statement->name, text, types);
   return ClientVerdict::kMore;
+}
+
+StatementPtr ClientSession::statement_of(std::string_view name) const {
+  if (name.empty()) return unnamed_.current;
+  const auto found = names_.find(name);
+  return found == names_.end() ? StatementPtr() : found->second.current;
 }
 
 ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::size_t whole_size, std::size_t& used) {
@@ -156,7 +170,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
   const auto it = name.empty() ? names_.end() : names_.find(name);
   std::optional<std::string_view> setting;
   {
-    const auto& bound = name.empty() ? unnamed_.current : it != names_.end() ? it->second.current : StatementPtr();
+    const StatementPtr bound = statement_of(name);
     if (bound && bound->verdict.setting_parameter != 0) {
       setting = bound_value(reader, bound->verdict.setting_parameter);
       if (!reader.ok() && available.size() < std::min(whole_size, kMaxNames)) {
@@ -168,11 +182,13 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     }
   }
   if (server.replaying()) {
-    const auto& bound = name.empty() ? unnamed_.current : it != names_.end() ? it->second.current : StatementPtr();
+    const StatementPtr bound = statement_of(name);
     if (hold(step, bound ? bound->text() : "end")) return ClientVerdict::kWait;
   }
-  if (const auto& bound = name.empty() ? unnamed_.current : it != names_.end() ? it->second.current : StatementPtr()) {
+  if (const StatementPtr bound = statement_of(name)) {
     if (!show_names(step, bound->verdict)) return ClientVerdict::kWait;
+    if (it != names_.end() && !may_prepare(step, it->second)) return ClientVerdict::kWait;
+    if (!may_prepare(step, bound->verdict)) return ClientVerdict::kWait;
     if (!name.empty()) show_channels(step, bound->verdict);
   }
   server.sync_pending_ = true;
@@ -206,6 +222,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     note_end(target->text(), 1);
     shadow_names(step, target->verdict, target->text(), false);
     execute_sets_ = execute_sets_ || target->verdict.sets;
+    if (portal.empty()) execute_ends_ = ends_block(target->text());
     execute_runs_ = execute_runs_ || target->verdict.runs_block;
     execute_discards_ = execute_discards_ || target->verdict.discard_all;
     if (may_go_back(target->verdict, target->text())) {
@@ -217,7 +234,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
   auto& entry = server.requests_.push(RequestKind::kBind);
   if (!in_place) entry.statement = target;
   entry.slot = named;  // so that an error can say the client's own name
-  if (target && target->verdict.deallocate_all) forget_names_by(server);
+  if (target && target->verdict.deallocate_all) execute_forgets_ = true;
   if (!target || name.empty() || in_place) {
     pass(&step.to_server, available, whole_size, used);
     return ClientVerdict::kMore;
@@ -244,6 +261,8 @@ ClientVerdict ClientSession::describe(Step& step, std::string_view whole) {
   auto name = reader.cstring();
   if (!reader.ok() || !reader.rest().empty()) return refuse("08P01", "invalid message format: Describe");
   auto& server = *step.server;
+  if (const auto it = names_.find(name); kind == 'S' && it != names_.end() && !may_prepare(step, it->second))
+    return ClientVerdict::kWait;
   server.sync_pending_ = true;
   StatementPtr target;
   NamedStatement* named = nullptr;

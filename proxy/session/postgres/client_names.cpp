@@ -1,6 +1,7 @@
 // The part of ClientSession that keeps SQL's PREPARE, EXECUTE and DEALLOCATE in one name space with the protocol's
 // statements, and no name of its client on a server connection that others get.
 #include <algorithm>
+#include <optional>
 #include <unordered_set>
 
 #include "proxy/session/postgres/client_session.hpp"
@@ -35,6 +36,10 @@ class Guard {
   std::string name_;
 };
 
+bool works_on_names(const Verdict& verdict) {
+  return verdict.deallocate || verdict.executes_prepared || verdict.pinned_by(PinReason::kSqlPrepare);
+}
+
 }  // namespace
 
 // Where the client keeps this connection anyhow, they stay there, and what else is done by their names is done there.
@@ -59,7 +64,11 @@ void ClientSession::executes(Step& step, const NamedStatement& named) {
 void ClientSession::put_name(Step& step, NamedStatement& named, bool whole, bool simple) {
   auto& server = *step.server;
   auto statement = named.current;
+  const bool stays = (leaves_ & bit(PinReason::kOpaque)) != 0;
+  if (whole && simple && stays && !named.prepare.empty()) return put_prepared(step, named, ErrorText::kKept);
   const Guard guard(server, simple && whole && server.transaction_status_ == 'T', cache_->prefix(), step.to_server);
+  std::optional<AsRead> as_read;
+  if (whole) as_read.emplace(*this, step, named);
   wire::close_statement(step.to_server.own(), *named.name);
   server.requests_.push(RequestKind::kClose).hidden = true;
   wire::parse(step.to_server.own(), *named.name, whole ? statement->text() : "",
@@ -72,20 +81,47 @@ void ClientSession::put_name(Step& step, NamedStatement& named, bool whole, bool
     entry.previous = statement;
     ++named.pending;
   }
+  // If it fails, the statement itself is still to be answered by the server.
+  if (simple) entry.error_text = ErrorText::kKept;
+  as_read.reset();
   if (simple) {
-    // If it fails, the statement itself is still to be answered by the server.
-    entry.error_text = ErrorText::kKept;
     wire::sync(step.to_server.own());
     server.requests_.push(RequestKind::kSync).hidden = true;
   }
 }
 
+// The same by the text that prepared it, so that the server shows it as it did. An empty one may have its name, left of
+// a PREPARE that was refused: see shadow_names().
+void ClientSession::put_prepared(Step& step, NamedStatement& named, ErrorText error_text) {
+  auto& server = *step.server;
+  const Guard guard(server, server.transaction_status_ == 'T', cache_->prefix(), step.to_server);
+  const auto before = server.requests_.size();
+  {
+    const AsRead as_read(*this, step, named);
+    wire::close_statement(step.to_server.own(), *named.name);
+    server.requests_.push(RequestKind::kClose).hidden = true;
+    const auto prepare = server.requests_.size();
+    run_hidden(step, named.prepare, true);
+    for (auto i = prepare; i < server.requests_.size(); ++i) {
+      auto& request = server.requests_.at(i);
+      if (request.kind != RequestKind::kExecute) continue;
+      request.slot = &named;
+      ++named.pending;
+    }
+  }
+  for (auto i = before; i < server.requests_.size(); ++i) server.requests_.at(i).error_text = error_text;
+  wire::sync(step.to_server.own());
+  server.requests_.push(RequestKind::kSync).hidden = true;
+  named.materialized = true;
+}
+
 // SQL's DEALLOCATE and EXECUTE share one name space with the protocol's statements, which stand on the server under
 // other names. Before such a statement runs, the client's own name is put there, so that the server itself answers.
 // What has become of it is read back before anybody else gets the connection.
-void ClientSession::shadow_names(Step& step, const Verdict& verdict, std::string_view text, bool simple) {
+// `depth`: of statements that are EXECUTE themselves, as those of the protocol may be.
+void ClientSession::shadow_names(Step& step, const Verdict& verdict, std::string_view text, bool simple, int depth) {
+  if (!works_on_names(verdict)) return;
   const bool prepares = verdict.pinned_by(PinReason::kSqlPrepare);
-  if (!verdict.deallocate && !verdict.executes_prepared && !prepares) return;
   auto& server = *step.server;
   if (server.transaction_status_ == 'E' && server.requests_.empty() && verdict.statement_count == 1) return;
   if (verdict.several_names) {
@@ -94,9 +130,7 @@ void ClientSession::shadow_names(Step& step, const Verdict& verdict, std::string
       if (token.kind != TokenKind::kWord && token.kind != TokenKind::kQuotedIdentifier) continue;
       const auto found = names_.find(identifier_name(token.text));
       if (found == names_.end() || !found->second.current) continue;
-      executes(step, found->second);
-      if (!found->second.materialized) put_name(step, found->second, true, simple);
-      names_may_be_there(server);
+      shadow_executed(step, found->second, simple, depth);
     }
     return;
   }
@@ -108,10 +142,10 @@ void ClientSession::shadow_names(Step& step, const Verdict& verdict, std::string
     return;
   }
   auto& named = it->second;
-  if (verdict.executes_prepared) executes(step, named);
+  if (verdict.executes_prepared) return shadow_executed(step, named, simple, depth);
   // DEALLOCATE by itself does what it says.
-  const bool sure =
-      simple && verdict.deallocate && verdict.statement_count == 1 && (server.requests_.empty() || server.replaying_);
+  const bool sure = simple && depth == 0 && verdict.deallocate && verdict.statement_count == 1 &&
+                    (server.requests_.empty() || server.replaying_);
   if (!named.materialized) put_name(step, named, !prepares && !sure, simple);
   if (!sure) return names_may_be_there(server);
   named.current.reset();
@@ -119,7 +153,17 @@ void ClientSession::shadow_names(Step& step, const Verdict& verdict, std::string
   release_slot(&named);
 }
 
-// DEALLOCATE ALL by extended query has been bound; should it not be carried out, nothing is forgotten.
+// The same for a statement that is executed by its name, and for those that it works on.
+void ClientSession::shadow_executed(Step& step, NamedStatement& named, bool simple, int depth) {
+  constexpr int kDeepest = 8;  // in a circle, PostgreSQL runs out of stack
+  const auto statement = named.current;
+  executes(step, named);
+  if (!named.materialized) put_name(step, named, true, simple);
+  names_may_be_there(*step.server);
+  if (depth < kDeepest) shadow_names(step, statement->verdict, statement->text(), simple, depth + 1);
+}
+
+// DEALLOCATE ALL by extended query is executed; should it not be carried out, nothing is forgotten.
 void ClientSession::forget_names_by(ServerSession& server) {
   for (auto& [name, named] : names_) {
     if (!named.current) continue;
@@ -172,7 +216,7 @@ bool ClientSession::begin_settled(Step& step) {
 }
 
 // For a text that reads pg_prepared_statements, and for one that runs what nobody has read, which may be EXECUTE of
-// what this client made by PREPARE. False: it has to wait until the server has answered what went before.
+// any of this client's statements. False: it has to wait until the server has answered what went before.
 bool ClientSession::show_names(Step& step, const Verdict& said) {
   if (names_.empty() && !said.lists_names) return true;
   auto& server = *step.server;
@@ -189,9 +233,7 @@ bool ClientSession::show_names(Step& step, const Verdict& said) {
   const bool lists = verdict.lists_names;
   const bool opaque = (verdict.pins & bit(PinReason::kOpaque)) && (verdict.leaves & bit(PinReason::kOpaque));
   if (!lists && !opaque) return true;
-  const auto wanted = [lists](const auto& item) {
-    return item.second.current && !item.second.materialized && (lists || !item.second.prepare.empty());
-  };
+  const auto wanted = [](const auto& item) { return item.second.current && !item.second.materialized; };
   const bool any = std::any_of(names_.begin(), names_.end(), wanted);
   if (!any && !(lists && !server.prepared_.empty())) return true;
   if (!begin_settled(step)) return false;
@@ -201,6 +243,7 @@ bool ClientSession::show_names(Step& step, const Verdict& said) {
     wait_for_quiet_ = waits_ = true;
     return false;
   }
+  in_sequence_ = false;
   if (lists) hide_prepared(step);
   for (auto& item : names_) {
     auto& named = item.second;
@@ -208,14 +251,9 @@ bool ClientSession::show_names(Step& step, const Verdict& said) {
     names_may_be_there(server);
     if (named.prepare.empty()) {
       put_name(step, named, true, true);
-      continue;
+    } else {
+      put_prepared(step, named, ErrorText::kDropped);
     }
-    const Guard guard(server, server.transaction_status_ == 'T', cache_->prefix(), step.to_server);
-    server.query(named.prepare, step.to_server, true);
-    auto& entry = server.requests_.back();
-    entry.slot = &named;
-    ++named.pending;
-    named.materialized = true;
   }
   return true;
 }
@@ -228,12 +266,16 @@ bool ClientSession::renames_executed(Step& step, const Verdict& verdict) {
   if (it == names_.end() || !it->second.current || it->second.materialized) return false;
   if (!step.server->requests_.empty() && !step.server->replaying_) return false;
   auto& named = it->second;
+  if (works_on_names(named.current->verdict)) return false;
   executes(step, named);
   const auto before = step.server->requests_.size();
   prepare_on(step, named);
   if (step.server->requests_.size() == before) return true;
   // If it fails, EXECUTE itself is still to be answered by the server.
-  step.server->requests_.back().error_text = ErrorText::kKept;
+  for (auto i = before; i < step.server->requests_.size(); ++i) {
+    auto& request = step.server->requests_.at(i);
+    if (request.kind == RequestKind::kParse && request.statement) request.error_text = ErrorText::kKept;
+  }
   wire::sync(step.to_server.own());
   step.server->requests_.push(RequestKind::kSync).hidden = true;
   return true;
@@ -289,6 +331,7 @@ bool ClientSession::names_read(ServerSession& server, Output& to_server, const C
         named->current = cache_->intern(at_its_place(one.text, text.body), one.types, how);
         named->prepare = prepare;
         named->since = cache_->tick();
+        remember_reading(server, *named);
       }
     }
     if (!sql.empty()) sql += "; ";

@@ -13,14 +13,35 @@ void ClientSession::note(const Verdict& verdict, std::string_view text, const St
   if (verdict.changes_schema && !temporary) step.server->schema_dirty_ = true;
   if (step.options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
   if (verdict.may_end) probe_due_ = true;
-  if (verdict.setting_count != 0 || verdict.role_too || verdict.characteristics || verdict.reset_all) {
+  if (verdict.setting_count != 0 || verdict.role_too || verdict.characteristics || verdict.reset_all ||
+      verdict.sets_listed) {
     auto& server = *step.server;
     server.touch(verdict, server.transaction_status_ != 'I' || !server.requests_.empty());
   }
-  reasons = without_read_back(reasons);
-  if (reasons == 0) return;
-  if (pins_ == 0) pin_statement_ = digest(text);
-  pin(reasons, verdict.leaves);
+  if (verdict.sets_path) {
+    reasons |= bit(PinReason::kTemporaryObject);
+    probe_due_ = true;
+  }
+  // One that is refused has left nothing: the tag tells.
+  const auto by_tag = reasons & bit(PinReason::kLoad);
+  reasons = without_read_back(reasons & ~by_tag);
+  if ((reasons | by_tag) != 0 && pins_ == 0) pin_statement_ = digest(text);
+  if (reasons != 0) pin(reasons, verdict.leaves);
+}
+
+// A schema for temporary objects among those that CREATE takes: what it makes is this connection's, as long as that is
+// so, and no statement shows it.
+void ClientSession::look_at_path(std::string_view search_path) {
+  if (search_path.find("pg_temp") == std::string_view::npos) return;
+  pin(bit(PinReason::kTemporaryObject), bit(PinReason::kOpaque));
+}
+
+void ClientSession::settings_read(ServerSession& server) {
+  if (at_start_ || !server.settings_settled()) return;
+  settings_ = server.settings();
+  settle_readings();
+  settled_since_attached_ = false;
+  if (const auto* path = settings_->find_tracked("search_path")) look_at_path(*path);
 }
 
 // What is read back from the server when its transaction is over, and so is no pin. Returns the rest.
@@ -68,12 +89,13 @@ bool ClientSession::wants_probe(const ServerSession& server, bool anything) cons
 void ClientSession::probe(ServerSession& server, Output& to_server) {
   server.probe(probe_sql(pins_ | leaves_, cache_->prefix()), to_server);
   pins_since_ = leaves_since_ = 0;
-  probe_due_ = unsettled_ = done_since_ = false;
+  probe_due_ = unsettled_ = done_since_ = probe_is_old_ = false;
 }
 
 bool ClientSession::probed(const ServerSession::Rows& rows) {
   const auto left = rows.failed || rows.too_long ? std::nullopt : read_probe(rows.messages);
   if (!left) return false;
+  if (probe_is_old_) return true;
   // What was opaque is known now.
   pins_ = *left | pins_since_;
   leaves_ = leaves_since_;

@@ -59,9 +59,25 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
       held_ = true;
       return ClientVerdict::kWait;
     }
+    // It has kept its connection over a DISCARD ALL.
+    if (at_start_ && server != nullptr && server->quiet() && !rest.empty()) {
+      at_start_ = false;
+      replay_settings(*server, to_server, to_client);
+    }
     auto frame = wire::scan_frame(rest);
     if (frame.scan == wire::Scan::kNeedMore) return ClientVerdict::kMore;
     if (frame.scan == wire::Scan::kBad) return refuse("08P01", "invalid message length");
+
+    // DISCARD ALL has been committed when it is done, and what comes behind it in its sequence finds the session as it
+    // was at the start: so it goes on as if it began there.
+    if (std::exchange(discard_sent_, false) && frame.type != 'S' && server != nullptr && !server->requests_.empty()) {
+      wire::sync(to_server.own());
+      auto& entry = server->requests_.push(RequestKind::kSync);
+      entry.hidden = entry.sequence_goes_on = true;
+      server->sync_pending_ = false;
+      wait_for_quiet_ = waits_ = true;
+      return ClientVerdict::kWait;
+    }
 
     std::size_t used = frame.size;
     if (rejecting_ != Rejecting::kNo && frame.type != 'X' && rejected(step, frame.type, rest, frame.size, used)) {
@@ -143,19 +159,28 @@ ClientVerdict ClientSession::feed(std::string_view bytes, std::size_t& consumed,
 // While rejecting: true when the message is dropped here.
 bool ClientSession::rejected(Step& step, char type, std::string_view available, std::size_t whole_size,
                              std::size_t& used) {
-  bool simple = type == 'Q' || type == 'F';
-  if (rejecting_ == Rejecting::kNext && !(type == 'Q' && ends_lost(step, available, whole_size))) {
-    step.to_client.own() += error_;
-    begin_failed_ = !begin_.empty();
-    error_.clear();
-    rejecting_ = simple || type == 'S' ? Rejecting::kNo : Rejecting::kUntilSync;
-    if (rejecting_ == Rejecting::kNo) say_ready(step.to_client);
+  if (type == 'H' && rejecting_ == Rejecting::kNext) {  // asks nothing: libpq sends one behind each Sync of a pipeline
+    pass(nullptr, available, whole_size, used);
+    return true;
+  }
+  if (std::exchange(lost_untold_, false) && rejecting_ == Rejecting::kNext && !begin_.empty())
+    return ends_lost(step, type, available, whole_size, used);
+  if (rejecting_ == Rejecting::kNext) {
+    reject_next(step, type);
   } else if (type == 'S') {
     rejecting_ = Rejecting::kNo;
     say_ready(step.to_client);
   }
   pass(nullptr, available, whole_size, used);
   return true;
+}
+
+void ClientSession::reject_next(Step& step, char type) {
+  step.to_client.own() += error_;
+  begin_failed_ = !begin_.empty();
+  error_.clear();
+  rejecting_ = type == 'Q' || type == 'F' || type == 'S' ? Rejecting::kNo : Rejecting::kUntilSync;
+  if (rejecting_ == Rejecting::kNo) say_ready(step.to_client);
 }
 
 ClientVerdict ClientSession::whole_message(Step& step, char type, std::string_view whole) {
@@ -181,8 +206,11 @@ ClientVerdict ClientSession::whole_message(Step& step, char type, std::string_vi
       auto& entry = server->requests_.push(RequestKind::kExecute);
       entry.settings_expected = execute_sets_;
       entry.block_expected = execute_runs_;
+      entry.ends_block = execute_ends_ && whole[wire::kHeaderSize] == '\0';
       server->sync_pending_ = true;
       step.to_server.ref(whole);
+      discard_sent_ = execute_discards_;
+      if (std::exchange(execute_forgets_, false)) forget_names_by(*server);
       if (!after_execute_.empty()) set_start_after_execute(step);
       return ClientVerdict::kMore;
     }
@@ -203,6 +231,7 @@ void ClientSession::sync(Step& step, std::string_view whole) {
   server->sync_pending_ = false;
   if (std::exchange(execute_discards_, false) || holds_ready() || names_due_) wait_for_quiet_ = true;
   server->skipping_ = false;
+  execute_forgets_ = false;
   step.to_server.ref(whole);
 }
 

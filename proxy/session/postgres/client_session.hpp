@@ -57,14 +57,11 @@ class ClientSession {
   // Before it is released: the client's settings are what the connection's are now.
   void detaching(ServerSession& server) {
     if (!std::exchange(at_start_, false)) settings_ = server.settings();
+    settle_readings();
   }
 
   // While attached: what was changed so far is known, and is this session's whatever becomes of the connection.
-  void settings_read(ServerSession& server) {
-    if (at_start_ || !server.settings_settled()) return;
-    settings_ = server.settings();
-    settled_since_attached_ = false;
-  }
+  void settings_read(ServerSession& server);
 
   // Before anything is sent: what RESET and DISCARD ALL go back to. `own`: by tracked_name(), what this client set
   // itself; all of it is among its settings.
@@ -203,6 +200,26 @@ class ClientSession {
   bool may_go_back(const Verdict& verdict, std::string_view text) const;
   void send_query(Step& step, std::string_view whole, std::string_view text, const Verdict& verdict);
   void set_start_after_execute(Step& step);
+  void run_hidden(Step& step, std::string_view sql, bool keeps_unnamed);
+  // While it lives, what is prepared is read as `named` was (client_reading.cpp).
+  class AsRead {
+   public:
+    AsRead(ClientSession& client, Step& step, const NamedStatement& named);
+    ~AsRead();
+    AsRead(const AsRead&) = delete;
+    AsRead& operator=(const AsRead&) = delete;
+
+   private:
+    ClientSession& client_;
+    Step& step_;
+    std::vector<std::string> after_;
+  };
+  void remember_reading(const ServerSession& server, NamedStatement& named);
+  void settle_readings();
+  std::string reading_sql(const ServerSession& server, const NamedStatement& named) const;
+  bool may_prepare(Step& step, const NamedStatement& named);
+  bool may_prepare(Step& step, const Verdict& verdict);
+  bool stands_there(const Step& step, const NamedStatement& named) const;
   void send_begin(ServerSession& server, Output& to_server);
   // What ReadyForQuery says while no server is attached.
   char local_status() const { return begin_.empty() ? 'I' : begin_failed_ ? 'E' : 'T'; }
@@ -218,9 +235,13 @@ class ClientSession {
   bool note_bound_setting(Step& step, const Statement& statement, std::optional<std::string_view> setting);
   void note_end(std::string_view text, std::uint32_t statement_count);
   bool survives(const ServerSession& server) const;
-  bool ends_lost(Step& step, std::string_view available, std::size_t whole_size);
+  bool ends_lost(Step& step, char type, std::string_view available, std::size_t whole_size, std::size_t& used);
+  StatementPtr statement_of(std::string_view name) const;  // that a Bind of this name means; null: none
+  std::string_view text_of(char type, std::string_view available, std::size_t whole_size) const;
+  void reject_next(Step& step, char type);
   std::uint32_t without_read_back(std::uint32_t reasons);
   void note(const Verdict& verdict, std::string_view text, const Step& step);
+  void look_at_path(std::string_view search_path);
   void command_done(std::string_view tag);
   void command_failed();
   ClassifyOptions classify_options(const Step& step) const;
@@ -234,7 +255,9 @@ class ClientSession {
   void make_room(ServerSession& server, Output& to_server);
   void forget_names();
   void put_name(Step& step, NamedStatement& named, bool whole, bool simple);
-  void shadow_names(Step& step, const Verdict& verdict, std::string_view text, bool simple);
+  void put_prepared(Step& step, NamedStatement& named, ErrorText error_text);
+  void shadow_names(Step& step, const Verdict& verdict, std::string_view text, bool simple, int depth = 0);
+  void shadow_executed(Step& step, NamedStatement& named, bool simple, int depth);
   bool show_names(Step& step, const Verdict& verdict);
   bool begin_settled(Step& step);
   void hide_prepared(Step& step);
@@ -253,14 +276,17 @@ class ClientSession {
   StatementCache* cache_;
   SettingsPtr settings_;
   SettingsInterner* interner_ = nullptr;
-  SettingsPtr start_;      // all settings as they were at the start
-  Settings::Values own_;   // of these, what the client itself set
-  bool at_start_ = false;  // settings_ is right, and not what the connection has: DISCARD ALL ran there
+  SettingsPtr start_;         // all settings as they were at the start
+  Settings::Values own_;      // of these, what the client itself set
+  bool at_start_ = false;     // settings_ is right, and not what the connection has: DISCARD ALL ran there
+  bool reading_due_ = false;  // NamedStatement::read_under of some is to be filled in
+  bool in_sequence_ = false;  // what is prepared next comes in the middle of one
   std::vector<std::string> after_execute_;  // go behind the next Execute: see start_settings.hpp
   Names names_;
   NamedStatement unnamed_;
   std::uint32_t pins_ = 0;
-  std::uint32_t leaves_ = 0;  // of kOpaque
+  std::uint32_t leaves_ = 0;   // of kOpaque
+  bool probe_is_old_ = false;  // DISCARD ALL came behind it
   // Of what was done since the last probe was sent.
   std::uint32_t pins_since_ = 0, leaves_since_ = 0;
   bool probe_due_ = false;
@@ -271,7 +297,10 @@ class ClientSession {
   bool body_forward_ = false;
   bool execute_sets_ = false;      // a bound statement sets what is tracked
   bool execute_runs_ = false;      // a bound statement is a DO or CALL
+  bool execute_ends_ = false;      // the unnamed portal is a COMMIT or ROLLBACK
   bool execute_discards_ = false;  // one is DISCARD ALL
+  bool discard_sent_ = false;      // and was the last message
+  bool execute_forgets_ = false;   // one is DEALLOCATE ALL
   bool held_ = false;              // until a replay of settings is answered
   bool waits_ = false;             // because of what comes next
   bool wait_for_quiet_ = false;    // nothing more is used until the server has answered everything

@@ -92,8 +92,11 @@ bool ClientSession::note_bound_setting(Step& step, const Statement& statement,
   auto verdict = statement.verdict;
   verdict.pins &= ~bit(PinReason::kSetVariable);
   note(verdict, statement.text(), step);
-  // With this search path every CREATE TABLE may make a temporary one.
-  if (equals_folded(*setting, "search_path")) pin(bit(PinReason::kSetVariable));
+  // With this search path a CREATE TABLE that follows may make a temporary one.
+  if (equals_folded(*setting, "search_path")) {
+    pin(bit(PinReason::kTemporaryObject));
+    probe_due_ = true;
+  }
   if (!told) {
     step.server->touch(std::move(name));
     step.server->maybe_back_ = true;

@@ -76,21 +76,7 @@ void ClientSession::send_query(Step& step, std::string_view whole, std::string_v
 
 // The same by extended query: hidden, in the same sequence, and so in the same transaction.
 void ClientSession::set_start_after_execute(Step& step) {
-  auto& server = *step.server;
-  auto& own = step.to_server.own();
-  const auto portal = cache_->prefix() + "start";
-  const auto push = [&](RequestKind kind) { server.requests_.push(kind).hidden = true; };
-  for (const auto& sql : after_execute_) {
-    wire::parse(own, "", sql, "");
-    push(RequestKind::kParse);
-    wire::MessageWriter(own, 'B').cstring(portal).cstring("").u16(0).u16(0).u16(0);
-    push(RequestKind::kBind);
-    wire::MessageWriter(own, 'E').cstring(portal).u32(0);
-    push(RequestKind::kExecute);
-    wire::MessageWriter(own, 'C').u8('P').cstring(portal);
-    push(RequestKind::kClose);
-  }
-  server.unnamed_.reset();
+  for (const auto& sql : after_execute_) run_hidden(step, sql, false);
   after_execute_.clear();
 }
 

@@ -11,6 +11,7 @@ void ClientSession::discarded_all() {
   pins_ = leaves_ = 0;
   pins_since_ = leaves_since_ = 0;
   probe_due_ = unsettled_ = false;
+  probe_is_old_ = true;
   pin_statement_.clear();
   unnamed_.current.reset();
   channels_.clear();
@@ -32,6 +33,12 @@ bool ClientSession::use_unnamed(Step& step) {
   return true;
 }
 
+bool ClientSession::stands_there(const Step& step, const NamedStatement& named) const {
+  const auto it = step.server->prepared_.find(named.current->id);
+  return it != step.server->prepared_.end() && !it->second.stale &&
+         (it->second.parsed >= named.since || named.since < step.options.classify.schema_since);
+}
+
 // Puts it on the server, unless it stands there: as it was parsed when this client parsed it, or later. What has stood
 // there for longer may mean what names meant before somebody changed the schema. But a client that parsed it before a
 // change that was seen shall hear of it from the server, as on a connection of its own: "cached plan must not change
@@ -39,12 +46,11 @@ bool ClientSession::use_unnamed(Step& step) {
 void ClientSession::prepare_on(Step& step, const NamedStatement& named) {
   auto& server = *step.server;
   const auto& statement = named.current;
-  auto it = server.prepared_.find(statement->id);
-  if (it != server.prepared_.end() && !it->second.stale &&
-      (it->second.parsed >= named.since || named.since < step.options.classify.schema_since)) {
-    it->second.used = ++server.use_counter_;
+  if (stands_there(step, named)) {
+    server.prepared_.find(statement->id)->second.used = ++server.use_counter_;
     return;
   }
+  const AsRead as_read(*this, step, named);
   replace_prepared(server, statement, step.to_server);
   wire::parse(step.to_server.own(), statement->name, statement->text(), statement->parameter_types());
   auto& entry = server.requests_.push(RequestKind::kParse);

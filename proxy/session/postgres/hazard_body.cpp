@@ -1,4 +1,8 @@
+#include <algorithm>
+#include <optional>
+
 #include "proxy/session/postgres/classify.hpp"
+#include "proxy/session/postgres/settings.hpp"
 #include "proxy/session/postgres/tokenizer.hpp"
 #include "proxy/session/postgres/words.hpp"
 
@@ -68,39 +72,94 @@ std::uint32_t word_hazards(std::string_view word) {
   return lock ? bit(PinReason::kAdvisoryLock) : 0;
 }
 
-// `rest` follows the word set_config: whether it is a call whose third argument is the word true alone, so that the
-// setting ends with the transaction. Strings that two readings could end differently are none.
-bool is_local_call(std::string_view rest) {
+// What a SET or a set_config leaves: a setting that can be read back, nothing (""), or nobody can tell.
+using Sets = std::optional<std::string>;
+
+Sets setting_called(std::string_view text) {
+  auto name = tracked_name(text);
+  if (name.empty() || name == "session_authorization") return std::nullopt;
+  return name;
+}
+
+// `rest` follows the word SET, where that is neither UPDATE's nor of SET LOCAL.
+Sets set_statement(std::string_view rest) {
+  const auto blanks = [&rest] {
+    while (!rest.empty() && is_blank(rest.front())) rest.remove_prefix(1);
+  };
+  const auto word = [&] {
+    blanks();
+    std::size_t size = 0;
+    while (size < rest.size() && (is_word_byte(rest[size]) || rest[size] == '.')) ++size;
+    const auto text = rest.substr(0, size);
+    rest.remove_prefix(size);
+    return text;
+  };
+  auto name = word();
+  blanks();
+  if (equals_folded(name, "session") && !rest.starts_with('=')) {
+    name = word();
+    blanks();
+  }
+  if (rest.starts_with('=')) return setting_called(name);
+  const auto next = word();
+  if (equals_folded(next, "to")) return setting_called(name);
+  if (next.empty()) return std::nullopt;
+  if (equals_folded(name, "time") && equals_folded(next, "zone")) return "timezone";
+  if (equals_folded(name, "role")) return "role";
+  if (equals_folded(name, "transaction") || equals_folded(name, "constraints")) return "";  // of this transaction
+  return std::nullopt;
+}
+
+// `rest` follows the word set_config. With the word true alone as its third argument the setting ends with the
+// transaction. Strings that two readings could end differently tell nothing.
+Sets set_config_call(std::string_view rest) {
   constexpr int kLookAhead = 64;
   Tokenizer tokens(rest, true);
-  Token token = tokens.next();
-  if (!token.is('(')) return false;
+  Token token = tokens.next(), setting;
+  if (!token.is('(')) return std::nullopt;
   bool third_is_true = false;
+  int in_first = 0;
   for (int i = 0, depth = 0, argument = 1, in_argument = 0; i < kLookAhead; ++i) {
     tokens.next(token);
-    if (token.kind == TokenKind::kEnd || token.is(';')) return false;
-    if (token.traits & (Token::kUnterminated | Token::kBackslash)) return false;
+    if (token.kind == TokenKind::kEnd || token.is(';')) return std::nullopt;
+    if (token.traits & (Token::kUnterminated | Token::kBackslash)) return std::nullopt;
     if (depth == 0 && token.is(',')) {
       ++argument;
       in_argument = 0;
       continue;
     }
-    if (depth == 0 && token.is(')')) return argument == 3 && in_argument == 1 && third_is_true;
+    if (depth == 0 && token.is(')')) {
+      if (argument != 3) return std::nullopt;
+      if (in_argument == 1 && third_is_true) return "";
+      const bool told = in_first == 1 && setting.kind == TokenKind::kString && setting.text.front() == '\'';
+      return told && setting.text.size() > 2 ? setting_called(setting.text) : std::nullopt;
+    }
     if (token.is('(') || token.is('[')) ++depth;
     if (token.is(')') || token.is(']')) --depth;
     ++in_argument;
+    if (argument == 1 && ++in_first == 1) setting = token;
     if (argument == 3) third_is_true = token.kind == TokenKind::kWord && equals_folded(token.text, "true");
   }
-  return false;
+  return std::nullopt;
 }
 
 }  // namespace
 
 // Words are looked at wherever they stand, so that no quoting of any language has to be understood. The one word that
 // every other function has in code, UPDATE's SET, is told apart by what stands between the two.
-std::uint32_t body_hazards(std::string_view body) {
+std::uint32_t body_hazards(std::string_view body, std::vector<std::string>& settings) {
   constexpr std::uint32_t kUnknown = bit(PinReason::kOpaque);
   std::uint32_t leaves = 0;
+  // False: nobody can tell.
+  const auto note = [&](const Sets& sets) {
+    if (!sets) return false;
+    if (sets->empty()) return true;
+    leaves |= bit(PinReason::kSetVariable);
+    // What is created under it may be temporary.
+    if (*sets == "search_path") leaves |= bit(PinReason::kTemporaryObject);
+    if (std::find(settings.begin(), settings.end(), *sets) == settings.end()) settings.push_back(*sets);
+    return settings.size() <= Verdict::kMaxSettings;
+  };
   bool in_update = false;
   for (std::size_t at = 0; at < body.size();) {
     if (!is_word_byte(body[at])) {
@@ -117,13 +176,13 @@ std::uint32_t body_hazards(std::string_view body) {
     if (equals_folded(word, "update")) {
       in_update = true;
     } else if (equals_folded(word, "set")) {
-      if (!in_update && !is_local(body.substr(at))) return kUnknown;
+      if (!in_update && !is_local(body.substr(at)) && !note(set_statement(body.substr(at)))) return kUnknown;
       in_update = false;
     } else if (equals_folded(word, "then") || equals_folded(word, "begin") || equals_folded(word, "else") ||
                equals_folded(word, "loop")) {
       in_update = false;
     } else if (equals_folded(word, "set_config")) {
-      if (!is_local_call(body.substr(at))) return kUnknown;
+      if (!note(set_config_call(body.substr(at)))) return kUnknown;
     } else {
       leaves |= word_hazards(word);
       if (leaves & kUnknown) return kUnknown;

@@ -34,10 +34,14 @@ bool HazardSet::needs_care(std::string_view name) {
   return std::any_of(name.begin(), name.end(), [](char c) { return (c & 0x80) || c == '"'; });
 }
 
-void HazardSet::insert(std::string_view name, std::uint32_t leaves) {
+void HazardSet::insert(std::string_view name, std::uint32_t leaves, std::vector<std::string> settings) {
   if (name.empty() || leaves == 0) return;
   if (const Entry* known = find(name)) {
-    const_cast<Entry*>(known)->leaves |= leaves;
+    auto& entry = const_cast<Entry&>(*known);
+    entry.leaves |= leaves;
+    for (auto& setting : settings)
+      if (std::find(entry.settings.begin(), entry.settings.end(), setting) == entry.settings.end())
+        entry.settings.push_back(std::move(setting));
     return;
   }
   if ((size_ + 1) * 2 > table_.size()) {
@@ -46,7 +50,7 @@ void HazardSet::insert(std::string_view name, std::uint32_t leaves) {
       if (!old.name.empty()) place(larger, std::move(old));
     table_ = std::move(larger);
   }
-  place(table_, {std::string(name), leaves});
+  place(table_, {std::string(name), leaves, std::move(settings)});
   ++size_;
   always_ |= needs_care(name);
   odd_ |= !is_word(name);
@@ -64,7 +68,14 @@ std::uint32_t HazardSet::leaves_slow(std::string_view name) const {
   std::uint32_t leaves = 0;
   for (std::size_t cut = kMaxName; cut >= kMaxName - 3; --cut)  // cut in front of a multi-byte character
     leaves |= of(name.substr(0, cut));
-  return leaves;
+  // Which settings is told of whole names only.
+  return leaves & bit(PinReason::kSetVariable) ? bit(PinReason::kOpaque) : leaves;
+}
+
+const std::vector<std::string>& HazardSet::settings(std::string_view name) const {
+  static const std::vector<std::string> kNone;
+  const Entry* found = name.size() <= kMaxName ? find(name) : nullptr;
+  return found != nullptr ? found->settings : kNone;
 }
 
 const HazardSet::Entry* HazardSet::find(std::string_view name) const {

@@ -17,8 +17,10 @@ namespace dbproxy::session::postgres {
 
 class HazardSet {
  public:
-  // `leaves`: what using it may leave in the session, PinReason bits; kOpaque when nobody can tell.
-  void insert(std::string_view name, std::uint32_t leaves = bit(PinReason::kOpaque));
+  // `leaves`: what using it may leave in the session, PinReason bits; kOpaque when nobody can tell. kSetVariable:
+  // nothing but these settings, by tracked_name(), which can be read back.
+  void insert(std::string_view name, std::uint32_t leaves = bit(PinReason::kOpaque),
+              std::vector<std::string> settings = {});
   std::size_t size() const { return size_; }
   bool empty() const { return size_ == 0 && !everything_ && !ddl_; }
 
@@ -41,6 +43,8 @@ class HazardSet {
     return leaves_slow(name);
   }
   bool contains(std::string_view name) const { return leaves(name) != 0; }
+  // Of a name that leaves kSetVariable; they live as long as the set.
+  const std::vector<std::string>& settings(std::string_view name) const;
 
  private:
   static constexpr std::size_t kMaxName = 63;
@@ -53,6 +57,7 @@ class HazardSet {
   struct Entry {
     std::string name;  // "" is free
     std::uint32_t leaves = 0;
+    std::vector<std::string> settings;
   };
   static void place(std::vector<Entry>& table, Entry entry);
   std::uint32_t leaves_slow(std::string_view name) const;

@@ -1,5 +1,6 @@
 #include "proxy/session/postgres/plain.hpp"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -101,6 +102,21 @@ constexpr std::array<Letter, 32> kLetters = [] {
   return letters;
 }();
 
+// Of a word's first letter and its length, at most 31: bit n when its second letter may have these lowest five bits and
+// name() must look. One load tells of nearly every word that it need not.
+constexpr std::array<std::uint32_t, 32 * 32> kSuspects = [] {
+  std::array<std::uint32_t, 32 * 32> suspects{};
+  for (std::size_t first = 0; first < 32; ++first) {
+    for (std::size_t size = 2; size < 32; ++size) {
+      auto& seconds = suspects[first * 32 + size];
+      const std::uint64_t sizes = size < 31 ? std::uint64_t{1} << size : ~std::uint64_t{0} << 31;
+      if (kLetters[first].lengths & sizes) seconds |= kLetters[first].seconds;
+      if (size > 3) seconds |= kLetters[first].family_seconds;
+    }
+  }
+  return suspects;
+}();
+
 class Scan {
  public:
   Scan(std::string_view sql, const HazardSet* hazards) : sql_(sql), hazards_(hazards) {}
@@ -144,10 +160,20 @@ class Scan {
         return true;
       }
       const std::uint64_t its = ((std::uint64_t{1} << size) - 1) << start;
-      if (!word(where, static_cast<std::size_t>(size), (masks.v & its) != 0)) return false;
       names &= ~its;
+      const bool has_v = (masks.v & its) != 0;
+      if (!has_v && is_harmless(sql_.data() + where, static_cast<std::size_t>(size))) continue;
+      if (!word(where, static_cast<std::size_t>(size), has_v)) return false;
     }
     return true;
+  }
+
+  // A word, without v or dollar, that needs no closer look. It begins with a letter, so it is no number.
+  bool is_harmless(const char* text, std::size_t size) const {
+    if (!seen_first_ || size < 2 || !(text[0] & 0x40)) return false;
+    const auto suspects = kSuspects[static_cast<std::size_t>(text[0] & 31) * 32 + std::min<std::size_t>(size, 31)];
+    if ((suspects >> (text[1] & 31)) & 1) return false;
+    return hazards_ == nullptr || !hazards_->contains({text, size});
   }
 
   // False: not plain. `has_v`, a v or a dollar in it, may say yes too often.

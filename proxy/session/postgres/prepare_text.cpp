@@ -65,13 +65,17 @@ PrepareText find_prepare(std::string_view sql, std::string_view name, bool stand
     return token.kind == TokenKind::kWord && equals_folded(token.text, text);
   };
   const auto over = [&token] { return token.kind == TokenKind::kEnd || token.is(';'); };
+  const auto names_it = [&token, name] {
+    return (token.kind == TokenKind::kWord || token.kind == TokenKind::kQuotedIdentifier) &&
+           identifier_name(token.text) == name;
+  };
+  bool taken = false;  // by one before: another PREPARE of the name is refused, until it is deallocated
   for (; token.kind != TokenKind::kEnd; token = tokens.next()) {
     if (!over()) ++statements;
     if (word("prepare")) {
       const char* const prepare = token.text.data();
       token = tokens.next();
-      const bool its = (token.kind == TokenKind::kWord || token.kind == TokenKind::kQuotedIdentifier) &&
-                       identifier_name(token.text) == name;
+      const bool its = !taken && names_it();
       token = tokens.next();
       // The types: none of them is called AS.
       for (int depth = 0; its && !over() && (depth > 0 || !word("as")); token = tokens.next()) {
@@ -85,7 +89,12 @@ PrepareText find_prepare(std::string_view sql, std::string_view name, bool stand
         for (; !over(); token = tokens.next()) end = token.text.data() + token.text.size();
         found.body = {begin, static_cast<std::size_t>(end - begin)};
         found.whole = {prepare, static_cast<std::size_t>(end - prepare)};
+        taken = true;
       }
+    } else if (word("deallocate")) {
+      token = tokens.next();
+      if (word("prepare")) token = tokens.next();
+      if (word("all") || names_it()) taken = false;
     }
     while (!over()) token = tokens.next();
     if (token.kind == TokenKind::kEnd) break;

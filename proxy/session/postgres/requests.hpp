@@ -7,6 +7,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "proxy/session/postgres/statement.hpp"
@@ -40,13 +43,33 @@ struct Request {
   bool keeps_rows = false;         // hidden, and its rows are for the proxy
   bool settings_expected = false;  // the text was seen to hold a SET, so that the tag tells nothing new
   bool block_expected = false;     // the same of a DO or CALL
+  bool ends_block = false;         // the text is a COMMIT or ROLLBACK and nothing else
   bool may_fail = false;           // kQuery, hidden: that it fails changes nothing
+  bool sequence_goes_on = false;   // kSync, hidden: after an error before it the client's own Sync is still to come
   bool sets_start = false;         // statements of the proxy's own are in it: see kSetsStart
   char answer = 0;                 // kLocal
   ErrorText error_text = ErrorText::kAsIs;
   StatementPtr statement;          // kParse: what is being prepared; kBind: what is bound
   NamedStatement* slot = nullptr;  // the client's name that this entry changed…
   StatementPtr previous;           // …and what stood there before
+};
+
+// Errors of statements that could not be put on the server under the name by which what follows asks for them.
+class KeptErrors {
+ public:
+  void add(std::string_view name, std::string_view response) { errors_.emplace_back(name, response); }
+  // What is the answer instead of this error; "": there is none.
+  std::string_view answer(std::string_view sqlstate, std::string_view message) const {
+    for (const auto& [name, response] : errors_) {
+      if (sqlstate == "25P02") return response;
+      if (sqlstate == "26000" && message.find('"' + name + '"') != std::string_view::npos) return response;
+    }
+    return {};
+  }
+  void clear() { errors_.clear(); }
+
+ private:
+  std::vector<std::pair<std::string, std::string>> errors_;
 };
 
 class Requests {
@@ -57,6 +80,7 @@ class Requests {
   Request& back() { return at(count_ - 1); }
   Request& at(std::size_t index) { return ring_[(head_ + index) & (ring_.size() - 1)]; }
   const Request& front() const { return ring_[head_]; }
+  const Request& at(std::size_t index) const { return ring_[(head_ + index) & (ring_.size() - 1)]; }
 
   Request& push(RequestKind kind) {
     if (count_ == ring_.size()) grow();

@@ -62,11 +62,13 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, Outpu
   forward = !requests_.front().hidden;
   bool kept_rows = requests_.front().keeps_rows;
   bool replayed = requests_.front().replays;
+  if (std::exchange(failed_in_sequence_, false)) skipping_ = true;
   settle(requests_.front(), client);
   requests_.pop();
   if (replayed) replaying_ = !requests_.empty() && requests_.front().replays;
   begun_ = false;
-  if (kind == RequestKind::kQuery && forward) kept_error_.clear();
+  sequence_ = Sequence::kOpen;
+  if (kind == RequestKind::kQuery && forward) kept_.clear();
   transaction_status_ = body[0];
   if (told_) finish_discard(client, out);
   if (transaction_status_ == 'I' && requests_.empty()) {
@@ -76,11 +78,14 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, Outpu
   copy_in_ = false;
   if (requests_.empty()) timed_out_ = false;
   if (kept_rows) {
-    if (std::exchange(probing_, false))
+    if (std::exchange(listing_, false))
+      settings_listed(client);
+    else if (std::exchange(probing_, false))
       events_.probe_ready = true;
-    else if (std::exchange(reading_settings_, false))
+    else if (std::exchange(reading_settings_, false)) {
+      settings_unread_ = take_settings();  // now: a DISCARD ALL may come behind it
       events_.settings_ready = true;
-    else if (std::exchange(reading_names_, false))
+    } else if (std::exchange(reading_names_, false))
       events_.names_ready = true;
     else if (std::exchange(reading_channels_, false))
       events_.channels_ready = true;
@@ -126,6 +131,7 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
   if (!by_execute && front.kind != RequestKind::kQuery) return false;
   auto tag = body.substr(0, body.find('\0'));
   copy_in_ = false;
+  sequence_ = front.ends_block && (tag == "COMMIT" || tag == "ROLLBACK") ? Sequence::kEnded : Sequence::kOpen;
   // The tag is the server's own word for what ran, whatever the text looked like.
   switch (tag.empty() ? '\0' : tag[0]) {
     case 'S':
@@ -226,6 +232,8 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
     return true;
   }
   maybe_back_ = true;
+  const bool shown = front.error_text != ErrorText::kDropped && front.error_text != ErrorText::kKept;
+  sequence_ = shown && !(front.hidden && front.kind == RequestKind::kQuery) ? Sequence::kFailed : Sequence::kOpen;
   if (front.kind == RequestKind::kQuery || front.kind == RequestKind::kFunctionCall) {
     if (front.keeps_rows) {
       rows_.failed = true;
@@ -234,9 +242,9 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
     } else if (front.hidden) {
       hidden_query_failed_ = hidden_query_failed_ || !front.may_fail;
       if (front.slot != nullptr && client != nullptr) front.slot->materialized = false;
-    } else if (!kept_error_.empty() && (fields.sqlstate == "26000" || fields.sqlstate == "25P02")) {
+    } else if (const auto kept = kept_.answer(fields.sqlstate, fields.message); !kept.empty()) {
       forward = false;
-      out.own() += kept_error_;
+      out.own() += kept;
     } else if (front.sets_start && !inserted_.places.empty()) {
       forward = false;
       std::string renamed;
@@ -256,7 +264,10 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
   }
   // Extended query: everything up to the next Sync was skipped.
   forward = front.error_text == ErrorText::kAsIs;
-  if (front.error_text == ErrorText::kKept) kept_error_ = whole;
+  if (front.error_text == ErrorText::kKept) {
+    const bool own = front.slot != nullptr && front.slot->name != nullptr;
+    kept_.add(own ? *front.slot->name : front.statement ? front.statement->name : std::string(), whole);
+  }
   // Of an EXECUTE whose statement cannot be put there: directly it would be bound, and then fail.
   const bool bound = forward && front.hidden && front.kind == RequestKind::kParse && front.slot != nullptr &&
                      requests_.size() > 1 && requests_.at(1).kind == RequestKind::kBind && !requests_.at(1).hidden;
@@ -293,28 +304,19 @@ bool ServerSession::on_error(std::string_view whole, ClientSession* client, Outp
   std::size_t end = 0;
   while (end < requests_.size() && requests_.at(end).kind != RequestKind::kSync) ++end;
   skipping_ = end == requests_.size();
+  failed_in_sequence_ = !skipping_ && requests_.at(end).sequence_goes_on;
   for (std::size_t i = end; i > 0; --i) undo(requests_.at(i - 1), client, i == 1);
   for (std::size_t i = 0; i < end; ++i) requests_.pop();
   return true;
 }
 
-// The server reads everything up to CopyDone or CopyFail as part of the copy, and ignores each Sync in between.
-// What a client that did not wait has sent behind those counts again: its Sync ends the sequence.
-void ServerSession::on_copy_in() {
-  copy_in_ = true;
-  bool ignored = false;
-  for (std::size_t i = 1; i < requests_.size();) {
-    const auto kind = requests_.at(i).kind;
-    if (kind == RequestKind::kCopyEnd) copy_in_ = false;
-    if (!copy_in_ && (kind == RequestKind::kSync || kind == RequestKind::kQuery)) return;
-    if (copy_in_ && kind == RequestKind::kSync) {
-      requests_.erase(i);
-      ignored = true;
-    } else {
-      ++i;
-    }
-  }
-  if (ignored && requests_.front().kind == RequestKind::kExecute) sync_pending_ = true;
+// A warning about a text with insertions has its position moved like an error.
+void ServerSession::on_notice(std::string_view whole, const ClientSession* client, Output& out, bool& forward) {
+  const auto& front = requests_.front();
+  if (!forward || client == nullptr || !front.sets_start || front.statement || inserted_.places.empty()) return;
+  if (position_of(whole) == 0) return;
+  forward = false;
+  without_insertions(whole, inserted_.places, out.own());
 }
 
 void ServerSession::emit_local(ClientSession* client, Output& out) {

@@ -61,6 +61,25 @@ bool ServerSession::is_inserted_set(std::string_view body) {
   return number < inserted_.sets.size() && inserted_.sets[number];
 }
 
+// The server reads everything up to CopyDone or CopyFail as part of the copy, and ignores each Sync in between.
+// What a client that did not wait has sent behind those counts again: its Sync ends the sequence.
+void ServerSession::on_copy_in() {
+  copy_in_ = true;
+  bool ignored = false;
+  for (std::size_t i = 1; i < requests_.size();) {
+    const auto kind = requests_.at(i).kind;
+    if (kind == RequestKind::kCopyEnd) copy_in_ = false;
+    if (!copy_in_ && (kind == RequestKind::kSync || kind == RequestKind::kQuery)) return;
+    if (copy_in_ && kind == RequestKind::kSync) {
+      requests_.erase(i);
+      ignored = true;
+    } else {
+      ++i;
+    }
+  }
+  if (ignored && requests_.front().kind == RequestKind::kExecute) sync_pending_ = true;
+}
+
 // Looks at one whole message; false when it cannot come here. `forward` says whether a client sees it.
 bool ServerSession::message(char type, std::string_view whole, ClientSession* client, Output& out, bool& forward) {
   auto body = whole.substr(wire::kHeaderSize);
@@ -105,8 +124,10 @@ bool ServerSession::message(char type, std::string_view whole, ClientSession* cl
     case 't':
       return expect(RequestKind::kDescribe);
     case 's':
+      sequence_ = Sequence::kOpen;
       return finish(RequestKind::kExecute);
     case 'I':
+      sequence_ = Sequence::kOpen;
       return expect(RequestKind::kQuery) || finish(RequestKind::kExecute);
     case 'V':
       return expect(RequestKind::kFunctionCall);
@@ -123,6 +144,8 @@ bool ServerSession::message(char type, std::string_view whole, ClientSession* cl
       auto value = reader.cstring();
       if (!reader.ok()) return false;
       settings_ = interner_->with(settings_, name, value);
+      if (client != nullptr && name == "search_path" && !replaying_) client->look_at_path(value);
+      if (!requests_.empty() && requests_.front().sequence_goes_on) forward = true;
       if (told_) forward = false;
       return true;
     }
@@ -131,6 +154,7 @@ bool ServerSession::message(char type, std::string_view whole, ClientSession* cl
       forward = false;
       return true;
     case 'N':
+      if (!requests_.empty()) on_notice(whole, client, out, forward);
       return true;
     default:
       return false;

@@ -91,12 +91,14 @@ class ServerSession {
   };
   // Settings that are not reported: what a client's statement may have changed is unknown until it is read back, which
   // has to be done before the client's settings can be put on another connection. Any transaction must have ended.
-  bool settings_known() const { return unknown_.empty(); }
+  bool settings_known() const { return unknown_.empty() && !unlisted_; }
   // The same, and nothing that was asked for is still to come.
-  bool settings_settled() const { return unknown_.empty() && read_.empty(); }
+  bool settings_settled() const { return settings_known() && read_.empty() && !listing_; }
+  // Those by which a text is read (decides_meaning()): nothing that may change them is unknown or under way.
+  bool reading_known() const;
   void read_settings(Output& to_server);
   // When that is done. Not empty: they are still unknown, and why.
-  std::string settings_read();
+  std::string settings_read() { return std::exchange(settings_unread_, {}); }
   // These may have been changed by what was sent just now; `maybe_back`: or be as they were at the start.
   void touch(const Verdict& verdict, bool maybe_back);
   // What a client finds that sets nothing is what there is now; once, when initQuery has run. Before: read_set_names(),
@@ -170,8 +172,12 @@ class ServerSession {
     bool stale = false;        // must be closed before it is prepared again
   };
 
+  // What the client has been told of the sequence (or query) whose ReadyForQuery is due.
+  enum class Sequence : std::uint8_t { kOpen, kFailed, kEnded };  // kEnded: its transaction, and nothing came behind
+
   bool message(char type, std::string_view whole, ClientSession* client, Output& out, bool& forward);
   bool on_error(std::string_view whole, ClientSession* client, Output& out, bool& forward);
+  void on_notice(std::string_view whole, const ClientSession* client, Output& out, bool& forward);
   bool on_command_complete(std::string_view body, ClientSession* client);
   bool on_ready(std::string_view body, ClientSession* client, Output& out, bool& forward);
   void finish_discard(ClientSession* client, Output& out);
@@ -184,6 +190,9 @@ class ServerSession {
   void keep(std::string_view piece);
   void emit_local(ClientSession* client, Output& out);
   void touch(std::string name);
+  void touch_all();
+  void settings_listed(ClientSession* client);
+  std::string take_settings();
   void discarded_all();
   void forget_prepared();
   void undo(Request& request, ClientSession* client, bool executed);
@@ -200,8 +209,10 @@ class ServerSession {
   std::size_t body_left_ = 0;  // of a message that is being passed on (or dropped) in pieces
   bool body_forward_ = false;
   char transaction_status_ = 'I';
-  bool sync_pending_ = false;  // extended-query messages were sent since the last Sync was answered
-  bool skipping_ = false;      // after an error the server ignores everything up to a Sync not sent yet
+  bool sync_pending_ = false;        // extended-query messages were sent since the last Sync was answered
+  bool skipping_ = false;            // after an error the server ignores everything up to a Sync not sent yet
+  bool failed_in_sequence_ = false;  // see Request::sequence_goes_on
+  Sequence sequence_ = Sequence::kOpen;
   bool copy_in_ = false;
   bool mixed_ = false;
   bool hidden_query_failed_ = false;
@@ -213,7 +224,7 @@ class ServerSession {
   Insertions inserted_;         // of that query
   std::size_t sets_seen_ = 0;   // of those that inserted_ tells of
   std::string executed_;        // and its text, where that is an EXECUTE with another name in it
-  std::string kept_error_;      // ErrorText::kKept
+  KeptErrors kept_;             // ErrorText::kKept
   SettingsPtr told_;            // DISCARD ALL ran, and is not over: what the client was told before
   std::string replay_error_;
   bool body_keep_ = false;
@@ -222,6 +233,8 @@ class ServerSession {
   std::vector<std::string> unknown_;  // tracked names
   std::vector<std::string> read_;     // those that read_settings() asked for
   bool reading_settings_ = false;
+  std::string settings_unread_;              // why
+  bool unlisted_ = false, listing_ = false;  // any that pg_settings shows may have been set; and they are asked for
   bool reading_channels_ = false;
   bool reading_names_ = false, may_have_names_ = false;
   bool maybe_back_ = false, read_sources_ = false;

@@ -1,6 +1,7 @@
 // The part of ServerSession that knows what the settings of its connection are, or finds out.
 #include <algorithm>
 
+#include "proxy/session/postgres/client_session.hpp"
 #include "proxy/session/postgres/server_session.hpp"
 #include "proxy/session/postgres/tokenizer.hpp"
 #include "proxy/wire/postgres/reader.hpp"
@@ -10,6 +11,9 @@ namespace dbproxy::session::postgres {
 namespace wire = dbproxy::wire::postgres;
 
 void ServerSession::touch(std::string name) {
+  const auto reported = [&](const auto& item) { return equals_folded(item.first, name); };
+  if (std::any_of(settings_->values().begin(), settings_->values().end(), reported)) return;
+  if (name.starts_with("transaction_")) return;  // ends with it
   if (std::find(unknown_.begin(), unknown_.end(), name) == unknown_.end()) unknown_.push_back(std::move(name));
 }
 
@@ -20,16 +24,31 @@ void ServerSession::touch(const Verdict& verdict, bool maybe_back) {
     for (auto name : {"default_transaction_isolation", "default_transaction_deferrable"}) touch(name);
     if (settings_->find("default_transaction_read_only") == nullptr) touch("default_transaction_read_only");
   }
-  if (verdict.reset_all) {
-    for (const auto& [name, value] : settings_->tracked()) touch(name);
-    for (const auto& [name, value] : base_->tracked()) touch(name);
-    for (const auto& name : read_) touch(name);
-  }
+  if (verdict.reset_all) touch_all();
+  unlisted_ = unlisted_ || verdict.sets_listed;
   // A statement alone, outside of a transaction, that goes through has done what it says; nothing else is that sure.
   if (maybe_back || verdict.settings_go_back || verdict.statement_count != 1) maybe_back_ = true;
 }
 
+void ServerSession::touch_all() {
+  for (const auto& [name, value] : settings_->tracked()) touch(name);
+  for (const auto& [name, value] : base_->tracked()) touch(name);
+  for (const auto& name : read_) touch(name);
+}
+
+void ServerSession::settings_listed(ClientSession* client) {
+  const auto rows = take_rows();
+  if (!rows.failed && !rows.too_long) return touch_set_names(rows, {});
+  if (client != nullptr) client->pin(bit(PinReason::kSetVariable));
+}
+
 void ServerSession::read_settings(Output& to_server) {
+  if (std::exchange(unlisted_, false)) {
+    touch_all();
+    maybe_back_ = listing_ = true;
+    read_set_names(to_server);
+    return;
+  }
   read_ = std::exchange(unknown_, {});
   read_sources_ = std::exchange(maybe_back_, false);
   query(read_settings_sql(read_, read_sources_), to_server);
@@ -38,7 +57,7 @@ void ServerSession::read_settings(Output& to_server) {
   rows_ = {};
 }
 
-std::string ServerSession::settings_read() {
+std::string ServerSession::take_settings() {
   auto rows = take_rows();
   auto names = std::exchange(read_, {});
   auto encoding = settings_->find("client_encoding");
@@ -85,8 +104,6 @@ void ServerSession::touch_set_names(const Rows& rows, const Verdict& init) {
     const auto size = reader.u32();
     const auto name = reader.bytes(size);
     if (!reader.ok()) return;
-    const auto reported = [&](const auto& item) { return equals_folded(item.first, name); };
-    if (std::any_of(settings_->values().begin(), settings_->values().end(), reported)) continue;
     if (auto tracked = tracked_name(name); !tracked.empty()) touch(std::move(tracked));
   }
 }
@@ -107,6 +124,7 @@ void ServerSession::back_to_base() {
 void ServerSession::discarded_all() {
   settings_ = interner_->with_tracked(settings_, {});
   unknown_.clear();
+  unlisted_ = false;
   may_listen_ = may_have_names_ = false;
 }
 

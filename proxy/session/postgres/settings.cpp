@@ -4,6 +4,8 @@
 #include <array>
 #include <iterator>
 
+#include "proxy/session/postgres/tokenizer.hpp"
+
 namespace dbproxy::session::postgres {
 namespace {
 
@@ -15,31 +17,32 @@ auto position(const Settings::Values& values, std::string_view name) {
 // Whether a statement is read or planned differently when it has another value: constants in the text go through the
 // input functions of their types when it is prepared, and what is planned then is kept.
 bool matters_for_reading(std::string_view name) {
-  static constexpr std::string_view kKnown[] = {"DateStyle",
-                                                "IntervalStyle",
-                                                "TimeZone",
-                                                "array_nulls",
-                                                "client_encoding",
-                                                "constraint_exclusion",
-                                                "cursor_tuple_fraction",
-                                                "default_text_search_config",
-                                                "default_toast_compression",
-                                                "effective_cache_size",
-                                                "from_collapse_limit",
-                                                "join_collapse_limit",
-                                                "operator_precedence_warning",
-                                                "plan_cache_mode",
-                                                "search_path",
-                                                "standard_conforming_strings",
-                                                "timezone_abbreviations",
-                                                "transform_null_equals",
-                                                "xmloption"};
-  if (std::find(std::begin(kKnown), std::end(kKnown), name) != std::end(kKnown)) return true;
-  return name.starts_with("enable_") || name.starts_with("geqo") || name.starts_with("lc_") ||
-         name.starts_with("backslash_") || name.ends_with("_cost");
+  static constexpr std::string_view kPlanning[] = {
+      "constraint_exclusion", "cursor_tuple_fraction", "default_toast_compression",   "effective_cache_size",
+      "from_collapse_limit",  "join_collapse_limit",   "operator_precedence_warning", "plan_cache_mode"};
+  return decides_meaning(name) || std::find(std::begin(kPlanning), std::end(kPlanning), name) != std::end(kPlanning) ||
+         name.starts_with("enable_") || name.starts_with("geqo") || name.starts_with("backslash_") ||
+         name.ends_with("_cost");
 }
 
 }  // namespace
+
+bool decides_meaning(std::string_view name) {
+  static constexpr std::string_view kKnown[] = {"array_nulls",
+                                                "backslash_quote",
+                                                "client_encoding",
+                                                "datestyle",
+                                                "default_text_search_config",
+                                                "intervalstyle",
+                                                "search_path",
+                                                "standard_conforming_strings",
+                                                "timezone",
+                                                "timezone_abbreviations",
+                                                "transform_null_equals",
+                                                "xmloption"};
+  const auto is = [name](std::string_view known) { return equals_folded(name, known); };
+  return std::any_of(std::begin(kKnown), std::end(kKnown), is) || name.starts_with("lc_");
+}
 
 const std::string* Settings::find(std::string_view name) const {
   auto it = position(values_, name);

@@ -60,6 +60,13 @@ class SettingsInterner {
 // about the server.
 bool is_settable(std::string_view name);
 
+// Whether it decides what a text says: how constants in it are read, and what names stand for. Of any case.
+bool decides_meaning(std::string_view name);
+// One query that puts these from how they are in `from` to how they are in `to`, for this transaction; "" where none
+// differs. `unknown`: tracked names of which nobody knows what they are. `base`: as replay_sql() has it.
+std::string set_meaning_sql(const Settings& from, const Settings& to, const Settings& base,
+                            const std::vector<std::string>& unknown);
+
 // The name of a setting as it stands in a text (words, "…", dots between them) or in a string, in the form in which it
 // is tracked. Empty: it cannot be tracked, because its value cannot be read back or put back.
 std::string tracked_name(std::string_view text);

@@ -73,6 +73,36 @@ bool same(const std::string* one, const std::string* other) {
 
 }  // namespace
 
+std::string set_meaning_sql(const Settings& from, const Settings& to, const Settings& base,
+                            const std::vector<std::string>& unknown) {
+  const auto value = [&](const Settings& settings, const std::string& name) {
+    const auto* told = settings.find(name);
+    return told != nullptr ? told : value_of(settings, base, name);
+  };
+  std::vector<std::string> names(unknown);
+  for (const auto* values : {&from.values(), &to.values(), &from.tracked(), &to.tracked()})
+    for (const auto& item : *values) names.push_back(item.first);
+  std::sort(names.begin(), names.end());
+  names.erase(std::unique(names.begin(), names.end()), names.end());
+  std::string sql;
+  for (const auto& name : names) {
+    if (!decides_meaning(name)) continue;
+    const auto* wanted = value(to, name);
+    const bool known = std::find(unknown.begin(), unknown.end(), name) == unknown.end();
+    if (known && same(value(from, name), wanted)) continue;
+    sql += sql.empty() ? "SELECT pg_catalog.set_config(" : ", pg_catalog.set_config(";
+    append_literal(sql, name);
+    sql += ", ";
+    if (wanted != nullptr) {
+      append_value(sql, *wanted, "UTF8");
+    } else {
+      sql += "NULL";
+    }
+    sql += ", true)";
+  }
+  return sql;
+}
+
 std::string tracked_name(std::string_view text) {
   std::string name;
   if (text.size() >= 2 && text.front() == '\'') {

@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "proxy/session/postgres/classify.hpp"
+#include "proxy/session/postgres/settings.hpp"
 
 namespace dbproxy::session::postgres {
 
@@ -56,6 +57,7 @@ struct NamedStatement {
   std::uint64_t since = 0;            // tick of its Parse
   std::uint32_t pending = 0;
   std::string prepare;        // the PREPARE that made it; "": the protocol did
+  SettingsPtr read_under;     // the client's settings when it was parsed; null: not known
   bool materialized = false;  // stands on the server connection at hand under the client's own name, too
 };
 

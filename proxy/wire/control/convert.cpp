@@ -77,6 +77,13 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
     maintenance->set_pause_seconds(seconds(in.maintenance.pause_for));
     maintenance->set_reconnect(in.maintenance.reconnect);
   }
+  if (in.discovery != config::Discovery()) {
+    v1::Discovery* const discovery = out.mutable_discovery();
+    discovery->set_pattern(in.discovery.pattern);
+    discovery->set_port(in.discovery.port);
+    discovery->set_query(in.discovery.query);
+    discovery->set_max_lag_seconds(in.discovery.max_lag_seconds);
+  }
   set_limits(in.limits, out);
   for (const config::Endpoint& endpoint : in.endpoints) {
     v1::Endpoint* to = out.add_endpoints();
@@ -90,13 +97,18 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
     to->set_name(user.name);
     to->set_password(std::string(user.password.reveal()));
     to->set_client_password_auth_type(to_wire(kPasswordAuthTypes, user.client_password_auth_type));
+    to->set_auth_type_defaulted(!user.auth_type_chosen);
     to->set_iam_auth(to_wire(kIamAuths, user.iam_auth));
     to->set_description(user.description);
     const bool iam = user.auth_scheme == config::AuthScheme::kIam;
     to->set_auth_scheme(iam ? v1::AUTH_SCHEME_IAM : v1::AUTH_SCHEME_SECRETS);
     to->set_previous_password(std::string(user.previous_password.reveal()));
+    to->set_previous_name(user.previous_name);
+    to->set_previous_until_seconds(
+        std::chrono::floor<std::chrono::seconds>(user.previous_until.time_since_epoch()).count());
     for (const std::string& principal : user.iam_principals) to->add_iam_principals(principal);
   }
+  out.set_credential_grace_seconds(seconds(in.credential_grace));
   for (const config::Target& target : in.targets) {
     v1::Target* to = out.add_targets();
     to->set_id(target.id);
@@ -137,6 +149,9 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
   pool->set_borrow_timeout_seconds(seconds(in.pool.borrow_timeout));
   pool->set_exclude_variable_sets(in.pool.exclude_variable_sets);
   pool->set_init_query(in.pool.init_query);
+  pool->set_max_per_pod(in.pool.max_per_pod);
+  pool->set_floor(in.pool.floor);
+  pool->set_give_back_timeout_seconds(seconds(in.pool.give_back_timeout));
   out.mutable_tags()->insert(in.tags.begin(), in.tags.end());
   return out;
 }

@@ -81,6 +81,7 @@ void read_users(const v1::Snapshot& in, config::Snapshot& out, Checker& check) {
     check.length(at("users", i, "description"), from.description(), 0, kMaxDescription);
     check.enumeration(at("users", i, "client_password_auth_type"), kPasswordAuthTypes, from.client_password_auth_type(),
                       to.client_password_auth_type);
+    to.auth_type_chosen = !from.auth_type_defaulted();
     check.enumeration(at("users", i, "iam_auth"), kIamAuths, from.iam_auth(), to.iam_auth);
     check.length(at("users", i, "previous_password"), from.previous_password(), 0, kMaxPassword);
     check.count(at("users", i, "iam_principals"), from.iam_principals_size(), 0, kMaxPrincipals);
@@ -93,6 +94,12 @@ void read_users(const v1::Snapshot& in, config::Snapshot& out, Checker& check) {
     to.auth_scheme =
         from.auth_scheme() == v1::AUTH_SCHEME_IAM ? config::AuthScheme::kIam : config::AuthScheme::kSecrets;
     to.previous_password = Secret(from.previous_password());
+    check.length(at("users", i, "previous_name"), from.previous_name(), 0, kMaxUserName);
+    to.previous_name = from.previous_name();
+    if (from.previous_until_seconds() < 0 || from.previous_until_seconds() > kMaxUntil)
+      check.fail(at("users", i, "previous_until_seconds"), "is no time of these centuries");
+    else
+      to.previous_until = WallTime(std::chrono::seconds(from.previous_until_seconds()));
     if (!names.insert(from.name()).second) check.fail(at("users", i, "name"), "is there for a second time");
     out.users.push_back(std::move(to));
   }
@@ -139,6 +146,12 @@ void read_pool(const v1::ConnectionPool& in, config::ConnectionPool& out, Checke
   out.borrow_timeout = std::chrono::seconds(in.borrow_timeout_seconds());
   out.exclude_variable_sets = in.exclude_variable_sets();
   out.init_query = in.init_query();
+  check.range("pool.max_per_pod", in.max_per_pod(), 0, kMaxConnections);
+  check.range("pool.floor", in.floor(), 0, kMaxConnections);
+  check.range("pool.give_back_timeout_seconds", in.give_back_timeout_seconds(), 0, kMaxGiveBackSeconds);
+  out.max_per_pod = in.max_per_pod();
+  if (in.has_floor()) out.floor = in.floor();
+  if (in.give_back_timeout_seconds() > 0) out.give_back_timeout = std::chrono::seconds(in.give_back_timeout_seconds());
 }
 
 void read_limits(const v1::ClientLimits& in, config::ClientLimits& out, Checker& check) {
@@ -169,6 +182,17 @@ void read_policy(const v1::EndpointPolicy& in, config::EndpointPolicy& out, Chec
   }
 }
 
+void read_discovery(const v1::Discovery& in, config::Discovery& out, Checker& check) {
+  check.length("discovery.pattern", in.pattern(), 0, kMaxHost);
+  check.range("discovery.port", in.port(), 0, 65535);
+  check.length("discovery.query", in.query(), 0, kMaxTopologyQuery);
+  out.pattern = in.pattern();
+  out.port = static_cast<std::uint16_t>(in.port());
+  out.query = in.query();
+  // Not a number is none either.
+  if (in.max_lag_seconds() > 0) out.max_lag_seconds = std::min<double>(in.max_lag_seconds(), kMaxSeconds);
+}
+
 }  // namespace
 
 std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
@@ -179,6 +203,7 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   check.enumeration("engine", kEngines, in.engine(), out.engine);
   check.range("idle_client_timeout_seconds", in.idle_client_timeout_seconds(), 0, kMaxSeconds);
   check.range("max_client_age_seconds", in.max_client_age_seconds(), 0, kMaxSeconds);
+  check.range("credential_grace_seconds", in.credential_grace_seconds(), 0, kMaxSeconds);
   check.range("max_clients", in.max_clients(), 1, kMaxClients);
   check.enumeration("server_tls_mode", kTlsModes, in.server_tls_mode(), out.server_tls.mode);
   check.length("server_ca_pem", in.server_ca_pem(), 0, kMaxPem);
@@ -202,6 +227,7 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   read_targets(in, out, check);
   read_pool(in.pool(), out.pool, check);
   read_limits(in.limits(), out.limits, check);
+  read_discovery(in.discovery(), out.discovery, check);
   if (in.has_endpoint_policy()) read_policy(in.endpoint_policy(), out.endpoint_policy, check);
   if (!check.ok()) return check.take();
 
@@ -212,6 +238,7 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   out.debug_logging = in.debug_logging();
   out.idle_client_timeout = std::chrono::seconds(in.idle_client_timeout_seconds());
   out.max_client_age = std::chrono::seconds(in.max_client_age_seconds());
+  out.credential_grace = std::chrono::seconds(in.credential_grace_seconds());
   out.max_clients = in.max_clients();
   out.sequence_pinning = in.sequence_pinning();
   out.deferred_begin = !in.deferred_begin_off();

@@ -121,6 +121,7 @@ inline constexpr std::uint16_t kNoSuchThread = 1094;
 inline constexpr std::uint16_t kUnknown = 1105;
 inline constexpr std::uint16_t kPacketTooLarge = 1153;
 inline constexpr std::uint16_t kUnknownStatement = 1243;
+inline constexpr std::uint16_t kDeadlock = 1213;
 inline constexpr std::uint16_t kWrongValueForVariable = 1231;
 inline constexpr std::uint16_t kReadOnlyOption = 1290;
 inline constexpr std::uint16_t kQueryInterrupted = 1317;

@@ -76,6 +76,7 @@ bool read_handshake_response(std::string_view payload, HandshakeResponse& respon
     response.auth_plugin = cstring_or_rest(reader);
   if (response.capabilities & client::kConnectAttributes && !reader.rest().empty())
     response.attributes = reader.lenenc_bytes();
+  if (response.capabilities & client::kZstd && !reader.rest().empty()) response.zstd_level = reader.u8();
   return reader.ok();
 }
 
@@ -98,6 +99,7 @@ std::uint8_t handshake_response(std::string& out, std::uint8_t sequence, const H
   if (response.capabilities & client::kConnectWithDb) writer.cstring(response.schema);
   if (response.capabilities & client::kPluginAuth) writer.cstring(response.auth_plugin);
   if (response.capabilities & client::kConnectAttributes) writer.lenenc_bytes(response.attributes);
+  if (response.capabilities & client::kZstd) writer.u8(response.zstd_level);
   return writer.finish();
 }
 

@@ -50,6 +50,7 @@ struct HandshakeResponse {
   std::string_view schema;
   std::string_view auth_plugin;
   std::string_view attributes;  // as read_attributes takes them
+  std::uint8_t zstd_level = 0;  // with client::kZstd; 0: not said
 };
 // Of a payload of kSslRequestPayload bytes only the first four fields are there: that is the request for TLS.
 bool read_handshake_response(std::string_view payload, HandshakeResponse& response);

@@ -58,6 +58,8 @@ class ResultScanner {
 
   // The answer is whole.
   bool done() const { return state_ == State::kDone && !continued_; }
+  // Between two packets, where an ERR may come that ends it.
+  bool takes_error() const { return (state_ == State::kFirst || state_ == State::kRows) && !continued_; }
   // The client's file is on its way: file_sent() once its empty packet has gone to the server.
   bool wants_file() const { return state_ == State::kFile; }
   void file_sent() {

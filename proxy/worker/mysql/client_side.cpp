@@ -23,6 +23,18 @@ std::string quoted(std::string_view name) {
   return out += '`';
 }
 
+class Compressed final : public Filter {
+ public:
+  explicit Compressed(const wire::mysql::Compression& agreed) : compression_(agreed) {}
+  bool encode(std::string_view plain, std::string& out) override { return compression_.compress_packets(plain, out); }
+  bool decode(std::string_view received, std::size_t& consumed, std::string& out, std::size_t enough) override {
+    return compression_.decompress(received, consumed, out, enough);
+  }
+
+ private:
+  wire::mysql::Compression compression_;
+};
+
 }  // namespace
 
 void ClientSide::started(Client& client, Login& login) {
@@ -46,8 +58,21 @@ bool ClientSide::try_to_greet(Client& client) {
   return true;
 }
 
+std::unique_ptr<ClientSide::Login> ClientSide::change_user(Client& client, Login::Want& want, std::string& out) {
+  auto& session = *client.session();
+  auto& side = client.proxy().side();
+  auto policy = side.login_policy(client.proxy(), client.unix_socket(), client.channel().stream().fd());
+  policy.too_many_clients = false;  // it is one of them
+  if (auto greeting = side.server_greeting(client.proxy())) policy.server = std::move(*greeting);
+  auto login = std::make_unique<Login>(std::move(policy));
+  want = login->change_user(session.change_user(), session.capabilities(), client.tls(), nonces_, out);
+  asked_for_schema_ = false;
+  return login;
+}
+
 std::shared_ptr<const Key> ClientSide::authenticated(Proxy& proxy, const Login& login) {
   schema_ = login.schema();
+  if (!login.nonces().empty()) nonces_ = login.nonces();
   const auto flags = login.capabilities() & wire::mysql::kPoolFlags;
   const bool has_schema = !schema_.empty();
   const bool known = session::mysql::variables_of_collation(login.collation()).has_value();
@@ -84,7 +109,14 @@ void ClientSide::greet(Client& client, Login& login, Greeting, std::optional<ses
       session::mysql::variables_of_collation(login.collation()).value_or(session::mysql::Settings::Variables{});
   session.emplace(shared.statements, shared.settings, shared.settings.intern(login.schema(), std::move(variables)),
                   login.capabilities(), ++shared.last_serial);
+  compression_ = login.compression();
   login.finish(out);
+}
+
+void ClientSide::greeted(Client& client) {
+  // A change of user is compressed already.
+  if (compression_ && !client.channel().filtered())
+    client.channel().filter(std::make_unique<Compressed>(*compression_));
 }
 
 // KILL and COM_PROCESS_KILL name a client of this sidecar by the id that it was told: of the same user only.

@@ -24,11 +24,15 @@ class ClientSide {
   void started(Client& client, Login& login);
   bool try_to_greet(Client& client);
   void wants(Client&, Login&, Login::Want) {}
+  // COM_CHANGE_USER, of a client whose session is still there: the log-in that follows, and its first step.
+  std::unique_ptr<Login> change_user(Client& client, Login::Want& want, std::string& out);
   std::shared_ptr<const Key> authenticated(Proxy& proxy, const Login& login);
   // With the first server connection of its kind: does it let the client into its schema?
   Step before_greeting(Client& client, Login& login);
   void greet(Client& client, Login& login, Greeting greeting, std::optional<session::mysql::ClientSession>& session,
              std::string& out);
+  // What was agreed on for everything behind it begins.
+  void greeted(Client& client);
   void greet_tunnel(Client&, Server&, std::string&) {}
   void processed(Client& client);
   void releasing(Client&, Server&) {}
@@ -42,7 +46,9 @@ class ClientSide {
   std::uint32_t connection_id_ = 0;
   Login* ungreeted_ = nullptr;
   bool asked_for_schema_ = false;
+  std::optional<wire::mysql::Compression> compression_;
   std::string schema_;
+  std::string nonces_;  // of its last log-in: what it changes user by may be proved for them
 };
 
 }  // namespace dbproxy::worker::mysql

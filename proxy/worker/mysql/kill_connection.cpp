@@ -10,50 +10,32 @@ namespace dbproxy::worker::mysql {
 
 namespace wire = dbproxy::wire::mysql;
 
-KillConnection::KillConnection(Context& context, CancelDone done)
-    : context_(context),
-      done_(std::move(done)),
-      deadline_([this] { finish(state_ == State::kSent ? CancelOutcome::kUnknown : CancelOutcome::kOver); }) {}
-
 void KillConnection::start(Server& server, std::uint32_t connection_id, const Secret& token, CancelDone done) {
-  auto& context = server.context();
   const auto& proxy = server.proxy();
   const auto& address = server.address();
-  auto made = new KillConnection(context, std::move(done));
-  context.cancels.emplace(made, std::unique_ptr<net::Pollable>(made));
+  std::unique_ptr<KillConnection> made(new KillConnection(server.context(), std::move(done)));
   const bool unix_socket = address.storage.ss_family == AF_UNIX;
   made->tls_ = unix_socket ? nullptr : proxy.server_tls();
   made->mode_ = proxy.snapshot().server_tls.mode;
   made->host_ = server.target().description().host;
   wire::command(made->request_, wire::Command::kQuery, "KILL QUERY " + std::to_string(connection_id));
-  context.loop.arm(made->deadline_, std::chrono::seconds(5));
   const auto* user = proxy.snapshot().find_user(server.pool_key()->user);
-  const int fd = user == nullptr ? -1 : net::begin_connect(address);
-  if (fd < 0) {
-    context.loop.arm(made->deadline_, Duration::zero());
-    return;
+  if (user != nullptr) {
+    backend::mysql::LoginOptions options;
+    options.user = user->name;
+    options.clear_password = !token.empty();
+    options.password = token.empty() ? server.password(*user) : token;
+    options.tls = made->mode_;
+    options.unix_socket = unix_socket;
+    made->login_ = std::make_unique<backend::mysql::Login>(std::move(options));
   }
-  backend::mysql::LoginOptions options;
-  options.user = user->name;
-  options.clear_password = !token.empty();
-  options.password = token.empty() ? server.password(*user) : token;
-  options.tls = made->mode_;
-  options.unix_socket = unix_socket;
-  made->login_ = std::make_unique<backend::mysql::Login>(std::move(options));
-  made->stream_ = net::Stream(fd);
-  context.loop.watch(fd, *made);
-}
-
-void KillConnection::on_event(std::uint32_t events) {
-  if (state_ == State::kDone) return;
-  stream_.note(events);
-  step();
+  open(std::move(made), user != nullptr ? &address : nullptr);
 }
 
 void KillConnection::step() {
   if (state_ == State::kConnecting) {
     if (!stream_.writable()) return;
-    if (net::connect_result(stream_.fd()) != 0) return finish(CancelOutcome::kOver);
+    if (net::connect_result(stream_.fd()) != 0) return finish();
     state_ = State::kLogin;
     std::string out;
     step_login(login_->start(out), out);
@@ -61,7 +43,7 @@ void KillConnection::step() {
   if (state_ == State::kTls) {
     auto io = stream_.handshake();
     if (io.status == net::IoStatus::kBlocked) return;
-    if (io.status != net::IoStatus::kOk) return finish(CancelOutcome::kOver);
+    if (io.status != net::IoStatus::kOk) return finish();
     state_ = State::kLogin;
     std::string out;
     step_login(login_->tls_established(out), out);
@@ -70,13 +52,11 @@ void KillConnection::step() {
     char buffer[4096];
     auto io = stream_.read(buffer, sizeof buffer);
     if (io.status == net::IoStatus::kBlocked) return;
-    if (io.status != net::IoStatus::kOk) {
-      return finish(state_ == State::kSent ? CancelOutcome::kUnknown : CancelOutcome::kOver);
-    }
+    if (io.status != net::IoStatus::kOk) return fail();
     in_.append(buffer, io.bytes);
     if (state_ == State::kSent) {
       const auto frame = wire::scan_frame(in_);
-      if (frame.known && in_.size() >= frame.size()) return finish(CancelOutcome::kOver);
+      if (frame.known && in_.size() >= frame.size()) return finish();
       continue;
     }
     std::string out;
@@ -90,39 +70,23 @@ void KillConnection::step() {
 void KillConnection::step_login(backend::mysql::Want want, const std::string& out) {
   using Want = backend::mysql::Want;
   if (!out.empty() && stream_.write(std::string_view(out)).status != net::IoStatus::kOk) {
-    return finish(CancelOutcome::kOver);
+    return finish();
   }
   switch (want) {
     case Want::kRead:
       return;
     case Want::kStartTls:
-      if (!tls_ || !in_.empty()) return finish(CancelOutcome::kOver);
+      if (!tls_ || !in_.empty()) return finish();
       stream_.start_tls(net::new_client_side(tls_, stream_.fd(), mode_, host_));
       state_ = State::kTls;
       return step();
     case Want::kDone:
       state_ = State::kSent;
-      if (stream_.write(std::string_view(request_)).status != net::IoStatus::kOk) finish(CancelOutcome::kOver);
+      send_request(request_);
       return;
     case Want::kFailed:
-      return finish(CancelOutcome::kOver);
+      return finish();
   }
-}
-
-void KillConnection::finish(CancelOutcome outcome) {
-  if (state_ == State::kDone) return;
-  state_ = State::kDone;
-  deadline_.disarm();
-  if (stream_.open()) {
-    context_.loop.unwatch(stream_.fd());
-    stream_.close();
-  }
-  auto done = std::move(done_);
-  if (auto it = context_.cancels.find(this); it != context_.cancels.end()) {
-    context_.loop.retire(std::move(it->second));
-    context_.cancels.erase(it);
-  }
-  done(outcome);
 }
 
 }  // namespace dbproxy::worker::mysql

@@ -7,37 +7,27 @@
 #include <string>
 
 #include "proxy/backend/mysql_login.hpp"
-#include "proxy/net/loop.hpp"
-#include "proxy/net/socket.hpp"
-#include "proxy/net/stream.hpp"
 #include "proxy/worker/mysql/shared.hpp"
+#include "proxy/worker/side_connection.hpp"
 
 namespace dbproxy::worker::mysql {
 
-class KillConnection final : public net::Pollable {
+class KillConnection final : public SideConnection {
  public:
-  // `done` is called at most once: whatever happens, at the latest after 5 s, unless the worker ends before. Owned by
-  // the context. `token`: in the password's place, where it is not empty.
+  // `done` as SideConnection has it. `token`: in the password's place, where it is not empty.
   static void start(Server& server, std::uint32_t connection_id, const Secret& token, CancelDone done);
-  void on_event(std::uint32_t events) override;
-  ~KillConnection() override = default;
 
  private:
-  enum class State { kConnecting, kTls, kLogin, kSent, kDone };
-  KillConnection(Context& context, CancelDone done);
-  void step();
+  enum class State { kConnecting, kTls, kLogin, kSent };
+  using SideConnection::SideConnection;
+  void step() override;
   void step_login(backend::mysql::Want want, const std::string& out);
-  void finish(CancelOutcome outcome);
 
-  Context& context_;
   State state_ = State::kConnecting;
-  net::Stream stream_;
   net::SslContext tls_;
   config::TlsMode mode_ = config::TlsMode::kDisable;
   std::string host_, in_, request_;
   std::unique_ptr<backend::mysql::Login> login_;
-  CancelDone done_;
-  net::Timer deadline_;
 };
 
 }  // namespace dbproxy::worker::mysql

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "proxy/backend/mysql_probe.hpp"
 #include "proxy/wire/mysql/messages.hpp"
 
 namespace dbproxy::worker::mysql {
@@ -98,6 +99,12 @@ std::string Protocol::login_error(const backend::mysql::LoginFailure& failure, c
           : failure.message;
   wire::error_packet(out, 1, {.code = failure.code, .sqlstate = failure.sqlstate, .message = words});
   return out;
+}
+
+backend::ProbeOutcome Protocol::look_for_sessions(const SessionsLook& look) {
+  return backend::mysql::probe(look.host, look.port, look.tls, look.user, look.password,
+                               std::chrono::milliseconds(2000), look.policy, look.token, look.question)
+      .base;
 }
 
 }  // namespace dbproxy::worker::mysql

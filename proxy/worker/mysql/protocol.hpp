@@ -11,6 +11,7 @@
 #include "proxy/session/mysql/client_session.hpp"
 #include "proxy/session/mysql/pin_reason.hpp"
 #include "proxy/session/mysql/server_session.hpp"
+#include "proxy/worker/left_behind.hpp"
 #include "proxy/worker/mysql/client_side.hpp"
 #include "proxy/worker/mysql/proxy_side.hpp"
 #include "proxy/worker/mysql/server_side.hpp"
@@ -46,6 +47,8 @@ struct Protocol {
   static bool is_error(const FrameTracker&) { return false; }
   static bool is_ready(const FrameTracker&) { return false; }
   static bool ends_with_good_bye(std::string_view) { return false; }
+  // ER_SERVER_SHUTDOWN and its like: the server goes, and not only this connection.
+  static bool is_going(std::string_view sqlstate) { return sqlstate == "08S01"; }
   static constexpr int kPinReasonCount = session::mysql::kPinReasonCount;
   static std::span<const std::string_view> pin_reason_names();
   static std::string pin_names(std::uint32_t pins) { return session::mysql::pin_names(pins); }
@@ -53,8 +56,8 @@ struct Protocol {
   // In a directory of sockets.
   static std::string unix_socket_name(std::uint16_t port) { return "/mysql." + std::to_string(port) + ".sock"; }
 
-  static session::mysql::ClientOptions client_options(const config::Snapshot&, const ClientSide& client) {
-    return {.connection_id = client.connection_id()};
+  static session::mysql::ClientOptions client_options(const config::Snapshot& snapshot, const ClientSide& client) {
+    return {.connection_id = client.connection_id(), .exclude_variable_sets = snapshot.pool.exclude_variable_sets};
   }
   // A request for TLS and nothing behind it.
   static std::size_t login_read_size(const ClientLogin& login, std::size_t buffered, std::size_t most) {
@@ -69,9 +72,13 @@ struct Protocol {
     return login.tls_established(out);
   }
   static std::string_view check_server_tls(const config::Snapshot&, const SSL*) { return {}; }
-  static bool is_not_served(ClientVerdict verdict) { return verdict == ClientVerdict::kChangeUser; }
-  static constexpr std::string_view kNotServed =
-      "COM_CHANGE_USER is not served by this endpoint: open another connection";
+  static bool is_not_served(ClientVerdict) { return false; }
+  static constexpr std::string_view kNotServed = {};
+  // The client logs in once more, as somebody else perhaps: ClientSide::change_user().
+  static bool changes_user(ClientVerdict verdict) { return verdict == ClientVerdict::kChangeUser; }
+  // They end by themselves, soon, and some drivers make one with every query: no news.
+  static constexpr std::uint32_t kPassingPins =
+      bit(session::mysql::PinReason::kCursor) | bit(session::mysql::PinReason::kLongData);
   static void good_bye(std::string& out);
 
   // Words of the proxy's own, as a client of this engine reads them: an ERR packet. address(): gives it the sequence
@@ -82,6 +89,11 @@ struct Protocol {
   static std::string notice(std::string_view, std::string_view) { return {}; }
   // What clients are told of a log-in that failed; empty where it is a matter of time.
   static std::string login_error(const backend::mysql::LoginFailure& failure, const Key& key, bool token);
+
+  // Of sessions that were left behind (worker/left_behind.hpp); those that run on are ended. Blocks.
+  static constexpr bool kSeesSessionsOfOthers = false;
+  static backend::ProbeOutcome look_for_sessions(const SessionsLook& look);
+
   // Of a session, which has payloads only.
   static std::string as_error(const std::string& payload);
 };

@@ -33,9 +33,7 @@ session::mysql::LoginPolicy ProxySide::login_policy(Proxy& proxy, bool unix_sock
   policy.random = context_.random;
   // The snapshot may be exchanged while a client logs in: the credential found keeps its own alive.
   policy.find = [&proxy](std::string_view name) -> std::optional<session::mysql::Credential> {
-    auto user = proxy.snapshot().find_user(name);
-    if (user == nullptr) return std::nullopt;
-    return session::mysql::Credential{std::shared_ptr<const config::User>(proxy.snapshot_ptr(), user)};
+    return session::find_credential(proxy.snapshot_ptr(), name, proxy.context().loop.clock().wall());
   };
   return policy;
 }

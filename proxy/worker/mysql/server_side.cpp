@@ -1,5 +1,8 @@
 #include "proxy/worker/mysql/server_side.hpp"
 
+#include <algorithm>
+
+#include "proxy/backend/mysql_probe.hpp"
 #include "proxy/base/log.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/mysql/kill_connection.hpp"
@@ -11,6 +14,11 @@ namespace dbproxy::worker::mysql {
 namespace {
 
 constexpr std::uint8_t kDefaultCollation = 45;  // of backend::mysql::LoginOptions
+constexpr std::string_view kRole = "SELECT @@GLOBAL.read_only, @@GLOBAL.innodb_read_only";
+
+bool on_writer(Server& server) {
+  return server.target().description().role == config::TargetRole::kReadWrite;
+}
 
 }  // namespace
 
@@ -49,7 +57,8 @@ Step ServerSide::initialise(Server& server) {
   auto& session = server.session();
   auto& out = server.context().to_server;
   const auto& init = server.proxy().snapshot().pool.init_query;
-  if (session.hidden_query_failed()) {
+  const Phase begin = init.empty() ? Phase::kCatalog : Phase::kInitQuery;
+  if (session.hidden_query_failed() && phase_ != Phase::kRole) {
     const bool by_init = phase_ == Phase::kCatalog && !init.empty();
     server.fail(config::HealthReason::kConnectionFailed,
                 by_init ? "initQuery failed" : "the server does not track session state",
@@ -61,15 +70,31 @@ Step ServerSide::initialise(Server& server) {
   }
   switch (phase_) {
     case Phase::kTrackers:
-      phase_ = init.empty() ? Phase::kCatalog : Phase::kInitQuery;
+      phase_ = is_new_ && on_writer(server) ? Phase::kAskRole : begin;
       session.start(out);
       return Step::kSent;
+    case Phase::kAskRole:
+      phase_ = Phase::kRole;
+      session.query_rows(kRole, out);
+      return Step::kSent;
+    case Phase::kRole: {
+      session.clear_hidden_failure();  // of a server that does not tell others know
+      const auto rows = session.take_rows();
+      // Whatever is said of it elsewhere: a write is for the writer.
+      if (on_writer(server) && !rows.empty() && std::any_of(rows[0].begin(), rows[0].end(), backend::mysql::is_on)) {
+        server.fail(config::HealthReason::kInvalidReplicationState, "it is read-only, and so not the writer");
+        return Step::kFailed;
+      }
+      phase_ = begin;
+      return initialise(server);
+    }
     case Phase::kInitQuery:
       phase_ = Phase::kCatalog;
       session.query(init, out);
       return Step::kSent;
     case Phase::kCatalog:
       phase_ = Phase::kDone;
+      is_new_ = false;
       session.set_base();
       // Known to others by now, or being asked for: nobody gets this connection before it is known.
       if (catalog_->known() && !wants_catalog(server)) break;
@@ -143,19 +168,25 @@ void ServerSide::fatal(Server& server, const session::mysql::ServerEvents&) {
 
 bool ServerSide::has_work(Server& server) {
   if (!server.pool_key()->has_schema && !server.session().schema().empty()) server.spend();
-  return phase_ != Phase::kDone || wants_catalog(server);
+  if (server.session().keeps_role()) server.spend();
+  return phase_ != Phase::kDone || server.session().left_behind() || wants_catalog(server);
 }
 
 // A transaction is rolled back. What pinned is never left for the next client: such a connection is closed, which costs
 // the next one a log-in and is exact whatever it was.
 Step ServerSide::clean(Server& server) {
   auto& session = server.session();
-  if (pinned_ || session.needs_start()) {
+  if (pinned_ || (session.needs_start() && phase_ != Phase::kTrackers)) {
     server.spend();
     return Step::kDone;
   }
   if (session.in_transaction()) {
     session.query("ROLLBACK", server.context().to_server);
+    return Step::kSent;
+  }
+  if (session.left_behind()) {
+    phase_ = Phase::kTrackers;
+    session.reset(server.context().to_server);
     return Step::kSent;
   }
   if (phase_ != Phase::kDone) return initialise(server);

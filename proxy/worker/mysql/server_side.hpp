@@ -54,7 +54,7 @@ class ServerSide {
 
  private:
   // What initialise() does next; clean() goes through it again after a reset.
-  enum class Phase { kTrackers, kInitQuery, kCatalog, kDone };
+  enum class Phase { kTrackers, kAskRole, kRole, kInitQuery, kCatalog, kDone };
   bool wants_catalog(Server& server) const;
   void let_go_if_wanted(Server& server);
   void read_catalog(Server& server);
@@ -62,6 +62,7 @@ class ServerSide {
   std::shared_ptr<Catalog> catalog_;
   std::uint32_t connection_id_ = 0;
   bool reading_ = false;  // the catalogue
+  bool is_new_ = true;    // nobody has had it yet
   Phase phase_ = Phase::kTrackers;
   bool pinned_ = false;  // by a client that left it as it was
 };

@@ -10,18 +10,8 @@
 #include "proxy/session/mysql/statement.hpp"
 #include "proxy/wire/mysql/constants.hpp"
 #include "proxy/worker/context.hpp"
+#include "proxy/worker/forward.hpp"
 #include "proxy/worker/protocol.hpp"
-
-namespace dbproxy::worker {
-template <class P>
-class ClientConnection;
-template <class P>
-class ServerConnection;
-template <class P>
-class ProxyRuntime;
-template <class P>
-class Target;
-}  // namespace dbproxy::worker
 
 namespace dbproxy::worker::mysql {
 

@@ -4,42 +4,30 @@
 
 #include <string>
 
-#include "proxy/net/loop.hpp"
-#include "proxy/net/socket.hpp"
-#include "proxy/net/stream.hpp"
-#include "proxy/worker/context.hpp"
-#include "proxy/worker/protocol.hpp"
+#include "proxy/worker/side_connection.hpp"
 
 namespace dbproxy::worker::postgres {
 
-class CancelConnection final : public net::Pollable {
+class CancelConnection final : public SideConnection {
  public:
-  // `done` is called at most once: whatever happens, at the latest after 5 s, unless the worker ends before. Owned by
-  // the context. `tls` null: in clear.
+  // `done` as SideConnection has it. `tls` null: in clear.
   static void start(Context& context, const net::Address& address, const std::string& host, net::SslContext tls,
                     const config::ServerTls& settings, std::uint32_t process_id, const std::string& key,
                     CancelDone done);
-  void on_event(std::uint32_t events) override;
-  ~CancelConnection() override = default;
 
  private:
-  enum class State { kConnecting, kAskTls, kTls, kSent, kDone };
-  CancelConnection(Context& context, CancelDone done);
+  enum class State { kConnecting, kAskTls, kTls, kSent };
+  using SideConnection::SideConnection;
   void start_tls();
-  void step();
-  void send_request();
-  void finish(CancelOutcome outcome = CancelOutcome::kOver);
+  void step() override;
+  void send_cancel();
 
-  Context& context_;
   State state_ = State::kConnecting;
-  net::Stream stream_;
   net::SslContext tls_;
   config::TlsMode mode_ = config::TlsMode::kDisable;
   bool direct_ = false;
   std::string host_;
   std::string request_;
-  CancelDone done_;
-  net::Timer deadline_;
 };
 
 }  // namespace dbproxy::worker::postgres

@@ -10,6 +10,13 @@ namespace {
 
 constexpr Duration kRetryAfter = std::chrono::seconds(5);
 
+// Any statement may change session state.
+std::shared_ptr<session::postgres::HazardSet> anything() {
+  auto everything = std::make_shared<session::postgres::HazardSet>();
+  everything->set_everything();
+  return everything;
+}
+
 // Never the same for two databases or two readings.
 std::uint64_t next_number() {
   static std::atomic<std::uint64_t> last{0};
@@ -37,24 +44,24 @@ std::string Catalog::begin(TimePoint now, bool writer) {
 }
 
 bool Catalog::finish(const session::postgres::ServerSession::Rows& rows, TimePoint now, bool writer) {
-  using session::postgres::HazardSet;
   session::postgres::CatalogScan scan;
   if (rows.too_long) {
     if (!warned_)
       log::warn("session", "the catalogue is too large to be read: every client is pinned",
                 {{"proxy", where_}, {"database", database_}});
     warned_ = known_ = true;
-    auto everything = std::make_shared<HazardSet>();
-    everything->set_everything();
-    put_in_force(std::move(everything));
+    put_in_force(anything());
     fingerprint_.clear();
     next_ = now + age_;
     return true;
   }
   if (rows.failed || !scan.add_messages(rows.messages) || !scan.complete()) {
     if (!warned_)
-      log::warn("session", "cannot read the catalogue: state that functions of the database set may go unseen",
+      log::warn("session",
+                fingerprint_.empty() ? "cannot read the catalogue: until it is read every client is pinned"
+                                     : "cannot read the catalogue: what was read before is relied on",
                 {{"proxy", where_}, {"database", database_}, {"error", rows.failed ? rows.error : "unexpected rows"}});
+    if (fingerprint_.empty() && !known_) put_in_force(anything());
     warned_ = known_ = true;
     next_ = now + kRetryAfter;
     return false;

@@ -39,7 +39,8 @@ class Catalog {
 
   // The query to run now; others need not.
   std::string begin(TimePoint now, bool writer);
-  // Its rows. False: they are of no use, and what was known before stays in force.
+  // Its rows. False: they are of no use, and what was known before stays in force; if nothing was, that anything may
+  // change session state.
   bool finish(const session::postgres::ServerSession::Rows& rows, TimePoint now, bool writer);
 
  private:

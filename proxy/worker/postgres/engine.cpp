@@ -19,15 +19,33 @@ class PostgresEngine final : public Engine {
     auto keys = std::make_shared<UserKeys>();
     auto random = auth::system_random();
     std::lock_guard lock(mutex_);
-    for (const auto& user : snapshot.users) {
-      auto& known = known_[snapshot.name_space + "/" + snapshot.name + "/" + user.name];
-      if (known.keys.iterations == 0 || !(known.password == user.password)) {
+    const auto keys_of = [&](const std::string& name, const Secret& password) -> Known& {
+      Known& known = known_[snapshot.name_space + "/" + snapshot.name + "/" + name];
+      if (known.keys.current.iterations == 0 || !(known.password == password)) {
         std::string salt(16, '\0');
         random({reinterpret_cast<std::uint8_t*>(salt.data()), salt.size()});
-        known.keys = auth::derive_scram_keys(user.password, salt, auth::kDefaultScramIterations);
-        known.password = user.password;
+        known.keys = {auth::derive_scram_keys(password, salt, auth::kDefaultScramIterations), {}};
+        known.password = password;
+      }
+      return known;
+    };
+    for (const auto& user : snapshot.users) {
+      Known& known = keys_of(user.name, user.password);
+      const bool takes_previous = user.previous_until != WallTime{} && !user.previous_password.empty();
+      if (!takes_previous || !user.previous_name.empty()) {
+        known.keys.previous = {};
+      } else if (known.keys.previous.iterations == 0 || !(known.previous_password == user.previous_password)) {
+        const auth::ScramKeys& current = known.keys.current;
+        known.keys.previous = auth::derive_scram_keys(user.previous_password, current.salt, current.iterations);
+        known.previous_password = user.previous_password;
       }
       keys->emplace(user.name, known.keys);
+    }
+    // A name that is another user's now is that user.
+    for (const auto& user : snapshot.users) {
+      if (user.previous_until == WallTime{} || user.previous_name.empty() || keys->contains(user.previous_name))
+        continue;
+      keys->emplace(user.previous_name, keys_of(user.previous_name, user.previous_password).keys);
     }
     return keys;
   }
@@ -46,8 +64,8 @@ class PostgresEngine final : public Engine {
 
  private:
   struct Known {
-    Secret password;
-    auth::ScramKeys keys;
+    Secret password, previous_password;
+    LoginKeys keys;
   };
   std::mutex mutex_;
   std::map<std::string, Known> known_;  // guarded by mutex_

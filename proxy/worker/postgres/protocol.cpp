@@ -1,8 +1,11 @@
 #include "proxy/worker/postgres/protocol.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "proxy/net/tls_peer.hpp"
+#include "proxy/worker/postgres/cancel_connection.hpp"
+#include "proxy/worker/proxy_runtime.hpp"
 
 namespace dbproxy::worker::postgres {
 namespace {
@@ -81,6 +84,30 @@ backend::Want Protocol::tls_established(ServerLogin& login, const SSL* ssl, std:
 
 std::string_view Protocol::check_server_tls(const config::Snapshot& snapshot, const SSL* ssl) {
   return snapshot.server_tls.direct && !net::alpn_agreed(ssl) ? std::string_view(net::kNoAlpn) : std::string_view();
+}
+
+backend::ProbeOutcome Protocol::look_for_sessions(const SessionsLook& look) {
+  static backend::ScramKeyCache keys;
+  return backend::ProbeSession({.host = look.host,
+                                .port = look.port,
+                                .tls = look.tls,
+                                .user = look.user,
+                                .password = look.password,
+                                .topology_query = {},
+                                .policy = look.policy,
+                                .token = look.token},
+                               keys)
+      .ask(std::chrono::milliseconds(2000), std::chrono::milliseconds(1500), look.question);
+}
+
+void Protocol::cancel_session(Proxy& proxy, const RecordedConnection& connection) {
+  if (connection.cancel_key.empty()) return;
+  const auto& targets = proxy.snapshot().targets;
+  const auto target = std::find_if(targets.begin(), targets.end(),
+                                   [&](const config::Target& each) { return each.id == connection.target; });
+  if (target == targets.end()) return;
+  CancelConnection::start(proxy.context(), connection.address, target->host, proxy.server_tls(),
+                          proxy.snapshot().server_tls, connection.id, connection.cancel_key, [](CancelOutcome) {});
 }
 
 std::string Protocol::error(Trouble trouble, std::string_view message, std::string_view hint) {

@@ -13,6 +13,7 @@
 #include "proxy/session/postgres/server_session.hpp"
 #include "proxy/wire/postgres/frame_tracker.hpp"
 #include "proxy/wire/postgres/messages.hpp"
+#include "proxy/worker/left_behind.hpp"
 #include "proxy/worker/postgres/client_side.hpp"
 #include "proxy/worker/postgres/proxy_side.hpp"
 #include "proxy/worker/postgres/server_side.hpp"
@@ -77,6 +78,11 @@ struct Protocol {
   // What clients are told of a log-in that failed; empty where it is a matter of time. `token`: it was tried with
   // one of AWS.
   static std::string login_error(const backend::LoginFailure& failure, const Key& key, bool token);
+
+  // Of sessions that were left behind (worker/left_behind.hpp). The first blocks.
+  static constexpr bool kSeesSessionsOfOthers = true;
+  static backend::ProbeOutcome look_for_sessions(const SessionsLook& look);
+  static void cancel_session(Proxy& proxy, const RecordedConnection& connection);
 };
 
 }  // namespace dbproxy::worker::postgres

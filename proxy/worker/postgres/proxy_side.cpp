@@ -40,13 +40,16 @@ std::unique_ptr<session::postgres::ClientLogin> ProxySide::new_login(Proxy& prox
   });
   // The snapshot may be exchanged while a client logs in: the credential found keeps its own alive.
   policy.find = [&proxy](std::string_view name) -> std::optional<session::postgres::Credential> {
-    auto user = proxy.snapshot().find_user(name);
-    if (user == nullptr) return std::nullopt;
+    auto found = session::find_credential(proxy.snapshot_ptr(), name, proxy.context().loop.clock().wall());
+    if (!found) return std::nullopt;
     const auto keys = std::static_pointer_cast<const UserKeys>(proxy.keys());
-    auto of_user = keys->find(user->name);
+    const auto of_user = keys->find(std::string(name));
     if (of_user == keys->end()) return std::nullopt;
-    return session::postgres::Credential{std::shared_ptr<const config::User>(proxy.snapshot_ptr(), user),
-                                         std::shared_ptr<const auth::ScramKeys>(keys, &of_user->second)};
+    session::postgres::Credential out{{std::move(*found)}, {}, {}};
+    out.scram_keys = std::shared_ptr<const auth::ScramKeys>(keys, &of_user->second.current);
+    if (of_user->second.previous.iterations > 0)
+      out.other_scram_keys = std::shared_ptr<const auth::ScramKeys>(keys, &of_user->second.previous);
+    return out;
   };
   return std::make_unique<session::postgres::ClientLogin>(std::move(policy));
 }

@@ -58,6 +58,7 @@ class ServerSide {
   // As its settings were before any client had it.
   const session::postgres::SettingsPtr& greeting() const { return start_settings_; }
   std::uint32_t id() const { return process_id_; }
+  const std::string& cancel_key() const { return cancel_key_; }
 
   // While it listens for the clients of its pool it has no client and stays away from the pool.
   Listener* listener() { return listener_.get(); }

@@ -1,4 +1,6 @@
 // ServerSide until its connection is ready: log-in, initQuery and what it has set, catalogue.
+#include <algorithm>
+
 #include "proxy/session/postgres/classify.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/postgres/protocol.hpp"
@@ -7,15 +9,30 @@
 #include "proxy/worker/server_connection.hpp"
 
 namespace dbproxy::worker::postgres {
+namespace {
+
+// A server that hears nothing any more of a node without power ends the sessions of it after half a minute, and not
+// after the two hours of its kernel: nobody else knows when their slots are free. What a client asked for counts.
+void add_keepalives(wire::postgres::Parameters& parameters) {
+  for (const auto& [name, value] :
+       {std::pair{"tcp_keepalives_idle", "15"}, {"tcp_keepalives_interval", "5"}, {"tcp_keepalives_count", "3"}}) {
+    const bool asked = std::any_of(parameters.begin(), parameters.end(),
+                                   [name = std::string_view(name)](const auto& each) { return each.first == name; });
+    if (!asked) parameters.emplace_back(name, value);
+  }
+}
+
+}  // namespace
 
 std::unique_ptr<backend::Login> ServerSide::new_login(Server& server, const config::User& user, const Secret& token,
                                                       bool unix_socket) {
   const auto& tls = server.proxy().snapshot().server_tls;
   const auto& key = *server.pool_key();
   backend::LoginOptions options;
-  options.user = key.user;
+  options.user = user.name;
   options.database = key.database;
   options.parameters = key.parameters;
+  if (!unix_socket) add_keepalives(options.parameters);
   options.token = !token.empty();
   options.password = options.token ? token : server.password(user);
   options.tls = tls.mode;

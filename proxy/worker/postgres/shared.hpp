@@ -11,18 +11,8 @@
 #include "proxy/session/postgres/statement.hpp"
 #include "proxy/wire/postgres/messages.hpp"
 #include "proxy/worker/context.hpp"
+#include "proxy/worker/forward.hpp"
 #include "proxy/worker/protocol.hpp"
-
-namespace dbproxy::worker {
-template <class P>
-class ClientConnection;
-template <class P>
-class ServerConnection;
-template <class P>
-class ProxyRuntime;
-template <class P>
-class Target;
-}  // namespace dbproxy::worker
 
 namespace dbproxy::worker::postgres {
 
@@ -36,7 +26,11 @@ struct Key : PoolKey {
 };
 
 // Keys of all users by name, derived off the worker's thread: what Prepared::keys points to.
-using UserKeys = std::unordered_map<std::string, auth::ScramKeys>;
+struct LoginKeys {
+  auth::ScramKeys current;
+  auth::ScramKeys previous;  // of the previous password, with the same salt; no iterations: there is none
+};
+using UserKeys = std::unordered_map<std::string, LoginKeys>;
 
 struct Shared {
   explicit Shared(const auth::RandomBytes& random) : statements("dbproxy_" + random_text(random, 6) + "_") {}

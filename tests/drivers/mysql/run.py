@@ -83,10 +83,7 @@ class Run:
             manifests = Manifests(bed.directory / "m")
             # Two per cent of 60 connections: one. It shows best whether clients are kept apart, and that nothing pins:
             # a pin of one client would keep all others waiting until its end.
-            # MariaDB's version number says 5.5 to MySQL's Connector/J, which then misreads caching_sha2_password.
-            how = {"clientPasswordAuthType": "MYSQL_NATIVE_PASSWORD"} if server == mysql.MARIADB else {}
-            manifests.for_cluster(self.cluster, self.port, engineFamily="MYSQL", pool={"maxConnectionsPercent": 2},
-                                  auth={"app": how})
+            manifests.for_cluster(self.cluster, self.port, engineFamily="MYSQL", pool={"maxConnectionsPercent": 2})
             self.sidecar = Sidecar(bed.directory, manifests=manifests.directory).start()
 
     def check(self, name: str) -> bool:

@@ -63,6 +63,7 @@ TEST_F(OperatorAdmin, ShowsTheViewAsJson) {
   proxy.writer = "orders-1";
   proxy.connections = 12;
   proxy.connections_limit = 90;
+  proxy.connections_granted = 40;
   proxy.connections_in_use = 5;
   proxy.pinned = 2;
   proxy.clients = 70;
@@ -84,15 +85,15 @@ TEST_F(OperatorAdmin, ShowsTheViewAsJson) {
   const auto page = boost::json::parse(get("/api/v1/dbproxies").body);
   EXPECT_EQ(page.at("source").as_string(), "operator");
   const auto& row = page.at("items").at(0);
-  EXPECT_EQ(
-      boost::json::serialize(row),
-      R"({"namespace":"shop","name":"orders","engine":"POSTGRESQL","ready":false,"paused":false,"version":3,)"
-      R"("targets":{"available":1,"total":2,"writer":"orders-1"},)"
-      R"("sidecars":{"connected":4,"updated":3,"rejected":1},"connections":{"open":12,"inUse":5,"pinned":2,"limit":90},)"
-      R"("clients":{"connected":70,"waiting":1},)"
-      R"("conditions":[{"type":"Accepted","status":"False","reason":"Invalid","message":"fix it"}],)"
-      R"("endpoints":[{"name":"default","address":"127.0.0.1","port":5432,"targetRole":"READ_WRITE"}],)"
-      R"("errors":["orders.yaml:3: wrong"]})");
+  EXPECT_EQ(boost::json::serialize(row),
+            R"({"namespace":"shop","name":"orders","engine":"POSTGRESQL","ready":false,"paused":false,"version":3,)"
+            R"("targets":{"available":1,"total":2,"writer":"orders-1"},)"
+            R"("sidecars":{"connected":4,"updated":3,"rejected":1},"connections":{"open":12,"inUse":5,"pinned":2,)"
+            R"("limit":90,"granted":40,"exhaustedSeconds":0E0},)"
+            R"("clients":{"connected":70,"waiting":1},)"
+            R"("conditions":[{"type":"Accepted","status":"False","reason":"Invalid","message":"fix it"}],)"
+            R"("endpoints":[{"name":"default","address":"127.0.0.1","port":5432,"targetRole":"READ_WRITE"}],)"
+            R"("errors":["orders.yaml:3: wrong"]})");
   EXPECT_EQ(boost::json::parse(get("/api/v1/targets").body).at("items").at(0).at("maxConnections").to_number<int>(),
             100);
   EXPECT_EQ(boost::json::parse(get("/api/v1/sidecars").body).at("items").at(0).at("error").as_string(),

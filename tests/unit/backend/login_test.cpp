@@ -210,6 +210,11 @@ TEST(Login, CleartextOnlyInsideOfTls) {
   const Outcome plain = run_all([] { return options(); }, [&] { return script({request}); });
   EXPECT_EQ(plain.failure.kind, FailureKind::kAuthUnsupported);
   EXPECT_EQ(plain.sent.find("pencil"), std::string::npos);
+  for (const auto mode : {config::TlsMode::kRequire, config::TlsMode::kVerifyCa}) {
+    const Outcome anybody = run_all([mode] { return options(mode); }, [&] { return script({"S", request}); });
+    EXPECT_EQ(anybody.failure.kind, FailureKind::kAuthUnsupported);
+    EXPECT_EQ(anybody.sent.find("pencil"), std::string::npos);
+  }
   const Outcome safe = run_all([] { return options(config::TlsMode::kVerifyFull); },
                                [&] {
                                  return script({"S", request, ok() + greeting()});

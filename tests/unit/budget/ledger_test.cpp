@@ -118,20 +118,45 @@ TEST_F(LedgerTest, ReportsOnlyWhatIsNew) {
   EXPECT_FALSE(ledger.report().has_value());
 }
 
-TEST_F(LedgerTest, HoldsWhatItsPredecessorLeftUntilItIsGone) {
+TEST_F(LedgerTest, GoesOnWithWhatItsPredecessorHeldAsItsConnectionsEnd) {
   LedgerOptions successor = options();
   successor.incarnation = 8;
-  successor.left = {{kReadWrite, 3}};
+  successor.own = {{kReadWrite, 3}};
   Ledger next(successor);
-  next.set_use("a", {true, 0, 1}, now);
+  next.set_use("a", {true, 3, 1}, now);  // all of them the predecessor's
+  EXPECT_EQ(next.limit("a"), 3U) << "of which the owner knows that they are taken";
   ASSERT_TRUE(next.take(Open{8, 1, 2}));
   EXPECT_EQ(next.report()->lanes[kReadWrite].held, 3U);
-  EXPECT_EQ(next.limit("a"), 0U) << "those are taken";
-  ASSERT_TRUE(next.take(Allowance{8, 1, 2, 1, kReadWrite, 4, 4, 0}, now));
-  EXPECT_EQ(next.limit("a"), 1U);
-  next.set_left(kReadWrite, 0);
+  ASSERT_TRUE(next.take(Allowance{8, 1, 2, 1, kReadWrite, 3, 1, 0}, now));
+  EXPECT_EQ(next.report()->lanes[kReadWrite].held, 3U) << "none can be given back yet";
+  next.set_use("a", {true, 1, 0}, now);
   EXPECT_EQ(next.report()->lanes[kReadWrite].held, 1U);
   EXPECT_EQ(saved[kReadWrite], 1U);
+}
+
+TEST_F(LedgerTest, KeepsWhatNobodyWouldGiveIt) {
+  LedgerOptions successor = options();
+  successor.incarnation = 8;
+  successor.own = {{kReadWrite, 3}};
+  Ledger next(successor);
+  const auto rest = [&] {
+    next.tick(now);
+    now += 1s;
+    next.tick(now);
+  };
+  rest();
+  EXPECT_EQ(next.limit("a"), 0U) << "not known as the writer";
+  next.set_use("a", {true, 0, 0}, now);
+  rest();
+  EXPECT_EQ(next.limit("a"), 3U) << "no operator has spoken yet";
+  ASSERT_TRUE(next.take(Open{8, 1, 2}));
+  ASSERT_TRUE(next.take(Allowance{8, 1, 2, 1, kReadWrite, 3, 3, 1}, now));
+  next.unheard();
+  rest();
+  EXPECT_EQ(next.limit("a"), 3U) << "it is away again";
+  ASSERT_TRUE(next.take(Open{8, 1, 3}));
+  rest();
+  EXPECT_EQ(next.limit("a"), 1U);
 }
 
 }  // namespace

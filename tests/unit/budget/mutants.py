@@ -12,6 +12,7 @@ import tempfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 ALLOCATOR = "operator/budget/allocator.cpp"
+SHARING = "operator/budget/sharing.cpp"
 HEADER = "operator/budget/allocator.hpp"
 LEDGER = "proxy/budget/ledger.cpp"
 
@@ -21,9 +22,9 @@ MUTANTS = [
     ("what a predecessor has is forgotten", ALLOCATOR, "if (successor) entry.remains += std::exchange(entry.held, 0);",
      "if (successor) entry.held = 0;"),
     ("connections are buried before the process has reported", ALLOCATOR,
-     "if (found->second.usable) entry.remains", "entry.remains"),
-    ("grants beyond the ceiling", ALLOCATOR, "confirmed ? ceiling(*claim->name, *claim->lane) : 0", "1000"),
-    ("new processes get grants at once", ALLOCATOR, "saves_in_force_ >= claim->pod->confirmed_by", "true"),
+     "if (found->second.usable || found->second.lost) entry.remains", "entry.remains"),
+    ("grants beyond the ceiling", SHARING, "confirmed ? ceiling(*claim->name, *claim->lane) : 0", "1000"),
+    ("new processes get grants at once", SHARING, "saves_in_force_ >= claim->pod->confirmed_by", "true"),
     ("what is being saved counts as saved", ALLOCATOR,
      "saving_ ? std::min(in(kept_), in(*saving_)) : in(kept_)", "saving_ ? in(*saving_) : in(kept_)"),
     ("a ceiling that is being lowered counts in full", ALLOCATOR,
@@ -36,13 +37,13 @@ MUTANTS = [
      "entry.sent = 0;"),
     ("reports are taken in any order", ALLOCATOR, "if (report.number <= pod.reports) return false;", ""),
     ("reports of earlier sessions are taken", ALLOCATOR, " || report.session != pod.session", ""),
-    ("ceilings are wished for those who are gone", ALLOCATOR, "entry.needed_ceiling = 0;", ""),
+    ("ceilings are wished for those who are gone", SHARING, "entry.needed_ceiling = 0;", ""),
     ("what incomplete sidecars hold is counted as nobody's, too", ALLOCATOR,
      "if (!pod.usable) entry.remains = std::min(entry.remains, beyond(entry.charge(), held));", ""),
-    ("who waits longest is not first", ALLOCATOR,
+    ("who waits longest is not first", SHARING,
      "own_a != own_b ? own_a < own_b : a->entry->waiting < b->entry->waiting", "own_a < own_b"),
-    ("slices never end", ALLOCATOR, "level > 0 || now - entry.served < options_.slice ? 0 : 2", "0"),
-    ("nobody is asked to give back", ALLOCATOR, "if (goal != entry.goal) allow", "if (false) allow"),
+    ("slices never end", SHARING, "level > 0 || now - entry.served < options_.slice ? 0 : 2", "0"),
+    ("nobody is asked to give back", SHARING, "if (goal != entry.goal) allow", "if (false) allow"),
     ("old sessions are opened again", LEDGER,
      "if (std::tie(open.epoch, open.session) <= std::tie(epoch_, session_)) return false;", ""),
     ("lower epochs are taken", LEDGER, "std::tie(open.epoch, open.session) <= std::tie(epoch_, session_)",
@@ -54,8 +55,7 @@ MUTANTS = [
     ("slots are used before they are saved", LEDGER, "if (!save()) account.cap = before;\n  }\n  account.goal = std::min",
      "}\n  account.goal = std::min"),
     ("slots of open connections are given back", LEDGER, "to = std::max(needs, account.goal);", "to = account.goal;"),
-    ("what a predecessor left is not held", LEDGER, "if (slots > 0) accounts_[lane].left = slots;", ""),
-    ("what a predecessor left may be used again", LEDGER, ", account.left)", ", 0)"),
+    ("what a predecessor left is not held", LEDGER, "if (slots > 0) accounts_[lane].cap", "if (false) accounts_[lane].cap"),
     ("a promoted reader's slots cover nothing", LEDGER, "most = std::max(most, beyond(use.open, cap(member)));",
      "most = std::max(most, use.writer ? beyond(use.open, cap(member)) : 0);"),
 ]
@@ -64,7 +64,7 @@ MUTANTS = [
 def build(tree, objects):
     flags = ["ccache", "g++", "-std=c++20", "-O1", "-I", str(tree), "-I", str(tree / "tests/unit/budget"), "-c"]
     parts = []
-    for source in (ALLOCATOR, LEDGER, "tests/unit/budget/world.cpp", "tests/unit/budget/model_test.cpp"):
+    for source in (ALLOCATOR, SHARING, LEDGER, "tests/unit/budget/world.cpp", "tests/unit/budget/model_test.cpp"):
         parts.append(objects / (pathlib.Path(source).stem + ".o"))
         subprocess.run([*flags, str(tree / source), "-o", str(parts[-1])], check=True)
     program = objects / "model"

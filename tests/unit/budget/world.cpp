@@ -23,6 +23,10 @@ class Dice {
   std::uint64_t state_;
 };
 
+bool any(const std::map<std::string, Slots>& counts) {
+  return std::any_of(counts.begin(), counts.end(), [](const auto& item) { return item.second > 0; });
+}
+
 }  // namespace
 
 World::World(Shape shape) : shape_(std::move(shape)) {
@@ -42,8 +46,10 @@ World::Operator* World::find(int uid) {
   return nullptr;
 }
 
-bool World::lingers(const Pod& pod) const {
-  return std::any_of(pod.lingering.begin(), pod.lingering.end(), [](const auto& item) { return item.second > 0; });
+// And with it the list of connections.
+void World::lose_volume(Pod& pod) {
+  pod.volume.reset();
+  for (auto& [member, count] : pod.lingering) pod.orphans[member] += std::exchange(count, 0);
 }
 
 void World::start_operator() {
@@ -62,12 +68,11 @@ void World::start_process(Pod& pod) {
     pod.volume.emplace();
     pod.complete = false;  // from now on, whatever is in it: a volume keeps that it was made late
   }
-  pod.left = *pod.volume;
   pod.incarnation = ++incarnations_;
   pod.ledger =
       std::make_unique<budget::Ledger>(budget::LedgerOptions{.pod = pod.name,
                                                              .incarnation = pod.incarnation,
-                                                             .left = *pod.volume,
+                                                             .own = *pod.volume,
                                                              .complete = pod.complete,
                                                              .save = [this, &pod](const budget::Holdings& held) {
                                                                if (disk_full_) return false;
@@ -97,12 +102,16 @@ void World::say(Pod& pod) {
 void World::use(Pod& pod, const std::string& member) {
   const Slots open = pod.open[member];
   const Slots demand = pod.demand[member];
-  pod.ledger->set_use(member, {pod.writer == member, open, demand > open ? demand - open : 0}, now_);
+  pod.ledger->set_use(member,
+                      {pod.writer == member, open + pod.lingering[member], demand > open ? demand - open : 0,
+                       open > demand ? open - demand : 0},
+                      now_);
 }
 
 // One connection more, or one less.
 void World::work(Pod& pod, const std::string& member) {
-  const Slots limit = pod.ledger->limit(member);
+  const Slots all = pod.ledger->limit(member);
+  const Slots limit = all - std::min(all, pod.lingering[member]);
   Slots& open = pod.open[member];
   if (open < pod.demand[member] && open < limit) {
     ++open;
@@ -237,25 +246,28 @@ void World::step(std::uint32_t number) {
   } else if (what < 86) {
     last_ = pod.name + (luck < 250 ? " is killed and loses its volume" : " is killed");
     if (pod.ledger) kill(pod);
-    if (!pod.ledger && luck < 250) pod.volume.reset();
+    if (!pod.ledger && luck < 250) lose_volume(pod);
   } else if (what < 90) {
     last_ = "the server ends a session that " + pod.name + " left at " + member;
-    if (pod.lingering[member] > 0) --pod.lingering[member];
-    if (!lingers(pod) && pod.ledger) {
-      pod.left.clear();
-      for (const auto& lane : {std::string(), std::string("a"), std::string("b")}) pod.ledger->set_left(lane, 0);
+    if (Slots& from = pod.orphans[member] > 0 ? pod.orphans[member] : pod.lingering[member]; from > 0) --from;
+    if (!any(pod.orphans) && (pod.ledger || !any(pod.lingering))) {
       for (Operator& op : operators_) op.allocator->bury(pod.name);
-      say(pod);
     }
+    if (pod.ledger) use(pod, member), say(pod);
   } else if (what < 91) {
-    if (!pod.ledger && !lingers(pod) && luck < 300) {
+    if (!pod.ledger && !any(pod.lingering) && !any(pod.orphans) && luck < 300) {
       last_ = pod.name + " is gone for ever";
       pod.volume.emplace();
       pod.complete = true;
       for (Operator& op : operators_) op.allocator->forget(pod.name);
+    } else if (!pod.ledger && luck < 600) {
+      last_ = pod.name + " is taken for lost, and its volume with it";
+      lose_volume(pod);
+      for (Operator& op : operators_) op.allocator->silent(pod.name), op.allocator->lose(pod.name);
     } else if (!operators_.empty()) {
       last_ = "the leader loses sight of " + pod.name;
       operators_.back().allocator->silent(pod.name);
+      if (pod.ledger && luck < 800) pod.ledger->unheard();
     }
   } else if (what < 97) {
     if (!writes_.empty()) {
@@ -304,18 +316,13 @@ std::string World::violation() const {
         return found == map.end() ? 0 : found->second;
       };
       const Slots here = count(pod.open) + count(pod.lingering);
-      connections += here;
+      connections += here + count(pod.orphans);
+      // Of a dead process: what its successor goes on with, whoever is away.
       Slots slots = 0;
-      if (pod.ledger) {
-        const budget::Holdings holdings = pod.ledger->holdings();
-        for (const auto& [lane, each] : holdings) {
-          const auto left = pod.left.find(lane);
-          const Slots own = each - std::min(each, left == pod.left.end() ? 0 : left->second);
-          slots += lane == budget::kReadWrite || lane == member ? own : 0;
-        }
-        if (count(pod.open) > slots) return pod.name + " has more connections to " + member + " than slots";
-      }
-      slots += count(pod.lingering);
+      const budget::Holdings holdings = pod.ledger ? pod.ledger->holdings() : pod.volume.value_or(budget::Holdings{});
+      for (const auto& [lane, each] : holdings) slots += lane == budget::kReadWrite || lane == member ? each : 0;
+      if (here > slots) return pod.name + " has more connections to " + member + " than slots";
+      slots += count(pod.orphans);
       held += slots;
       Slots ceiling = 0;
       if (const auto found = kept_.find(pod.name); found != kept_.end()) {
@@ -361,8 +368,7 @@ std::string World::settle() {
   for (Pod& pod : pods_) {
     if (!pod.ledger) start_process(pod);
     pod.lingering.clear();
-    pod.left.clear();
-    for (const auto& lane : {std::string(), std::string("a"), std::string("b")}) pod.ledger->set_left(lane, 0);
+    pod.orphans.clear();
     pod.writer = "a";
     pod.demand = {{"a", 3}};
     use(pod, "a");

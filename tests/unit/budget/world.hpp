@@ -45,8 +45,9 @@ class World {
     std::unique_ptr<budget::Ledger> ledger;  // none: the process is dead
     std::optional<budget::Holdings> volume;  // none: lost
     bool complete = true;
-    budget::Holdings left;  // as the present process found it
-    std::map<std::string, Slots> open, lingering, demand;
+    // Connections: of this process, of its predecessors as far as the volume tells of them, and of which nobody knows.
+    std::map<std::string, Slots> open, lingering, orphans;
+    std::map<std::string, Slots> demand;
     std::string writer = "a";  // as it believes
     int talks_to = 0;          // uid of an operator
   };
@@ -86,7 +87,7 @@ class World {
   void bound();
   Slots kept(const operator_budget::Ceilings& ceilings, const std::string& member) const;
   Operator* find(int uid);
-  bool lingers(const Pod& pod) const;
+  static void lose_volume(Pod& pod);
   void settle_round();
 
   Shape shape_;

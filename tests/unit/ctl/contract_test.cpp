@@ -50,14 +50,16 @@ std::map<std::string, std::string> operator_pages() {
   proxy.connections_limit = 90;
   view.proxies = {proxy};
   view.targets.resize(1);
-  view.targets[0] = {"shop/orders", "orders-1", "db", "READ_ONLY", "UNAVAILABLE", "AUTH_FAILURE", 5432,
-                     100,           90,         7,    0.5};
+  view.targets[0] = {
+      "shop/orders", "orders-1", "db", "READ_ONLY", "UNAVAILABLE", "AUTH_FAILURE", 5432, 100, 90, 7, 8, 9, 0, 0.5};
   view.sidecars = {
       {"shop/pod-1", "shop/orders", "10.0.0.1:9", "0.1.0", true, 2, false, "port in use", 90, 1, 2, 3, 4, 5}};
+  view.pins = {{"shop/orders", {"LISTEN", "TEMP_TABLE"}, "LISTEN ?", 7, 3, 90}};
   view.diagnostics = {{"orders.yaml", 7, 0, "DBProxy shop/orders", "spec.port", "is wrong", false}};
   return {{"dbproxies", proxies_json(view)},
           {"targets", targets_json(view)},
           {"sidecars", sidecars_json(view)},
+          {"pins", pins_json(view)},
           {"diagnostics", diagnostics_json(view)}};
 }
 
@@ -103,7 +105,7 @@ std::map<std::string, std::string> sidecar_pages() {
 
 TEST(Contract, OperatorPagesFillEveryColumn) {
   const auto pages = operator_pages();
-  for (const char* command : {"get", "targets", "sidecars"}) {
+  for (const char* command : {"get", "targets", "sidecars", "pins"}) {
     EXPECT_THAT(print(command, pages), Not(HasSubstr("<none>"))) << command;
   }
   EXPECT_THAT(print("get", pages), HasSubstr("orders.yaml:7: DBProxy shop/orders: spec.port: is wrong"));

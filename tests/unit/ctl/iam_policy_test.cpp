@@ -101,11 +101,29 @@ TEST(IamPolicy, SaysWhatIsMissing) {
   options.account = "123456789012";
   error.clear();
   iam_policy(nothing, options, error);
-  EXPECT_EQ(error, "it uses nothing of AWS: no secretArn, and no authScheme: IAM");
+  EXPECT_EQ(error, "it uses nothing of AWS: no secretArn, no identifier, and no authScheme: IAM");
   options.service_account = "pool";
   error.clear();
   iam_policy(orders(), options, error);
   EXPECT_EQ(error, "--service-account: it is not NAMESPACE/NAME");
+}
+
+TEST(IamPolicy, TrustsTheServiceAccountOfTheDbProxy) {
+  manifest::DBProxyResource proxy = orders();
+  proxy.metadata.name_space = "shop";
+  proxy.aws.service_account_name = "orders-database";
+  const json::value out = policy_of(proxy, {.oidc_provider = "oidc.eks.us-east-2.amazonaws.com/id/ABC"});
+  EXPECT_EQ(out.at("trustPolicy"), json::parse(R"({"Version": "2012-10-17", "Statement": [
+    {"Effect": "Allow",
+     "Principal": {"Federated": "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-2.amazonaws.com/id/ABC"},
+     "Action": "sts:AssumeRoleWithWebIdentity",
+     "Condition": {"StringEquals": {
+       "oidc.eks.us-east-2.amazonaws.com/id/ABC:aud": "sts.amazonaws.com",
+       "oidc.eks.us-east-2.amazonaws.com/id/ABC:sub": "system:serviceaccount:shop:orders-database"}}}]})"));
+  EXPECT_FALSE(out.as_object().contains("operatorPolicy"));
+  std::string error;
+  iam_policy(proxy, {}, error);
+  EXPECT_NE(error.find("--oidc-provider is needed"), std::string::npos) << error;
 }
 
 }  // namespace

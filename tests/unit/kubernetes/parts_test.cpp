@@ -101,6 +101,8 @@ TEST(Times, AreAsTheApiWritesThem) {
   const auto when = std::chrono::system_clock::time_point(std::chrono::microseconds(1'767'225'600'000'042));
   EXPECT_EQ(micro_time(when), "2026-01-01T00:00:00.000042Z");
   EXPECT_EQ(parse_time("2026-01-01T00:00:00.000042Z"), when);
+  EXPECT_GT(parse_time("9999-12-31T23:59:59.9Z"), when);  // later than the clock can tell
+  EXPECT_LT(parse_time("0001-01-01T00:00:00Z"), when);
   EXPECT_EQ(second_time(*parse_time("2026-01-01T00:00:00Z")), "2026-01-01T00:00:00Z");
   for (const char* bad : {"", "2026-01-01", "2026-01-01T00:00:00", "2026-01-01T00:00:00+01:00", "now"}) {
     EXPECT_FALSE(parse_time(bad)) << bad;

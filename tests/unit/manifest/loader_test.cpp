@@ -64,6 +64,7 @@ TEST(Loader, DefaultsFollowTheEngine) {
   EXPECT_EQ(loaded.proxies[0].port, 3306);
   EXPECT_EQ(loaded.proxies[0].cluster.port, 3306);
   EXPECT_EQ(loaded.proxies[0].auth[0].client_password_auth_type, config::PasswordAuthType::kMysqlCachingSha2Password);
+  EXPECT_FALSE(loaded.proxies[0].auth[0].auth_type_chosen);
 }
 
 TEST(Loader, DecodesSecretsAndStringDataWins) {

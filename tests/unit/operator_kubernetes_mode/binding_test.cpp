@@ -48,5 +48,29 @@ TEST(Binding, TakesNothingForGranted) {
   }
 }
 
+// Only the kubelet has seen it: the phase may be what somebody else concluded of a node that is lost.
+TEST(Binding, TellsThatTheSidecarHasEnded) {
+  const auto make = [](const char* phase, const char* deleted, const char* state) {
+    return boost::json::parse(
+               std::string(R"({"metadata": {"namespace": "shop", "name": "web", "deletionTimestamp": ")") + deleted +
+               R"("}, "spec": {"initContainers": [{"name": "dbproxy"}]}, "status": {"phase": ")" + phase +
+               R"(", "initContainerStatuses": [{"name": "other", "state": {"terminated": {}}},
+                       {"name": "dbproxy", "state": {")" +
+               state + R"(": {}}}]}})")
+        .get_object();
+  };
+  const std::string when = "2026-01-02T03:04:05Z";
+  for (const bool trimmed : {false, true}) {
+    const auto facts = [&](kubernetes::json::object each) {
+      return facts_of(trimmed ? trim_pod(std::move(each)) : each);
+    };
+    EXPECT_TRUE(facts(make("Failed", "", "terminated")).sidecar_ended);
+    EXPECT_TRUE(facts(make("Running", when.c_str(), "terminated")).sidecar_ended);
+    EXPECT_FALSE(facts(make("Running", "", "terminated")).sidecar_ended);  // it is started again
+    EXPECT_FALSE(facts(make("Failed", when.c_str(), "running")).sidecar_ended);
+    EXPECT_EQ(facts(make("Running", when.c_str(), "running")).deadline, when);
+  }
+}
+
 }  // namespace
 }  // namespace dbproxy::kubernetes_mode

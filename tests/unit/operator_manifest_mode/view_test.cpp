@@ -56,6 +56,21 @@ TEST(View, ReadyWhenTheWriterIsThereAndSidecarsHaveIt) {
   EXPECT_EQ(view.targets.at(0).limit, 50u);
 }
 
+TEST(View, BudgetsAreShownWhereTheyAreHeld) {
+  auto view = make_view(snapshots(), {sidecar("a", SidecarState::kUpdated)}, {}, WallTime{});
+  add_budgets(view, {{"shop/orders", "", "", 50, 40, 3, 60, 2.5},
+                     {"shop/orders", "", "a", 0, 40, 0, 60, 0},
+                     {"shop/orders", "db-1", "", 10, 1, 0, 1, 0},
+                     {"shop/other", "", "", 9, 9, 9, 9, 9}});
+  EXPECT_EQ(view.targets.at(0).granted, 41u);
+  EXPECT_EQ(view.targets.at(0).asked, 61u);
+  EXPECT_EQ(view.targets.at(0).unknown, 3u);
+  EXPECT_EQ(view.targets.at(0).reason, "PENDING_PROXY_CAPACITY");
+  EXPECT_EQ(view.sidecars.at(0).granted, 40u);
+  EXPECT_EQ(view.proxies.at(0).connections_granted, 41u);
+  EXPECT_EQ(view.proxies.at(0).exhausted_seconds, 2.5);
+}
+
 TEST(Chronicle, TellsWhatHappenedToDatabasesNewestFirst) {
   ManualClock clock;
   Chronicle chronicle(clock);

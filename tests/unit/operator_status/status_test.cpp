@@ -140,10 +140,30 @@ TEST(Notes, TellWhatHappened) {
              target("b", TargetRole::kReadOnly)});
   EXPECT_EQ(reasons(good(), refused), Reasons{"SecretRejected"});
   EXPECT_EQ(reasons(refused, good()), Reasons{"TargetAvailable"});
+  // The writer is gone for a while before another is promoted.
+  const auto lost = facts({target("a", TargetRole::kReadWrite, TargetHealth::kUnavailable, HealthReason::kUnreachable),
+                           target("b", TargetRole::kReadOnly)});
+  const auto promoted =
+      facts({target("a", TargetRole::kReadOnly, TargetHealth::kUnavailable, HealthReason::kUnreachable),
+             target("b", TargetRole::kReadWrite)});
+  EXPECT_EQ(reasons(good(), lost), Reasons{"TargetUnavailable"});
+  EXPECT_EQ(reasons(lost, promoted), Reasons{"FailedOver"});
+  EXPECT_EQ(reasons(lost, good()), Reasons{"TargetAvailable"});
   Facts broken = good();
   broken.diagnostics = {error("DBProxy shop/orders", "spec.port"), error("Secret shop/app", "data")};
   EXPECT_EQ(reasons(good(), broken), (Reasons{"ReferencesUnresolved", "Invalid"}));
   EXPECT_EQ(reasons(broken, broken), Reasons{});
+}
+
+TEST(Notes, AReaderThatLags) {
+  auto behind = target("b", TargetRole::kReadOnly, TargetHealth::kUnavailable, HealthReason::kInvalidReplicationState);
+  behind.lag_seconds = 12;
+  Facts after = facts({target("a", TargetRole::kReadWrite), behind});
+  EXPECT_EQ(reasons(good(), after), std::vector<std::string>{"TargetUnavailable"});
+  auto limited = *after.snapshot;
+  limited.discovery.max_lag_seconds = 10;
+  after.snapshot = std::make_shared<const config::Snapshot>(std::move(limited));
+  EXPECT_EQ(reasons(good(), after), std::vector<std::string>{"TargetLagging"});
 }
 
 TEST(Notes, DebugLoggingThatEndedAndConnectionsThatRanOut) {

@@ -68,6 +68,25 @@ TEST(Pki, RenewalIsDueInTheLastThird) {
   EXPECT_EQ(needs_renewal("garbage", clock).error(), Error::kBadCertificate);
 }
 
+// Until 9999, which is how some say "for ever" and later than the clock can tell.
+constexpr char kForever[] = R"(-----BEGIN CERTIFICATE-----
+MIIBfDCCASGgAwIBAgIUfXRjL3SWwu0lfOihoGws/ghE54UwCgYIKoZIzj0EAwIw
+EjEQMA4GA1UEAwwHZm9yZXZlcjAgFw0yNjExMjYxMTM4MzNaGA85OTk5MDkwOTEx
+MzgzM1owEjEQMA4GA1UEAwwHZm9yZXZlcjBZMBMGByqGSM49AgEGCCqGSM49AwEH
+A0IABM7axlR0grs8LI+0nAuynKpO8O3J84eCbwirG/49bZwdKk0E/s4AtZaqP/pr
+h0jSupyTqQmAap1hMh+BPhgMTuWjUzBRMB0GA1UdDgQWBBQKKozYRb8i9/rnV6fQ
+ntFAt9iouDAfBgNVHSMEGDAWgBQKKozYRb8i9/rnV6fQntFAt9iouDAPBgNVHRMB
+Af8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQCmTyWjduFhNXA8j0t7zr3AqAPS
+xg1CW2WmrZMIGBmQ9AIhAM3T5kAywXc6AEjWq9tlp1RJZCfu/87JNB/uBWcD06G6
+-----END CERTIFICATE-----
+)";
+
+TEST(Pki, ForEverIsNotLongAgo) {
+  const SystemClock clock;
+  EXPECT_GT(expires_at(kForever).value(), clock.wall());
+  EXPECT_FALSE(needs_renewal(kForever, clock).value());
+}
+
 TEST(Pki, ListenerIdentityNamesLoopback) {
   const SystemClock clock;
   const auto identity = self_signed_listener_identity(clock);

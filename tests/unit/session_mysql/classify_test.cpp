@@ -128,6 +128,8 @@ TEST(Classify, WhatAsksForTheStatementBefore) {
   EXPECT_TRUE(classify("SELECT LAST_INSERT_ID()").last_insert_id);
   EXPECT_TRUE(classify("INSERT INTO t VALUES (last_insert_id())").last_insert_id);
   EXPECT_TRUE(classify("SELECT @@identity").last_insert_id);
+  EXPECT_TRUE(classify("INSERT INTO t (b) VALUES (1) RETURNING id").last_insert_id);
+  EXPECT_FALSE(classify("DELETE FROM t RETURNING id").last_insert_id);
   EXPECT_TRUE(classify("SELECT @@session.last_insert_id").last_insert_id);
   EXPECT_TRUE(classify("SELECT ROW_COUNT()").row_count);
   EXPECT_TRUE(classify("SELECT FOUND_ROWS()").found_rows);

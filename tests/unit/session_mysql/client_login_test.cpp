@@ -100,7 +100,8 @@ TEST(MysqlClientLogin, CachingSha2TakesItsFastPath) {
   Exchange exchange;
   EXPECT_EQ(exchange.greeting.connection_id, 77u);
   EXPECT_EQ(exchange.greeting.auth_plugin, "caching_sha2_password");
-  EXPECT_FALSE(exchange.greeting.capabilities & flags::kCompress);
+  EXPECT_TRUE(exchange.greeting.capabilities & flags::kCompress);
+  EXPECT_TRUE(exchange.greeting.capabilities & flags::kZstd);
   EXPECT_EQ(
       exchange.send(response("alice", "caching_sha2_password",
                              *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce), flags::kOptionalMetadata)),
@@ -113,6 +114,26 @@ TEST(MysqlClientLogin, CachingSha2TakesItsFastPath) {
   EXPECT_EQ(exchange.login.schema(), "shop");
   EXPECT_EQ(exchange.login.attributes().at(0).second, "test");
   EXPECT_FALSE(exchange.login.capabilities() & flags::kOptionalMetadata);
+  EXPECT_FALSE(exchange.login.compression());
+}
+
+TEST(MysqlClientLogin, CompressionIsAgreedOn) {
+  for (const auto& [asked, level, agreed] :
+       {std::tuple{flags::kCompress, 0, true}, std::tuple{flags::kZstd, 1, true}, std::tuple{flags::kZstd, 22, true},
+        std::tuple{flags::kZstd, 0, false}, std::tuple{flags::kZstd, 23, false}}) {
+    Exchange exchange;
+    const std::string proof = *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce);
+    wire::HandshakeResponse made;
+    made.capabilities = flags::kProtocol41 | flags::kPluginAuth | flags::kLenencAuthData | asked;
+    made.user = "alice";
+    made.auth_plugin = "caching_sha2_password";
+    made.auth_response = proof;
+    made.zstd_level = static_cast<std::uint8_t>(level);
+    std::string packet;
+    wire::handshake_response(packet, 1, made);
+    EXPECT_EQ(exchange.raw(packet), agreed ? Want::kAuthenticated : Want::kRefuse) << asked << ' ' << level;
+    if (agreed) EXPECT_TRUE(exchange.login.compression()) << asked;
+  }
 }
 
 TEST(MysqlClientLogin, ItMayStillBeRefusedWhenItIsKnown) {
@@ -216,6 +237,41 @@ TEST(MysqlClientLogin, TokensAreForSomebodyElseToLookAt) {
   EXPECT_NE(refused.login.refusal().find("it has expired"), std::string::npos);
 }
 
+TEST(MysqlClientLogin, ThePasswordFromBeforeARotationIsTaken) {
+  for (const bool grace : {true, false}) {
+    for (const auto type :
+         {config::PasswordAuthType::kMysqlCachingSha2Password, config::PasswordAuthType::kMysqlNativePassword}) {
+      LoginPolicy made = policy();
+      made.unix_socket = true;
+      made.find = [=](std::string_view) {
+        config::User user;
+        user.password = Secret("new");
+        user.previous_password = kPassword;
+        user.client_password_auth_type = type;
+        return std::optional(Credential{std::make_shared<const config::User>(user), grace});
+      };
+      const auto result = grace ? LoginResult::kSuccessPrevious : LoginResult::kWrongPassword;
+      Exchange exchange(made);
+      const bool native = type == config::PasswordAuthType::kMysqlNativePassword;
+      if (native) {
+        exchange.send(response("alice", "caching_sha2_password", "x"));
+        const auto nonce = exchange.out.substr(exchange.out.size() - 21, 20);
+        exchange.send(*auth::mysql_native_response(kPassword, nonce));
+      } else {
+        exchange.send(
+            response("alice", "caching_sha2_password", *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce)));
+      }
+      EXPECT_EQ(exchange.login.result(), result) << native;
+      Exchange clear(made);
+      clear.send(response("alice", "mysql_clear_password", "pencil\0"sv));
+      EXPECT_EQ(clear.login.result(), result);
+      Exchange current(made);
+      current.send(response("alice", "mysql_clear_password", "new\0"sv));
+      EXPECT_EQ(current.login.result(), LoginResult::kSuccess);
+    }
+  }
+}
+
 TEST(MysqlClientLogin, APasswordIsTakenWhereIamIsEnabledOnly) {
   Exchange enabled(iam_policy(config::IamAuth::kEnabled));
   EXPECT_EQ(enabled.send(response("alice", "mysql_clear_password", "pencil\0"sv)), Want::kAuthenticated);
@@ -290,15 +346,40 @@ TEST(MysqlClientLogin, ChangeOfUserIsProvedAfresh) {
       response("alice", "caching_sha2_password", *auth::mysql_sha2_response(kPassword, exchange.greeting.nonce)));
   exchange.login.finish(exchange.out);
   exchange.out.clear();
-  EXPECT_EQ(exchange.login.change_user("\x11native\0\0billing\0\x2d\0mysql_native_password\0"sv, exchange.out),
+  ClientLogin again(policy());
+  EXPECT_EQ(again.change_user("\x11native\0\0billing\0\x2d\0mysql_native_password\0"sv, exchange.login.capabilities(),
+                              false, {}, exchange.out),
             Want::kMore);
   EXPECT_EQ(exchange.out[3], 1);
   wire::AuthSwitch request;
   ASSERT_TRUE(wire::read_auth_switch(exchange.payload(), request));
-  exchange.next = 2;
-  EXPECT_EQ(exchange.send(*auth::mysql_native_response(kPassword, request.data)), Want::kAuthenticated);
-  EXPECT_EQ(exchange.login.user(), "native");
-  EXPECT_EQ(exchange.login.schema(), "billing");
+  std::string proof, out;
+  wire::packet(proof, 2, *auth::mysql_native_response(kPassword, request.data));
+  std::size_t consumed = 0;
+  EXPECT_EQ(again.feed(proof, consumed, out), Want::kAuthenticated);
+  EXPECT_EQ(again.user(), "native");
+  EXPECT_EQ(again.schema(), "billing");
+  EXPECT_EQ(again.sequence(), 3);
+}
+
+TEST(MysqlClientLogin, TheDefaultBeforeAnOldMariaDbIsItsOwn) {
+  LoginPolicy made = policy();
+  made.server.server_version = "5.5.5-10.11.4-MariaDB";
+  Exchange chosen(made);
+  EXPECT_EQ(chosen.greeting.auth_plugin, "mysql_native_password");
+  EXPECT_EQ(chosen.send(response("alice", "mysql_native_password", "x")), Want::kMore);  // asked for the other one
+  made.find = [](std::string_view) {
+    config::User user;
+    user.password = kPassword;
+    user.auth_type_chosen = false;
+    user.client_password_auth_type = config::PasswordAuthType::kMysqlCachingSha2Password;
+    return std::optional(Credential{std::make_shared<const config::User>(user)});
+  };
+  Exchange defaulted(made);
+  const auto proof = *auth::mysql_native_response(kPassword, defaulted.greeting.nonce);
+  EXPECT_EQ(defaulted.send(response("alice", "mysql_native_password", proof)), Want::kAuthenticated);
+  made.server.server_version = "8.0.15";
+  EXPECT_EQ(Exchange(made).greeting.auth_plugin, "caching_sha2_password");
 }
 
 }  // namespace

@@ -66,22 +66,126 @@ TEST(MysqlLost, WhatOnlyThatConnectionHadIsGoneWithIt) {
   pinned.run(one, "SET @a = 1", Says().changed().ok());
   EXPECT_FALSE(lost(pinned, one));
 
-  World open;
-  Client two(open, 2);
-  open.run(two, "BEGIN", Says().status(wire::status::kInTransaction | wire::status::kAutocommit));
-  EXPECT_FALSE(lost(open, two));
+  World columns;
+  Client two(columns, 2);
+  columns.say(two, query("SELECT 1, 2"));
+  columns.serve(two, Says().raw("\x02").raw("def"));
+  EXPECT_FALSE(lost(columns, two));
+  EXPECT_EQ(two.error_sequence(), 3);
+}
 
-  World failed;  // nobody knows whether that rolled back
-  Client three(failed, 3);
-  failed.run(three, "SELECT nothing", Says().error(1054));
-  EXPECT_FALSE(lost(failed, three));
+TEST(MysqlLost, RowsMayEndWithAnError) {
+  World world;
+  Client client(world);
+  world.say(client, query("SELECT 1"));
+  world.serve(client, Says().raw("\x01").raw("def").raw("\x01z"));
+  world.seen();
+  EXPECT_TRUE(lost(world, client));
+  EXPECT_EQ(world.to_client[3], 4);
+  EXPECT_EQ(code_of(world.to_client), wire::error::kServerLost);
 
-  World rows;
-  Client four(rows, 4);
-  rows.say(four, query("SELECT 1"));
-  rows.serve(four, Says().raw("\x01").raw("def"));
-  EXPECT_FALSE(lost(rows, four));
-  EXPECT_EQ(four.error_sequence(), 3);
+  World part;  // the client waits for the rest of a row
+  Client other(part, 2);
+  part.say(other, query("SELECT 1"));
+  const std::string bytes = Says().raw("\x01").raw("def").raw(std::string(100, 'z')).out;
+  part.serve(&other, bytes.substr(0, bytes.size() - 50));
+  EXPECT_FALSE(lost(part, other));
+}
+
+TEST(MysqlLost, AnErrorWithoutATransactionLeavesNothingThere) {
+  World world;
+  Client client(world);
+  world.run(client, "SELECT nothing", Says().error(1054));
+  world.seen();
+  EXPECT_TRUE(lost(world, client));
+  EXPECT_EQ(world.seen(), "");
+  EXPECT_FALSE(client.rejecting());
+
+  World later;  // it may have begun a transaction, which nobody has told of
+  Client other(later, 2);
+  later.run(other, "BEGIN; SELECT nothing", Says().error(1054));
+  EXPECT_TRUE(lost(later, other));
+  EXPECT_TRUE(other.rejecting());
+}
+
+constexpr std::uint16_t kOpen = wire::status::kInTransaction | wire::status::kAutocommit;
+
+TEST(MysqlLost, ATransactionInFlightIsOneToRunAgain) {
+  for (const std::string_view sql :
+       {"UPDATE t SET a = 1", "(SELECT 1)", " /* x */ insert into t values (1)", "SAVEPOINT a"}) {
+    World world;
+    Client client(world);
+    world.run(client, "BEGIN", Says().status(kOpen));
+    world.say(client, query(sql));
+    world.seen();
+    EXPECT_TRUE(lost(world, client)) << sql;
+    EXPECT_EQ(code_of(world.to_client), wire::error::kDeadlock) << sql;
+    EXPECT_FALSE(client.rejecting());
+    World another;
+    EXPECT_EQ(another.say(client, query("BEGIN")), ClientVerdict::kMore);
+    EXPECT_EQ(another.to_server, query("BEGIN"));
+  }
+}
+
+TEST(MysqlLost, WhatMayHaveCommittedIsNotToBeRunAgain) {
+  for (const std::string_view sql : {"COMMIT", "CREATE TABLE t (a INT)", "UPDATE t SET a = 1; COMMIT", "CALL p()",
+                                     "/*!50000 COMMIT */", "SET autocommit = 1"}) {
+    World world;
+    Client client(world);
+    world.run(client, "BEGIN", Says().status(kOpen));
+    world.say(client, query(sql));
+    world.seen();
+    EXPECT_TRUE(lost(world, client)) << sql;
+    EXPECT_EQ(code_of(world.to_client), wire::error::kServerLost) << sql;
+  }
+}
+
+TEST(MysqlLost, ATransactionAtRestHearsOfItWithItsNextRequest) {
+  for (const std::string_view sql : {"COMMIT", "UPDATE t SET a = 1", "ROLLBACK TO a", "ROLLBACK WORK AND CHAIN"}) {
+    World world;
+    Client client(world);
+    world.run(client, "BEGIN", Says().status(kOpen));
+    world.seen();
+    EXPECT_TRUE(lost(world, client));
+    EXPECT_EQ(world.seen(), "");
+    EXPECT_EQ(world.say(client, request(Command::kPing), false), ClientVerdict::kMore);
+    world.seen();
+    EXPECT_EQ(world.say(client, query(sql), false), ClientVerdict::kMore);
+    EXPECT_EQ(code_of(world.seen()), wire::error::kDeadlock) << sql;
+    World another;
+    EXPECT_EQ(another.say(client, query("SELECT 1")), ClientVerdict::kMore);
+    EXPECT_EQ(another.to_server, query("SELECT 1"));
+  }
+  for (const std::string_view sql : {"ROLLBACK", " rollback work;"}) {
+    World world;
+    Client client(world);
+    world.run(client, "BEGIN", Says().status(kOpen));
+    world.seen();
+    EXPECT_TRUE(lost(world, client));
+    EXPECT_EQ(world.say(client, query(sql), false), ClientVerdict::kMore);
+    EXPECT_EQ(world.seen()[wire::kHeaderSize], '\0') << "an OK";
+    EXPECT_FALSE(client.rejecting());
+  }
+  World world;
+  Client client(world);
+  world.run(client, "BEGIN", Says().status(kOpen));
+  EXPECT_TRUE(lost(world, client));
+  EXPECT_EQ(world.say(client, request(Command::kResetConnection)), ClientVerdict::kMore);
+  EXPECT_EQ(world.to_server, request(Command::kResetConnection));
+}
+
+TEST(MysqlLost, AServerThatShutsDownIsNoAnswer) {
+  World world;
+  Client client(world);
+  world.run(client, "BEGIN", Says().status(kOpen));
+  world.say(client, query("UPDATE t SET a = 1"));
+  world.seen();
+  world.serve(client, Says().error(wire::error::kServerShutdown));
+  EXPECT_EQ(world.seen(), "");
+  EXPECT_TRUE(world.server.take_events().fatal);
+  EXPECT_TRUE(lost(world, client));
+  EXPECT_EQ(code_of(world.seen()), wire::error::kDeadlock);
+  EXPECT_FALSE(client.rejecting());
 }
 
 TEST(MysqlLost, TheServersLastWordsTellWhoseEndItIs) {

@@ -379,6 +379,35 @@ TEST(MysqlSession, LastInsertIdIsPutWhereItIsAskedFor) {
   EXPECT_EQ(world.to_server, query("SET last_insert_id = 41"));
 }
 
+TEST(MysqlSession, WhatAProcedureMakesOfLastInsertIdIsItsClients) {
+  World world;
+  Client other(world, 1), client(world, 2);
+  wire::Ok inserted;
+  inserted.last_insert_id = 41;
+  world.run(other, "INSERT INTO t VALUES (NULL)", Says().ok(inserted));
+  other.detaching(world.server);
+  // Its OK will not tell: so it begins with this client's.
+  EXPECT_EQ(world.say(client, query("CALL adds()")), ClientVerdict::kWait);
+  EXPECT_EQ(world.to_server, query("SET last_insert_id = 0"));
+  world.serve(client, Says().ok());
+  world.run(client, "CALL adds()", Says().ok());
+  world.run(client, "SELECT LAST_INSERT_ID()", Says().ok());
+}
+
+TEST(MysqlSession, WhereNobodyHasInsertedThereIsNoLastInsertIdToBePut) {
+  World world;
+  Client client(world, 1);
+  world.run(client, "CALL adds()", Says().ok());
+  world.run(client, "SELECT LAST_INSERT_ID()", Says().ok());
+}
+
+TEST(MysqlSession, RowCountOfANewSessionIsNothing) {
+  World world;
+  Client client(world, 1);
+  EXPECT_EQ(world.say(client, query("SELECT ROW_COUNT()")), ClientVerdict::kMore);
+  EXPECT_EQ(world.to_server, query("SELECT CAST(0 AS SIGNED) AS `ROW_COUNT()`"));
+}
+
 TEST(MysqlSession, RowCountOfAStatementThatRanElsewhere) {
   World world;
   Client first(world, 1), second(world, 2);

@@ -75,6 +75,77 @@ TEST(MysqlStatements, TheLastPreparedNeedsNoNumber) {
   EXPECT_EQ(code(last), 1243);
 }
 
+// It would wait for rows to be fetched.
+TEST(MysqlStatements, ACursorOfBeforeIsNotTakenForOneOfTheNextStatement) {
+  World world;
+  Client client(world, 1, kOld);
+  world.run(client, "SELECT 1",
+            Says().status(wire::status::kAutocommit | wire::status::kCursorExists | wire::status::kLastRowSent));
+  world.seen();
+  world.run(client, "SELECT 2",
+            Says()
+                .raw("\x01")
+                .raw("def")
+                .raw("\x01"
+                     "2")
+                .end());
+  const std::string end = "\x05\0\0\x03\xfe\0\0\x02\0"s;
+  EXPECT_NE(world.seen().find(end), std::string::npos);
+}
+
+// Clients without DEPRECATE_EOF know the row of OUT parameters by the flags of the EOF before it, which the end tells.
+TEST(MysqlStatements, OutParametersAreKnownByTheEofBeforeThem) {
+  World world;
+  Client client(world, 1, kOld);
+  world.say(client, request(Command::kStmtPrepare, "CALL p(?)"));
+  ASSERT_EQ(world.serve(client, prepared('\x50')), ServerVerdict::kReady);
+  world.seen();
+  world.say(client, execute(1, kTyped));
+  wire::Ok rows, parameters;
+  rows.status |= wire::status::kMoreResults;
+  parameters.status |= wire::status::kMoreResults | wire::status::kOutParameters;
+  const std::string answer = Says()
+                                 .raw("\x01")
+                                 .raw("def")
+                                 .raw("\0\0a"sv)
+                                 .raw("\0\0b"sv)
+                                 .end(rows)
+                                 .raw("\x01")
+                                 .raw("def")
+                                 .raw("\0\0c"sv)
+                                 .end(parameters)
+                                 .ok()
+                                 .out;
+  std::string expected;
+  std::uint8_t next = 1;
+  const auto add = [&](std::string_view payload) { next = wire::packet(expected, next, payload); };
+  add("\x01"), add("def"), next = wire::eof(expected, next, 0, rows.status);
+  add("\0\0a"sv), add("\0\0b"sv), next = wire::eof(expected, next, 0, rows.status);
+  add("\x01"), add("def"), next = wire::eof(expected, next, 0, parameters.status);
+  add("\0\0c"sv), next = wire::eof(expected, next, 0, parameters.status);
+  wire::ok(expected, next, kOld, {});
+  std::string fed;
+  for (const char byte : answer) {  // however it comes
+    fed += byte;
+    world.serve(&client, fed);
+    fed = fed.substr(fed.size() - world.left);
+  }
+  EXPECT_EQ(world.seen(), expected);
+}
+
+TEST(MysqlStatements, AnErrorAmongRowsFollowsTheEofOfOldClients) {
+  World world;
+  Client client(world, 1, kOld);
+  world.say(client, query("SELECT f(a) FROM t"));
+  world.serve(client, Says().raw("\x01").raw("def").error());
+  std::string expected;
+  wire::packet(expected, 1, "\x01");
+  wire::packet(expected, 2, "def");
+  wire::eof(expected, 3, 0, 2);
+  wire::error_packet(expected, 4, {1064, "42000", "no"});
+  EXPECT_EQ(world.seen(), expected);
+}
+
 TEST(MysqlStatements, WhereTheClientLandsTheyArePreparedAgainWithTheirTypes) {
   World here, there;
   Client client(here);

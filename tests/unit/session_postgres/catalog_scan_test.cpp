@@ -38,6 +38,27 @@ TEST_F(Rows, FunctionsBySourceAndMention) {
   EXPECT_FALSE(result.hazards->everything() || result.hazards->ddl());
 }
 
+TEST_F(Rows, SettingsAreCarriedToWhoeverMentionsThem) {
+  function("f1", "become", "begin perform set_config('app.tenant', x, false); end");
+  function("f2", "outer", "begin perform become(1); set work_mem = '1MB'; end");
+  link("r1", "f2");
+  row("n", "r1", "", "audited");
+  function("f3", "computed", "select set_config('app.' || x, y, false), become(1)");
+  row("n", "f4", "", "elevated", "definer", "begin set work_mem = '1MB'; end");
+  row("n", "f5", "", "own", "definer", "select become(2)");
+  EXPECT_TRUE(has("become"));
+  const auto& set = *result.hazards;
+  EXPECT_EQ(set.leaves("become"), bit(PinReason::kSetVariable));
+  EXPECT_EQ(set.settings("BECOME"), std::vector<std::string>{"app.tenant"});
+  auto both = set.settings("audited");
+  std::sort(both.begin(), both.end());
+  EXPECT_EQ(both, (std::vector<std::string>{"app.tenant", "work_mem"}));
+  EXPECT_TRUE(set.leaves("computed") & bit(PinReason::kOpaque));
+  // Its caller may not be allowed to set that.
+  EXPECT_TRUE(set.leaves("elevated") & bit(PinReason::kOpaque));
+  EXPECT_EQ(set.leaves("own"), bit(PinReason::kSetVariable));
+}
+
 TEST_F(Rows, EachOverloadCounts) {
   function("f1", "f", "select 1");
   function("f2", "f", "select set_config('a.b', '', false)");

@@ -58,9 +58,9 @@ TEST(Classify, Settings) {
       {"RESET ROLE", "=role"},
       {"RESET SESSION AUTHORIZATION", "=role"},
       // By other ways.
-      {"UPDATE pg_settings SET setting = '1' WHERE name = 'work_mem'", "set_variable"},
-      {"UPDATE \"pg_catalog\".\"pg_settings\" SET setting = '1'", "set_variable"},
-      {"WITH x AS (UPDATE pg_catalog.pg_settings SET setting = 1 RETURNING 1) SELECT * FROM x", "set_variable"},
+      {"UPDATE pg_settings SET setting = '1' WHERE name = 'work_mem'", "=listed"},
+      {"UPDATE \"pg_catalog\".\"pg_settings\" SET setting = '1'", "=listed"},
+      {"WITH x AS (UPDATE pg_catalog.pg_settings SET setting = 1 RETURNING 1) SELECT * FROM x", "=listed"},
       {"SELECT set_limit(0.5)", "set_variable"},
       {"SELECT setseed(0.5)", "opaque"},
   });

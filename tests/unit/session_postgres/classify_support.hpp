@@ -22,6 +22,7 @@ inline std::string pins_of(const Verdict& verdict) {
   for (std::size_t i = 0; i < verdict.setting_count; ++i) add(tracked_name(verdict.settings[i]));
   if (verdict.role_too) add("role");
   if (verdict.characteristics) add("characteristics");
+  if (verdict.sets_listed) add("listed");
   return out;
 }
 

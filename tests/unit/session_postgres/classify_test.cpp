@@ -318,17 +318,42 @@ TEST(Classify, BlocksAndProceduresAreLookedInto) {
   EXPECT_EQ(leaves("CALL locked()"), "advisory_lock");
   EXPECT_EQ(leaves("DO $$ BEGIN PERFORM locked(); CREATE TEMP TABLE t (); END $$"), "temporary_object,advisory_lock");
   EXPECT_EQ(leaves("DO $$ BEGIN PERFORM pg_advisory_lock(1); PERFORM pg_advisory_unlock(1); END $$"), "advisory_lock");
-  for (auto sql :
-       {"DO $$ BEGIN PERFORM become(); END $$", "DO $$ BEGIN PERFORM \"Odd name\"(); END $$", "CALL become()",
-        "DO $$ BEGIN SET a.b = 1; END $$", "DO $$ BEGIN EXECUTE 'x'; END $$", "DO 'BEGIN PERFORM f(''a''); END'",
-        "DO $$ BEGIN PERFORM set_config('a.b', 'c', false); END $$", "DO LANGUAGE plperl $$ 1; $$",
-        "DO $$ BEGIN PERFORM set_config('a.b', 'c', true OR x); END $$", "DO E'BEGIN END'",
-        "DO $$ BEGIN PERFORM '\\'; END $$", "DO $$ BEGIN PERFORM set_config('a.b', ',', x); END $$",
-        "DO LANGUAGE plperl $$ 1; $$ LANGUAGE plpgsql", "DO $$ BEGIN END"})
+  for (auto sql : {"DO $$ BEGIN PERFORM become(); END $$", "DO $$ BEGIN PERFORM \"Odd name\"(); END $$",
+                   "CALL become()", "DO $$ BEGIN EXECUTE 'x'; END $$", "DO 'BEGIN PERFORM f(''a''); END'",
+                   "DO LANGUAGE plperl $$ 1; $$", "DO E'BEGIN END'", "DO $$ BEGIN PERFORM '\\'; END $$",
+                   "DO $$ BEGIN PERFORM set_config('a' || b, ',', x); END $$", "DO $$ BEGIN SET seed = 1; END $$",
+                   "DO $$ BEGIN RESET work_mem; END $$", "DO $$ BEGIN SET \"a\" = 1; END $$",
+                   "DO LANGUAGE plperl $$ 1; $$ LANGUAGE plpgsql", "DO $$ BEGIN END"})
     EXPECT_EQ(leaves(sql), "opaque") << sql;
   known.catalog_known = false;
   EXPECT_EQ(leaves("CALL p()"), "opaque");
   EXPECT_EQ(leaves("DO $$ BEGIN END $$"), "opaque");
+}
+
+TEST(Classify, WhatFunctionsSetIsReadBack) {
+  HazardSet hazards;
+  hazards.insert("become", bit(PinReason::kSetVariable), {"app.tenant", "role"});
+  hazards.insert("tune", bit(PinReason::kSetVariable) | bit(PinReason::kAdvisoryLock), {"work_mem"});
+  hazards.insert("tune", bit(PinReason::kSetVariable), {"work_mem", "lock_timeout"});
+  ClassifyOptions known;
+  known.hazards = &hazards;
+  known.catalog_known = true;
+  const std::vector<Case> cases = {
+      {"SELECT become(1), become(2)", "=app.tenant =role"},
+      {"SELECT tune()", "opaque =work_mem =lock_timeout"},
+      {"CALL become()", "=app.tenant =role"},
+      {"DO $$ BEGIN SET work_mem = '1MB'; SET SESSION app.x TO 2; PERFORM become(); END $$",
+       "=work_mem =app.x =app.tenant =role"},
+      {"DO $$ BEGIN PERFORM set_config('a.b', 'c', false); SET ROLE other; END $$", "=a.b =role"},
+      {"DO $$ BEGIN SET CONSTRAINTS ALL DEFERRED; SET TRANSACTION READ ONLY; SET TIME ZONE 'UTC'; END $$", "=timezone"},
+  };
+  for (const auto& one : cases) {
+    const auto verdict = classify(one.sql, known);
+    EXPECT_EQ(pins_of(verdict), one.pins) << one.sql;
+    EXPECT_TRUE(verdict.settings_go_back) << one.sql;
+  }
+  EXPECT_EQ(pins_of(classify("SELECT " + std::string(64, 'x') + "()", known)), "");
+  EXPECT_EQ(pins_of(classify("DO $$ BEGIN SET search_path = one; END $$", known)), "opaque =search_path");
 }
 
 TEST(PinReason, NamesAreStable) {

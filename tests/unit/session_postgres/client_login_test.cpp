@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "proxy/auth/md5.hpp"
 #include "proxy/session/postgres/cancel_key.hpp"
 #include "proxy/wire/postgres/reader.hpp"
 
@@ -34,7 +35,7 @@ LoginPolicy policy() {
   made.random = counting();
   made.find = [](std::string_view name) -> std::optional<Credential> {
     if (name != "app") return std::nullopt;
-    return Credential{user, keys};
+    return Credential{{user}, keys, nullptr};
   };
   return made;
 }
@@ -302,7 +303,7 @@ LoginPolicy iam_policy(config::IamAuth mode) {
     user->name = "app";
     user->password = Secret("app-secret");
     user->iam_auth = mode;
-    return Credential{user, nullptr};
+    return Credential{{user}, nullptr, nullptr};
   };
   return made;
 }
@@ -344,6 +345,93 @@ TEST(ClientLogin, APasswordIsTakenWhereIamIsEnabledOnly) {
   EXPECT_EQ(login.result(), LoginResult::kTlsRequired);
 }
 
+// A user whose secret was rotated; `previous`: clients may still use the one from before it.
+LoginPolicy rotated_policy(bool previous, config::PasswordAuthType type, config::IamAuth iam = {}) {
+  LoginPolicy made = policy();
+  made.unix_socket = true;
+  made.find = [=](std::string_view name) -> std::optional<Credential> {
+    auto user = std::make_shared<config::User>();
+    user->name = "app";
+    user->password = Secret("new");
+    user->previous_password = Secret("old");
+    user->client_password_auth_type = type;
+    user->iam_auth = iam;
+    const auto keys = [](const Secret& of) {
+      return std::make_shared<auth::ScramKeys>(auth::derive_scram_keys(of, "0123456789abcdef", 16));
+    };
+    return Credential{{user, previous, name == "app_old"},
+                      keys(name == "app_old" ? user->previous_password : user->password),
+                      keys(user->previous_password)};
+  };
+  return made;
+}
+
+struct LogInWith {
+  std::string_view user, password;
+  bool grace;
+  LoginResult result;
+};
+
+class RotatedLogin : public ::testing::TestWithParam<LogInWith> {
+ protected:
+  void begin(ClientLogin& login) const {
+    std::string out;
+    wire::startup_message(out, k30, {{"user", std::string(GetParam().user)}});
+    feed(login, out);
+  }
+};
+
+TEST_P(RotatedLogin, ByScram) {
+  ClientLogin login(rotated_policy(GetParam().grace, config::PasswordAuthType::kPostgresScramSha256));
+  begin(login);
+  auth::ScramClient client("clientnonce");
+  std::string message;
+  wire::sasl_initial_response(message, client.bind("", false), client.client_first());
+  const auto first = feed(login, message);
+  ASSERT_EQ(first.want, Want::kMore);
+  const auto challenge = client.on_server_first(std::string_view(first.out).substr(9));
+  ASSERT_TRUE(static_cast<bool>(challenge));
+  std::string final;
+  wire::sasl_response(final, client.client_final(auth::derive_scram_keys(Secret(std::string(GetParam().password)),
+                                                                         challenge->salt, challenge->iterations)));
+  const auto answer = feed(login, final);
+  EXPECT_EQ(login.result(), GetParam().result);
+  if (GetParam().result == LoginResult::kWrongPassword) return;
+  ASSERT_EQ(answer.want, Want::kAuthenticated);
+  const auto size = wire::scan_frame(answer.out).size;
+  EXPECT_TRUE(static_cast<bool>(client.on_server_final(std::string_view(answer.out).substr(9, size - 9))))
+      << "and it is proved to the client that its password is known";
+}
+
+TEST_P(RotatedLogin, ByMd5) {
+  ClientLogin login(rotated_policy(GetParam().grace, config::PasswordAuthType::kPostgresMd5));
+  std::string out;
+  wire::startup_message(out, k30, {{"user", std::string(GetParam().user)}});
+  const auto asked = feed(login, out).out;
+  ASSERT_EQ(asked.size(), 13u);
+  std::array<std::uint8_t, 4> salt{};
+  std::copy(asked.begin() + 9, asked.end(), salt.begin());
+  feed(login, password(*auth::md5_response(Secret(std::string(GetParam().password)), GetParam().user, salt)));
+  EXPECT_EQ(login.result(), GetParam().result);
+}
+
+TEST_P(RotatedLogin, InClearText) {
+  ClientLogin login(rotated_policy(GetParam().grace, {}, config::IamAuth::kEnabled));
+  begin(login);
+  feed(login, password(GetParam().password));
+  EXPECT_EQ(login.result(), GetParam().result);
+}
+
+INSTANTIATE_TEST_SUITE_P(ClientLogin, RotatedLogin,
+                         ::testing::Values(LogInWith{"app", "new", true, LoginResult::kSuccess},
+                                           LogInWith{"app", "old", true, LoginResult::kSuccessPrevious},
+                                           LogInWith{"app", "older", true, LoginResult::kWrongPassword},
+                                           LogInWith{"app", "", true, LoginResult::kWrongPassword},
+                                           LogInWith{"app", "old", false, LoginResult::kWrongPassword},
+                                           LogInWith{"app", "new", false, LoginResult::kSuccess},
+                                           LogInWith{"app_old", "old", true, LoginResult::kSuccessPrevious},
+                                           LogInWith{"app_old", "new", true, LoginResult::kWrongPassword}));
+
 TEST(ClientLogin, AnUnknownUserIsAskedAsOneWithIam) {
   ClientLogin login(iam_policy(config::IamAuth::kRequired));
   std::string nobody;
@@ -360,7 +448,9 @@ TEST(ClientLogin, NobodyProvesAPasswordThatIsNotThere) {
     auto user = std::make_shared<config::User>();
     user->name = name;
     return Credential{
-        user, std::make_shared<auth::ScramKeys>(auth::derive_scram_keys(user->password, "0123456789abcdef", 16))};
+        {user},
+        std::make_shared<auth::ScramKeys>(auth::derive_scram_keys(user->password, "0123456789abcdef", 16)),
+        nullptr};
   };
   ClientLogin login(empty);
   feed(login, startup());

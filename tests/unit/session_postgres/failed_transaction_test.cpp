@@ -39,7 +39,7 @@ TEST_F(FailedTransaction, ATakenNameIsTakenForWhatEndsIt) {
   got(client, m('1') + z());
   fail(client);
   sent(client, p("S_1", "ROLLBACK") + s());
-  EXPECT_EQ(got(client, error("26000") + z('E')), "E(42P05) ZE");
+  EXPECT_EQ(got(client, m('1') + error("26000") + z('E')), "E(42P05) ZE");
   sent(client, p("S_1", "SELECT 2") + s());
   EXPECT_EQ(got(client, error("25P02") + z('E')), "E(25P02) ZE");
 }

@@ -107,6 +107,26 @@ TEST_F(Lost, ACommitOfWhatWasLostFailsAndARollbackIsDone) {
   EXPECT_EQ(on_next(q("SELECT 1")), "Q(SELECT 1)");
 }
 
+TEST_F(Lost, TheEndOfALostTransactionMayComeByExtendedQuery) {
+  const auto begin = [&] {
+    server = ServerSession(interner, settings);
+    client.attached(server, *std::make_unique<Output>(), *std::make_unique<Output>());
+    sent(client, q("BEGIN"));
+    got(client, tag("BEGIN") + z('T'));
+    EXPECT_EQ(lose(), "");
+  };
+  sent(client, q("BEGIN"));
+  got(client, tag("BEGIN") + z('T'));
+  EXPECT_EQ(lose(), "");
+  EXPECT_EQ(alone(m('H')), "") << "asks nothing";
+  EXPECT_EQ(alone(p("", "COMMIT") + b("") + e() + s()), "E(40001) ZI") << "a COMMIT that fails ends it, too";
+  EXPECT_EQ(alone(s()), "ZI");
+  EXPECT_EQ(on_next(q("SELECT 1")), "Q(SELECT 1)");
+  begin();
+  EXPECT_EQ(alone(p("", "ROLLBACK") + b("") + e() + s()), "1 2 C(ROLLBACK) ZI");
+  EXPECT_EQ(on_next(q("SELECT 1")), "Q(SELECT 1)");
+}
+
 TEST_F(Lost, ACommitThatIsNotAnsweredIsOfUnknownOutcome) {
   for (const std::string text : {"COMMIT", "end", " /* done */ commit", "INSERT INTO t VALUES (1); COMMIT"}) {
     sent(client, q("BEGIN"));
@@ -155,6 +175,58 @@ TEST_F(Lost, AfterAnErrorOnlyTheSyncIsLeft) {
   got(client, error("42601"));
   EXPECT_EQ(lose(), "");
   EXPECT_EQ(alone(e() + s()), "ZI");
+}
+
+// A pipeline of libpq's has one result for each request, and one for each Sync.
+TEST_F(Lost, ASequenceHasOneError) {
+  sent(client, p("", "nonsense") + b("") + e() + s());
+  got(client, error("42601"));
+  EXPECT_EQ(lose(), "ZI");
+  server = ServerSession(interner, settings);
+  sent(client, q("nonsense"));
+  got(client, error("42601"));
+  EXPECT_EQ(lose(), "ZI");
+  server = ServerSession(interner, settings);
+  sent(client, q("BEGIN"));
+  got(client, tag("BEGIN") + z('T'));
+  sent(client, p("", "nonsense") + b("") + e() + s() + q("SELECT 1"));
+  got(client, error("42601"));
+  EXPECT_EQ(lose(), "ZE E(40001) ZE");
+}
+
+TEST_F(Lost, NothingIsLostBehindACommitThatWasAnswered) {
+  for (const std::string begin : {"by itself", "in the sequence"}) {
+    for (const std::string end : {"COMMIT", "ROLLBACK"}) {
+      const auto before = [&] {
+        server = ServerSession(interner, settings);
+        if (begin == "by itself") {
+          sent(client, q("BEGIN"));
+          got(client, tag("BEGIN") + z('T'));
+        } else {
+          sent(client, p("", "BEGIN") + b("") + e());
+          got(client, m('1') + m('2') + tag("BEGIN"));
+        }
+        sent(client, p("", "INSERT INTO t VALUES (1)") + b("") + e() + p("", end) + b("") + e());
+        got(client, m('1') + m('2') + tag("INSERT 0 1") + m('1') + m('2') + tag(end));
+      };
+      before();
+      sent(client, s());
+      EXPECT_EQ(lose(), "ZI") << end;
+      before();
+      EXPECT_EQ(lose(), "");
+      EXPECT_EQ(alone(s()), "ZI") << "the Sync was yet to come";
+      before();
+      sent(client, s() + q("SELECT 1"));
+      EXPECT_EQ(lose(), "ZI E(08007) ZI") << "what follows it is lost";
+      before();
+      sent(client, p("", "INSERT INTO t VALUES (2)") + b("") + e() + s());
+      EXPECT_EQ(lose(), "E(08007) ZI") << "so is what follows in its sequence";
+    }
+  }
+  server = ServerSession(interner, settings);
+  sent(client, p("", "BEGIN") + b("") + e() + p("", "COMMIT AND CHAIN") + b("") + e() + s());
+  got(client, m('1') + m('2') + tag("BEGIN") + m('1') + m('2') + tag("COMMIT"));
+  EXPECT_EQ(lose(), "E(08007) ZI") << "there is another transaction";
 }
 
 TEST_F(Lost, CopyDataThatStillComesIsDropped) {

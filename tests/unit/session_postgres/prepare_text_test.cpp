@@ -20,6 +20,9 @@ TEST(PrepareText, Body) {
   EXPECT_EQ(body("PREPARE a AS SELECT 'x;'; PREPARE \"b c\" AS INSERT INTO t SELECT a AS b", "b c", true),
             "INSERT INTO t SELECT a AS b");
   EXPECT_EQ(body("PREPARE a AS SELECT 1; DEALLOCATE a; PREPARE a AS SELECT 2;", "a", true), "SELECT 2");
+  EXPECT_EQ(body("PREPARE a AS SELECT 1; PREPARE a AS SELECT 2", "a", true), "SELECT 1") << "the second is refused";
+  EXPECT_EQ(body("PREPARE a AS SELECT 1; DEALLOCATE b; PREPARE a AS SELECT 2", "a", true), "SELECT 1");
+  EXPECT_EQ(body("PREPARE a AS SELECT 1; DEALLOCATE PREPARE ALL; PREPARE a AS SELECT 2", "a", true), "SELECT 2");
   EXPECT_EQ(body("PREPARE a AS SELECT 1", "b", true), "");
   EXPECT_EQ(body("PREPARE", "b", true), "");
   EXPECT_EQ(body("PREPARE b (", "b", true), "");

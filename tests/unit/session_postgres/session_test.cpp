@@ -128,8 +128,8 @@ TEST_F(Script, AfterAnErrorWithoutSyncEverythingIsSkipped) {
 TEST_F(Script, TheSameNameTwiceIsTheServersErrorInOurWords) {
   sent(client, p("a", "SELECT 1") + s());
   got(client, m('1') + z());
-  EXPECT_EQ(sent(client, p("a", "SELECT 2") + s()), "B(p_none) S");
-  EXPECT_EQ(got(client, error("26000") + z()), "E(42P05) ZI");
+  EXPECT_EQ(sent(client, p("a", "SELECT 2") + s()), "P() B(p_none) S");
+  EXPECT_EQ(got(client, m('1') + error("26000") + z()), "E(42P05) ZI");
   EXPECT_EQ(sent(client, b("a") + s()), "B(p_1) S");
 }
 
@@ -255,11 +255,53 @@ TEST_F(Script, BindTellsWhatSetConfigSets) {
     return pins;
   };
   EXPECT_EQ(use(bound("app.tenant")), 0u);
-  for (const auto& message : {bound("", true), bound("search_path"), bound("session_authorization"), bound("a b")}) {
+  for (const auto& message : {bound("", true), bound("session_authorization"), bound("a b")}) {
     ServerSession fresh{interner, settings};
     server = std::move(fresh);
     EXPECT_EQ(use(message), bit(PinReason::kSetVariable));
   }
+  // What is created under it may be temporary: a probe tells.
+  ServerSession fresh{interner, settings};
+  server = std::move(fresh);
+  EXPECT_EQ(use(bound("search_path")), bit(PinReason::kTemporaryObject));
+}
+
+TEST_F(Script, OnlyALoadThatWentThroughPins) {
+  sent(client, q("LOAD 'x'"));
+  EXPECT_EQ(client.pins(), 0u);
+  got(client, error("42501") + z());
+  EXPECT_TRUE(client.can_release(server));
+  sent(client, q("LOAD 'x'"));
+  got(client, tag("LOAD") + z());
+  EXPECT_EQ(client.pins(), bit(PinReason::kLoad));
+  EXPECT_EQ(client.pin_statement(), "LOAD ?");
+}
+
+TEST_F(Script, WhatStandsInPgSettingsIsListedAndReadBack) {
+  sent(client, q("UPDATE pg_settings SET setting = '3MB' WHERE name = 'work_mem'"));
+  got(client, tag("UPDATE 0") + z());
+  EXPECT_FALSE(server.settings_known());
+  Output out;
+  server.read_settings(out);
+  EXPECT_NE(flat(out).find("pg_settings"), std::string::npos);
+}
+
+TEST_F(Script, WhatComesBehindDiscardAllWaitsForIt) {
+  const auto discard = p("", "DISCARD ALL") + b("") + e();
+  EXPECT_EQ(sent(client, discard + p("", "SELECT pg_advisory_lock(1)") + b("") + e() + s()).find("advisory"),
+            std::string::npos);
+  EXPECT_EQ(got(client, m('1') + m('2') + tag("DISCARD ALL") + z()), "1 2 C(DISCARD ALL)");
+  EXPECT_EQ(client.pins(), 0u);
+  EXPECT_TRUE(client.can_release(server));
+}
+
+TEST_F(Script, WhatComesBehindADiscardAllThatFailsIsSkipped) {
+  sent(client, p("", "DISCARD ALL") + b("") + e() + p("", "SELECT 1") + s());
+  EXPECT_EQ(got(client, m('1') + m('2') + error("25001") + z()), "1 2 E(25001)");
+  EXPECT_FALSE(client.can_release(server));
+  EXPECT_EQ(sent(client, p("", "SELECT 1") + s()), "S");
+  EXPECT_EQ(got(client, z()), "ZI");
+  EXPECT_TRUE(client.can_release(server));
 }
 
 TEST_F(Script, DiscardAllUnpinsAndForgetsStatements) {
@@ -441,7 +483,7 @@ TEST_F(Script, EverySplitGivesTheSame) {
     ClientSession one(fresh, settings);
     ServerSession upstream(interner, settings);
     std::string to_server_bytes, buffer;
-    for (auto piece : {request.substr(0, cut), request.substr(cut)}) {
+    for (const auto& piece : {request.substr(0, cut), request.substr(cut)}) {
       buffer += piece;
       Output to_server, to_client;
       std::size_t consumed = 0;

@@ -52,7 +52,7 @@ class ManifestSourceTest : public ::testing::Test {
           topology::ProbeResult result;
           std::unique_lock lock(mutex_);
           changed_.wait(lock, [this] { return !hold_; });
-          result.ok = true;
+          result.ok = !away_;
           result.max_connections = max_connections_;
           return result;
         },
@@ -77,7 +77,7 @@ class ManifestSourceTest : public ::testing::Test {
   SystemClock clock_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool hold_ = false;
+  bool hold_ = false, away_ = false;
   std::uint32_t max_connections_ = 100;
   std::vector<Snapshots> calls_;
   std::unique_ptr<ManifestSource> source_;
@@ -124,10 +124,10 @@ TEST_F(ManifestSourceTest, OrdersAreForWhatThereIsAndAPauseEnds) {
   source_->start();
   ASSERT_TRUE(wait_calls(1));
   EXPECT_EQ(call(0).at("shop/orders")->maintenance, config::Maintenance());
-  EXPECT_FALSE(source_->pause("shop/other", 1s));
+  EXPECT_FALSE(source_->pause("shop/other", 1s, false));
   EXPECT_FALSE(source_->reconnect("shop/other"));
 
-  EXPECT_TRUE(source_->pause("shop/orders", 1s));
+  EXPECT_TRUE(source_->pause("shop/orders", 1s, false));
   ASSERT_TRUE(wait_calls(2));
   const config::Maintenance paused = call(1).at("shop/orders")->maintenance;
   EXPECT_GT(paused.pause, 0u);
@@ -135,7 +135,7 @@ TEST_F(ManifestSourceTest, OrdersAreForWhatThereIsAndAPauseEnds) {
   ASSERT_TRUE(wait_calls(3)) << "its time is over";
   EXPECT_EQ(call(2).at("shop/orders")->maintenance.pause, 0u);
 
-  EXPECT_TRUE(source_->pause("shop/orders", 600s));
+  EXPECT_TRUE(source_->pause("shop/orders", 600s, false));
   ASSERT_TRUE(wait_calls(4));
   EXPECT_GT(call(3).at("shop/orders")->maintenance.pause, paused.pause);
   EXPECT_TRUE(source_->resume("shop/orders"));
@@ -144,6 +144,53 @@ TEST_F(ManifestSourceTest, OrdersAreForWhatThereIsAndAPauseEnds) {
   EXPECT_TRUE(source_->reconnect("shop/orders"));
   ASSERT_TRUE(wait_calls(6));
   EXPECT_GT(call(5).at("shop/orders")->maintenance.reconnect, 0u);
+}
+
+TEST_F(ManifestSourceTest, APauseForPlannedWorkEndsWithTheSnapshotThatHasTheNewWriter) {
+  write(manifest_text(90));
+  make();
+  EXPECT_TRUE(source_->load().empty());
+  source_->start();
+  ASSERT_TRUE(wait_calls(1));
+  EXPECT_TRUE(source_->pause("shop/orders", 600s, true));
+  ASSERT_TRUE(wait_calls(2));
+  EXPECT_GT(call(1).at("shop/orders")->maintenance.pause, 0u);
+  EXPECT_TRUE(source_->reconnect("shop/orders"));  // is another matter
+  ASSERT_TRUE(wait_calls(3));
+  EXPECT_GT(call(2).at("shop/orders")->maintenance.pause, 0u);
+  {
+    const std::lock_guard lock(mutex_);
+    away_ = true;
+  }
+  source_->poke("shop/orders");
+  ASSERT_TRUE(wait_calls(4));
+  EXPECT_GT(call(3).at("shop/orders")->maintenance.pause, 0u);
+  {
+    const std::lock_guard lock(mutex_);
+    away_ = false;
+  }
+  ASSERT_TRUE(wait_calls(5));
+  EXPECT_EQ(call(4).at("shop/orders")->targets[0].health, config::TargetHealth::kAvailable);
+  EXPECT_EQ(call(4).at("shop/orders")->maintenance.pause, 0u);
+
+  // Whoever goes on before it is over has ended it, and so has whoever pauses for another reason.
+  EXPECT_TRUE(source_->pause("shop/orders", 600s, true));
+  ASSERT_TRUE(wait_calls(6));
+  EXPECT_TRUE(source_->pause("shop/orders", 600s, false));
+  ASSERT_TRUE(wait_calls(7));
+  {
+    const std::lock_guard lock(mutex_);
+    away_ = true;
+  }
+  source_->poke("shop/orders");
+  ASSERT_TRUE(wait_calls(8));
+  {
+    const std::lock_guard lock(mutex_);
+    away_ = false;
+  }
+  ASSERT_TRUE(wait_calls(9));
+  EXPECT_EQ(call(8).at("shop/orders")->targets[0].health, config::TargetHealth::kAvailable);
+  EXPECT_GT(call(8).at("shop/orders")->maintenance.pause, 0u);
 }
 
 TEST_F(ManifestSourceTest, BrokenEditChangesNothing) {

@@ -33,6 +33,7 @@ class Fleet {
  public:
   struct Database {
     ProbeResult answer;
+    bool kept = true;       // by the last question
     std::string good_user;  // empty: anyone
     bool stuck = false;
     int probes = 0;
@@ -43,6 +44,7 @@ class Fleet {
     std::unique_lock lock(mutex_);
     Database& database = databases_[request.host];
     ++database.probes;
+    database.kept = request.keep;
     database.users.push_back(request.user);
     changed_.notify_all();
     changed_.wait(lock, [&] { return !database.stuck; });
@@ -63,6 +65,16 @@ class Fleet {
   bool wait_for_probes(const std::string& host, int count, std::chrono::milliseconds patience = kPatience) {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, patience, [&] { return databases_[host].probes >= count; });
+  }
+
+  int probes(const std::string& host) {
+    std::lock_guard lock(mutex_);
+    return databases_[host].probes;
+  }
+
+  bool kept(const std::string& host) {
+    std::lock_guard lock(mutex_);
+    return databases_[host].kept;
   }
 
   std::vector<std::string> users(const std::string& host) {
@@ -136,6 +148,19 @@ class MonitorTest : public testing::Test {
     out.members = std::move(members);
     out.credentials = std::move(credentials);
     return out;
+  }
+
+  // Lets time pass in such steps until the host is asked; how much. The answer to the question before may still be on
+  // its way.
+  Duration until_asked(const std::string& host, Duration step) {
+    const int before = fleet_.probes(host);
+    Duration passed{};
+    do {
+      clock_.advance(step);
+      passed += step;
+      monitor_.wake();
+    } while (!fleet_.wait_for_probes(host, before + 1, std::chrono::milliseconds(20)));
+    return passed;
   }
 
   Fleet fleet_;
@@ -305,6 +330,10 @@ TEST_F(MonitorTest, AsksMoreOftenInTroubleAndSeldomWhoIsAwayForLong) {
   Duration five{};
   for (int i = 0; i < 5; ++i) five += next(std::chrono::milliseconds(50));
   EXPECT_LT(five, std::chrono::milliseconds(2500));
+  next(std::chrono::seconds(20));  // a promotion may take its time
+  five = {};
+  for (int i = 0; i < 5; ++i) five += next(std::chrono::milliseconds(50));
+  EXPECT_LT(five, std::chrono::milliseconds(2500));
   next(std::chrono::seconds(70));  // not urgent any more, and away
   for (int i = 0; i < 6; ++i) next(std::chrono::milliseconds(500));
   EXPECT_GE(next(std::chrono::milliseconds(500)), std::chrono::seconds(10));
@@ -312,6 +341,75 @@ TEST_F(MonitorTest, AsksMoreOftenInTroubleAndSeldomWhoIsAwayForLong) {
   fleet_.set("a", [](auto& d) { d.answer = answer(false); });
   monitor_.poke("shop/orders");
   EXPECT_TRUE(log_.wait_for(all_available));
+}
+
+// "other" has a monitor's attention at all times: once it has been asked, "a" would have been as well.
+TEST_F(MonitorTest, WithoutClientsNothingIsAskedAndNothingStaysOpen) {
+  fleet_.set("a", [](auto& d) { d.answer = answer(false); });
+  fleet_.set("other", [](auto& d) { d.answer = answer(false); });
+  auto wanted = cluster({{"a", "a", 1}});
+  wanted.idle_after = std::chrono::seconds(60);
+  monitor_.set(wanted);
+  ASSERT_TRUE(log_.wait_for(all_available));
+  auto other = cluster({{"other", "other", 1}});
+  other.proxy = "shop/other";
+  monitor_.set(other);
+  ASSERT_TRUE(log_.wait_for(all_available));
+  const auto pass = [&](Duration time) {
+    const int before = fleet_.probes("other");
+    clock_.advance(time);
+    do {
+      monitor_.wake();
+    } while (!fleet_.wait_for_probes("other", before + 1, std::chrono::milliseconds(20)));
+  };
+  monitor_.use("shop/orders", Use::kSidecars);
+  const int before = fleet_.probes("a");
+  pass(std::chrono::seconds(2));
+  ASSERT_TRUE(fleet_.wait_for_probes("a", before + 1));
+  EXPECT_TRUE(fleet_.kept("a"));
+  // One more question, which leaves nothing behind.
+  int asked = fleet_.probes("a");
+  pass(std::chrono::seconds(60));
+  ASSERT_TRUE(fleet_.wait_for_probes("a", asked + 1));
+  asked = fleet_.probes("a");
+  EXPECT_FALSE(fleet_.kept("a"));
+  for (int i = 0; i < 5; ++i) {
+    pass(std::chrono::seconds(20));
+    monitor_.use("shop/orders", Use::kSidecars);
+  }
+  EXPECT_EQ(fleet_.probes("a"), asked);
+  EXPECT_EQ(monitor_.observations("shop/orders")[0].health, TargetHealth::kAvailable) << "as it was";
+  monitor_.use("shop/orders", Use::kClients);
+  EXPECT_LE(until_asked("a", std::chrono::milliseconds(50)), std::chrono::seconds(2)) << "the first client wakes it";
+  EXPECT_TRUE(fleet_.kept("a"));
+  monitor_.use("shop/orders", Use::kNone);
+  pass(std::chrono::seconds(70));
+  pass(std::chrono::seconds(70));
+  asked = fleet_.probes("a");
+  monitor_.poke("shop/orders");
+  EXPECT_TRUE(fleet_.wait_for_probes("a", asked + 1)) << "and so has whoever sees that something is wrong";
+}
+
+TEST_F(MonitorTest, WithoutSidecarsItAsksSeldomUntilOneComes) {
+  fleet_.set("a", [](auto& d) { d.answer = answer(false); });
+  monitor_.set(cluster({{"a", "a", 1}}));
+  ASSERT_TRUE(log_.wait_for(all_available));
+  monitor_.use("shop/orders", Use::kNone);
+  const std::chrono::milliseconds step(500);
+  const auto becomes_seldom = [&] {
+    until_asked("a", std::chrono::seconds(31));
+    for (int i = 0; i < 6; ++i) until_asked("a", step);
+    EXPECT_GE(until_asked("a", step), std::chrono::seconds(10));
+    EXPECT_FALSE(fleet_.kept("a"));
+  };
+  becomes_seldom();
+  monitor_.use("shop/orders", Use::kSidecars);
+  EXPECT_LE(until_asked("a", step), std::chrono::seconds(2));
+  EXPECT_LE(until_asked("a", step), std::chrono::seconds(2));
+  monitor_.use("shop/orders", Use::kNone);
+  becomes_seldom();
+  monitor_.expect_use();
+  EXPECT_LE(until_asked("a", step), std::chrono::seconds(2)) << "this replica leads from now on";
 }
 
 }  // namespace

@@ -165,6 +165,32 @@ TEST_F(Policy, OfTwoWritersAtFirstSightTheHigherTimelineCounts) {
   EXPECT_EQ(seen(0).reason, HealthReason::kInvalidReplicationState);
 }
 
+TEST_F(Policy, AnUnseenMemberIsNotTheWriterWhileAnotherIs) {
+  EXPECT_EQ(seen(1).role, TargetRole::kReadWrite) << "nobody knows";
+  state_.apply("a", writer());
+  EXPECT_EQ(seen(1).role, TargetRole::kReadOnly);
+  state_.apply("b", failed(HealthReason::kUnreachable));
+  EXPECT_EQ(seen(1).role, TargetRole::kReadOnly);
+}
+
+TEST_F(Policy, WhatIsRememberedCountsAsSeen) {
+  state_.remember("b", {});
+  state_.apply("a", writer());  // it was no reader when it was seen last: an old claim
+  EXPECT_EQ(seen(0).reason, HealthReason::kInvalidReplicationState);
+  state_.apply("b", failed(HealthReason::kUnreachable));
+  EXPECT_EQ(seen(1).role, TargetRole::kReadWrite);
+  EXPECT_FALSE(state_.has_writer());
+}
+
+TEST_F(Policy, AReaderThatIsRememberedMayHaveBeenPromoted) {
+  state_.remember("a", {"b"});
+  state_.apply("b", writer());
+  EXPECT_EQ(seen(1).role, TargetRole::kReadWrite);
+  EXPECT_TRUE(state_.has_writer());
+  state_.apply("a", writer());
+  EXPECT_EQ(seen(0).reason, HealthReason::kInvalidReplicationState);
+}
+
 // Members that tell of each other, as Aurora's do.
 class Told : public testing::Test {
  protected:
@@ -218,6 +244,15 @@ TEST_F(Told, MembersThatAreToldOfJoin) {
   EXPECT_TRUE(state_.has_writer());
   EXPECT_EQ(hosts(), "a.abc.example b.abc.example c.abc.example");  // where it began is not asked any more
   EXPECT_EQ(seen("c").lag_seconds, 0.5);
+}
+
+TEST_F(Told, MembersThatAreWhereThePatternHasThemAreNoPlaceToBegin) {
+  state_ = {};
+  state_.set_members({{"a", "a.abc.example", 5432}, {"b", "b.abc.example", 5432}}, {"?.abc.example", 5432, "", 0});
+  apply("a", tells(writer(), well()));
+  EXPECT_EQ(ids(), "a b c");
+  EXPECT_EQ(seen("b").host, "b.abc.example");
+  EXPECT_EQ(seen("a").health, TargetHealth::kAvailable);
 }
 
 TEST_F(Told, WhereItBeganIsAskedAgainWhenNobodyElseAnswers) {

@@ -51,13 +51,13 @@ TEST(Injection, PassesTheRestrictedPodSecurityStandard) {
 TEST(Injection, KeepsItsVolumesInMemoryAndBounded) {
   const json::object pod = injected(plain_pod());
   const auto& volumes = pod.at("spec").at("volumes").as_array();
-  ASSERT_EQ(volumes.size(), 4u);
+  ASSERT_EQ(volumes.size(), 5u);
   const json::value& token = volumes[0].at("projected").at("sources").at(0).at("serviceAccountToken");
   EXPECT_EQ(token.at("audience"), "dbproxy-operator");
   const json::value& bundle = volumes[0].at("projected").at("sources").at(1).at("configMap");
   EXPECT_EQ(bundle.at("name"), "dbproxy-operator-ca");
   EXPECT_EQ(bundle.at("optional"), true);
-  for (std::size_t i : {1u, 2u, 3u}) {
+  for (std::size_t i : {2u, 3u, 4u}) {
     EXPECT_EQ(volumes[i].at("emptyDir").at("medium"), "Memory");
     EXPECT_TRUE(volumes[i].at("emptyDir").as_object().contains("sizeLimit"));
   }
@@ -69,7 +69,46 @@ TEST(Injection, SharesTheSocketDirectoryReadOnly) {
   EXPECT_EQ(mount.at("name"), "dbproxy-sockets");
   EXPECT_EQ(mount.at("mountPath"), "/var/run/dbproxy");
   EXPECT_EQ(mount.at("readOnly"), true);
-  EXPECT_EQ(pod.at("spec").at("containers").at(0).at("volumeMounts").as_array().size(), 1u);
+  EXPECT_EQ(pod.at("spec").at("containers").at(0).at("volumeMounts").as_array().size(), 2u);
+}
+
+// Without the token of the pod, which is beside it in the sidecar's own volume.
+TEST(Injection, GivesTheApplicationTheCaToVerifyTheSidecarWith) {
+  const json::object pod = injected(plain_pod("orders", R"("initContainers": [{"name": "migrate"}])"));
+  for (const json::value* container :
+       {&pod.at("spec").at("containers").at(0), &pod.at("spec").at("initContainers").at(1)}) {
+    const json::value& mount = container->at("volumeMounts").at(1);
+    EXPECT_EQ(mount.at("name"), "dbproxy-ca");
+    EXPECT_EQ(mount.at("mountPath"), "/etc/dbproxy");
+    EXPECT_EQ(mount.at("readOnly"), true);
+  }
+  const json::value& volume = pod.at("spec").at("volumes").at(1);
+  EXPECT_EQ(volume.at("name"), "dbproxy-ca");
+  ASSERT_EQ(volume.at("projected").at("sources").as_array().size(), 1u);
+  EXPECT_EQ(volume.at("projected").at("sources").at(0).at("configMap").at("name"), "dbproxy-operator-ca");
+}
+
+TEST(Injection, NamesWhereKeysOfAwsAreLentWhereThePodAsksForIt) {
+  json::object pod = plain_pod();
+  pod.at("metadata").as_object()["annotations"] = json::object{{"dbproxy.io/aws-credentials", "true"}};
+  const json::object with = injected(pod);
+  const json::object& app = with.at("spec").at("containers").at(0).as_object();
+  EXPECT_EQ(env_of(app, "AWS_CONTAINER_CREDENTIALS_FULL_URI"), "http://127.0.0.1:9934/credentials");
+  EXPECT_EQ(env_of(app, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"), "/var/run/dbproxy/aws-credentials-token");
+  EXPECT_THAT(args_of(sidecar_in(with)), Contains("--aws-credentials-port=9934"));
+  EXPECT_THAT(args_of(sidecar_in(with)),
+              Contains("--aws-credentials-token-file=/var/run/dbproxy/aws-credentials-token"));
+
+  pod.at("spec").at("containers").at(0).as_object()["env"] =
+      json::parse(R"([{"name": "AWS_WEB_IDENTITY_TOKEN_FILE", "value": "/token"}])");
+  const json::object own = injected(pod);
+  EXPECT_EQ(own.at("spec").at("containers").at(0).at("env").as_array().size(), 3u) << "an SDK would not ask for others";
+
+  EXPECT_THAT(args_of(sidecar_in(injected(plain_pod()))), testing::Not(Contains(HasSubstr("aws-credentials"))));
+  pod.at("spec").as_object()["hostNetwork"] = true;
+  EXPECT_THAT(refusal(pod), HasSubstr("keys of AWS to others"));
+  pod.at("metadata").at("annotations").as_object()["dbproxy.io/aws-credentials"] = "yes";
+  EXPECT_THAT(refusal(pod), HasSubstr("write \"true\" or \"false\""));
 }
 
 TEST(Injection, SetsWhereTheDatabaseIsUnlessTheApplicationDoes) {
@@ -118,7 +157,7 @@ TEST(Injection, CompletesAPodThatAnotherWebhookChanged) {
   const json::object more = patched(pod, decide(pod));
   EXPECT_EQ(env_of(more.at("spec").at("containers").at(1).as_object(), "PGHOST"), "127.0.0.1");
   EXPECT_EQ(more.at("spec").at("initContainers").as_array().size(), 1u);
-  EXPECT_EQ(more.at("spec").at("volumes").as_array().size(), 4u);
+  EXPECT_EQ(more.at("spec").at("volumes").as_array().size(), 5u);
 }
 
 TEST(Injection, LeavesPodsWithoutTheLabelAlone) {

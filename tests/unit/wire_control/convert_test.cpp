@@ -16,6 +16,7 @@ config::Snapshot example() {
   s.debug_logging = true;
   s.sequence_pinning = true;
   s.deferred_begin = false;
+  s.discovery = {"?.abc.example", 5432, "SELECT 1", 2.5};
   s.maintenance = {1'764'000'000'123, std::chrono::seconds(300), 1'764'000'000'999};
   s.idle_client_timeout = std::chrono::seconds(60);
   s.max_client_age = std::chrono::seconds(0);
@@ -30,14 +31,18 @@ config::Snapshot example() {
               "words",
               config::AuthScheme::kIam,
               Secret("0lder"),
-              {"arn:aws:iam::123456789012:role/shop"}}};
+              {"arn:aws:iam::123456789012:role/shop"},
+              false,
+              "app_old",
+              WallTime(std::chrono::seconds(1'764'000'000))}};
+  s.credential_grace = std::chrono::hours(24);
   s.aws = {"us-east-2", "arn:aws:iam::123456789012:role/db", "https://sts.us-east-2.amazonaws.com"};
   s.targets = {{"orders-1", "db.example", 5432, config::TargetRole::kReadOnly, config::TargetHealth::kUnavailable,
                 config::HealthReason::kAuthFailure, 100, 3, 1.5}};
   s.server_tls = {config::TlsMode::kVerifyCa, "PEM", true, "client PEM", Secret("client k3y")};
   s.client_cert = {config::ClientCertMode::kVerifyFull, "CA of clients"};
   s.pod_identity = {true, true, {1000, 4294967294}};
-  s.pool = {90, 40, std::chrono::seconds(5), true, "SET a = b"};
+  s.pool = {90, 40, std::chrono::seconds(5), true, "SET a = b", 7, 0, std::chrono::seconds(9)};
   s.endpoint_policy = {true, {"10.96.0.0/16"}, {"rds.amazonaws.com", "10.0.0.0/8"}};
   s.tags = {{"team", "shop"}, {"a", "b"}, {"c", "d"}};
   return s;

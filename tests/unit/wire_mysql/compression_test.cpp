@@ -10,12 +10,18 @@ namespace {
 using namespace std::string_view_literals;
 
 TEST(Compression, RoundTrip) {
-  for (const std::size_t size : {1u, 49u, 50u, 5000u, 0xffffffu, 0xffffffu + 100u}) {
+  for (const auto& [algorithm, size] :
+       {std::pair{CompressionAlgorithm::kZlib, 1u}, std::pair{CompressionAlgorithm::kZlib, 49u},
+        std::pair{CompressionAlgorithm::kZlib, 50u}, std::pair{CompressionAlgorithm::kZlib, 5000u},
+        std::pair{CompressionAlgorithm::kZlib, 0xffffffu}, std::pair{CompressionAlgorithm::kZlib, 0xffffffu + 100u},
+        std::pair{CompressionAlgorithm::kZstd, 1u}, std::pair{CompressionAlgorithm::kZstd, 5000u},
+        std::pair{CompressionAlgorithm::kZstd, 0xffffffu}, std::pair{CompressionAlgorithm::kZstd, 0xffffffu + 100u}}) {
     std::string plain(size, 'a');
     for (std::size_t i = 0; i < size; i += 7) plain[i] = static_cast<char>(i * 31);
-    Compression sender, receiver;
+    Compression sender(algorithm), receiver(algorithm);
     std::string wire, back;
     ASSERT_TRUE(sender.compress(plain, wire));
+    if (size > 50) EXPECT_LT(wire.size(), plain.size());
     while (!wire.empty()) {
       std::size_t consumed = 0;
       ASSERT_TRUE(receiver.decompress(wire, consumed, back));
@@ -48,8 +54,29 @@ TEST(Compression, ShortAndIncompressiblePiecesAreStored) {
   EXPECT_EQ(wire.size(), noise.size() + Compression::kHeaderSize);
 }
 
-TEST(Compression, NeedsWholePacketsAndRefusesLies) {
+TEST(Compression, PacketsAreSentWhole) {
   Compression sender, receiver;
+  std::string packet("\xc8\0\0\x01"sv), wire, back;
+  packet.append(200, 'x');
+  const std::string all = packet + packet;
+  for (std::size_t n = 0; n < all.size(); ++n) {
+    ASSERT_TRUE(sender.compress_packets(std::string_view(all).substr(n, 1), wire));
+    EXPECT_EQ(wire.empty(), n < packet.size() - 1 || (n >= packet.size() && n < all.size() - 1)) << n;
+    std::size_t consumed = 0;
+    ASSERT_TRUE(receiver.decompress(wire, consumed, back));
+    EXPECT_EQ(consumed, wire.size());
+    wire.clear();
+  }
+  EXPECT_EQ(back, all);
+  ASSERT_TRUE(sender.compress_packets(all, wire));
+  EXPECT_EQ(Compression::packet_size(wire), wire.size());  // both in one
+}
+
+class Algorithms : public testing::TestWithParam<CompressionAlgorithm> {};
+INSTANTIATE_TEST_SUITE_P(Both, Algorithms, testing::Values(CompressionAlgorithm::kZlib, CompressionAlgorithm::kZstd));
+
+TEST_P(Algorithms, NeedWholePacketsAndRefuseLies) {
+  Compression sender(GetParam()), receiver(GetParam());
   std::string wire, back;
   ASSERT_TRUE(sender.compress(std::string(1000, 'z'), wire));
   std::size_t consumed = 1;

@@ -162,7 +162,7 @@ static void procedure(void) {
   execute(call);
   do {
     if (!mysql_stmt_field_count(call)) continue;
-    if (mysql_stmt_field_count(call) == 1) {  // the parameters come last
+    if (one->server_status & SERVER_PS_OUT_PARAMS) {
       result = number_bind(&doubled);
       mysql_stmt_bind_result(call, &result);
       while (!mysql_stmt_fetch(call)) continue;
@@ -189,6 +189,18 @@ static void reset(void) {
   mysql_close(one);
 }
 
+static void change_user(void) {
+  MYSQL* one = connect_with(0);
+  const unsigned long number_before = mysql_thread_id(one);
+  run(one, "SET time_zone = '+09:00', @mine = 5");
+  if (mysql_change_user(one, getenv("DB_USER"), getenv("DB_PASSWORD"), "billing")) fail("change user", mysql_error(one));
+  equal(number(one, "SELECT @mine IS NULL AND @@time_zone = '+00:00' AND DATABASE() = 'billing'"), 1, "change user");
+  equal((long long)mysql_thread_id(one), (long long)number_before, "it keeps its number");
+  equal(mysql_change_user(one, getenv("DB_USER"), "no", "billing") != 0, 1, "change user with another password");
+  equal(mysql_errno(one), 1045, "its error");
+  mysql_close(one);
+}
+
 int main(void) {
   tls = !strcmp(getenv("DB_TLS"), "1");
   MYSQL* one = connect_with(0);
@@ -212,6 +224,7 @@ int main(void) {
   several();
   procedure();
   reset();
+  change_user();
   snprintf(sql, sizeof sql, "LOAD DATA LOCAL INFILE '%s' INTO TABLE items FIELDS TERMINATED BY ',' (name, amount)",
            getenv("DB_FILE"));
   run(one, sql);

@@ -267,6 +267,15 @@ public class Check {
     equal(number(connection, "SELECT 1"), 1L, "after the cancel");
   }
 
+  static void changeUser() throws Exception {
+    try (Connection one = connect()) {
+      refusal(one, "SET time_zone = '+09:00'");
+      one.getClass().getMethod("changeUser", String.class, String.class)  // of JdbcConnection
+          .invoke(one, System.getenv("DB_USER"), System.getenv("DB_PASSWORD"));
+      equal(number(one, "SELECT @@time_zone = '+00:00'"), 1L, "changeUser");
+    }
+  }
+
   static void threads() throws Exception {
     var pool = Executors.newFixedThreadPool(16);
     List<Callable<Integer>> work = new ArrayList<>();
@@ -309,6 +318,7 @@ public class Check {
     state(connections.get(3), connections.get(4));
     for (Connection each : connections) each.close();
     procedure();
+    if (!mariadb) changeUser();
     threads();
   }
 

@@ -106,6 +106,14 @@ async function check(driver) {
   equal([answers[0][0].first, answers[1][0].second, answers[1][0].word].map(String), ['4', '5', 'two'], "a procedure's results");
   await driver.end(caller);
 
+  if (driver.changeUser) {
+    const changing = await driver.connect({});
+    await rows(changing, "SET time_zone = '+09:00'");
+    await driver.changeUser(changing);
+    equal(String((await rows(changing, 'SELECT @@time_zone AS zone'))[0].zone), '+00:00', 'changeUser');
+    await driver.end(changing);
+  }
+
   const pool = driver.pool();
   const numbers = await Promise.all([...Array(50).keys()].map(async (n) =>
     Number((await rows(pool, 'SELECT ? AS n', [n], n % 2 === 1))[0].n)));

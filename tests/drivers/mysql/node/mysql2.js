@@ -8,6 +8,7 @@ run({
   connect: (more) => mysql.createConnection({...options, ...more}),
   end: (connection) => connection.end(),
   pool: () => mysql.createPool(options),
+  changeUser: (connection) => connection.changeUser({user: options.user, password: options.password, database: options.database}),
   number: (connection) => connection.threadId,
   rows: async (connection, sql, values, prepared) =>
     (await (prepared ? connection.execute(sql, values) : connection.query(sql, values)))[0],

@@ -226,6 +226,10 @@ def check_reset():
         one.cmd_reset_connection()
         equal(value(one, "SELECT @@time_zone"), "+00:00", "reset")
     one.ping()
+    if NAME != "pymysql":  # which cannot
+        rows(one, "SET time_zone = '+07:00'")
+        (one.cmd_change_user if CONNECTOR else one.change_user)(USER, PASSWORD, DATABASE)
+        equal(value(one, "SELECT @@time_zone"), "+00:00", "change of user")
     one.close()
 
 

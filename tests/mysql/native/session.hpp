@@ -1,0 +1,70 @@
+// One client of a script on one server: plays its steps, and makes what comes back into a text that can be compared.
+//
+// What is left out because it differs between any two sessions: numbers of statements and connections, the schema's
+// name (each side has one of its own, of one length), the flags of the EOF behind columns, and of session tracking
+// what a client did not ask for. Names of columns that ask for ROW_COUNT() and its like are cut: see docs/mysql.md.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/differential/native/script.hpp"
+#include "tests/mysql/native/connection.hpp"
+
+namespace mysql_differential {
+
+using differential::Step;
+
+// Where scripts are played: the database itself, or a sidecar.
+struct Place {
+  int port = 0;  // on this machine
+  std::string schema;
+  std::vector<Account> accounts;  // the first is who logs in
+};
+
+// What kind of client it is goes by its letter.
+std::uint32_t capabilities_of(char name);
+
+class Session {
+ public:
+  Session(const Place& place, char name) : place_(&place), name_(name) {}
+
+  std::string play(const Step& step);
+  // Somebody has killed it. True: it has ended.
+  bool was_ended();
+  bool connected() const { return connection_ != nullptr; }
+  std::uint32_t id() const { return connection_ ? connection_->id() : 0; }
+
+ private:
+  struct Statement {
+    std::uint32_t number = 0;
+    std::uint16_t parameters = 0;
+    bool typed = false;      // the types have been sent: from then on they are left out
+    std::uint32_t sent = 0;  // bits: parameters whose data has been sent
+  };
+  void log_in();
+  void send(std::uint8_t command, std::string_view argument) { connection_->request(command, argument); }
+  void carry_out(const Step& step);
+  void command(std::string_view text);
+  void prepare(const std::string& name, std::string_view text);
+  bool execute(const std::string& name, const std::vector<std::string>& values, bool cursor);
+  void close_statement(const std::string& name);
+  void results();
+  void definitions(std::uint64_t count);
+  // Reads rows up to their end. Whether another result follows.
+  bool rows();
+  // OK, EOF or ERR. Its status.
+  std::uint16_t add_end(std::string_view payload);
+  void add(std::string_view word, std::string_view bytes = {});
+  std::string cleaned(std::string_view payload) const;
+
+  const Place* place_;
+  char name_;
+  std::unique_ptr<Connection> connection_;
+  std::map<std::string, Statement> statements_;
+  std::string answer_;
+};
+
+}  // namespace mysql_differential

@@ -1,0 +1,53 @@
+#include "tests/unit/session_mysql/world.hpp"
+
+namespace dbproxy::session::mysql {
+namespace {
+
+using namespace test;
+using wire::Command;
+
+TEST(MysqlPins, ARoleSurvivesAReset) {
+  for (const std::string_view sql : {"SET ROLE reader", "CALL p()", "EXECUTE s"}) {
+    World world;
+    Client client(world);
+    world.run(client, sql, Says().ok());
+    const bool named = sql == "SET ROLE reader";
+    EXPECT_FALSE(world.server.keeps_role());
+    world.say(client, request(Command::kResetConnection));
+    world.serve(client, Says().ok());
+    EXPECT_EQ(pin_names(client.pins()), named ? "role" : "") << sql;
+    EXPECT_TRUE(world.server.keeps_role()) << sql;
+  }
+}
+
+TEST(MysqlPins, ExcludedVariablesAreTheConnectionsToForget) {
+  World world;
+  Client client(world);
+  world.options.exclude_variable_sets = true;
+  world.run(client, "SET @mine = 1", Says().ok());
+  EXPECT_EQ(client.pins(), 0u);
+  EXPECT_TRUE(world.server.left_behind());
+  EXPECT_TRUE(client.can_release(world.server));
+  Output out;
+  world.server.reset(out);
+  EXPECT_EQ(world.serve(nullptr, Says().ok().out), ServerVerdict::kReady);
+  EXPECT_FALSE(world.server.left_behind());
+  world.server.start(out);
+  EXPECT_EQ(world.serve(nullptr, Says().ok().out), ServerVerdict::kReady);
+  world.run(client, "CREATE TEMPORARY TABLE t (a INT)", Says().ok());
+  EXPECT_EQ(pin_names(client.pins()), "temporary_table");
+}
+
+TEST(MysqlPins, AVariableThatIsNotReportedIsExcludedToo) {
+  for (const bool excluded : {false, true}) {
+    World world;
+    Client client(world);
+    world.options.exclude_variable_sets = excluded;
+    world.run(client, "SET something_odd = 1", Says().ok());
+    EXPECT_EQ(pin_names(client.pins()), excluded ? "" : "set_variable");
+    EXPECT_EQ(world.server.left_behind(), excluded);
+  }
+}
+
+}  // namespace
+}  // namespace dbproxy::session::mysql
