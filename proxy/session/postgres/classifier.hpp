@@ -98,6 +98,7 @@ class Classifier {
   bool maybe_advisory_ = false;                // the token before was such a name: a call, if a parenthesis follows
   bool pg_settings_ = false, update_ = false;  // both in one statement: UPDATE pg_settings calls set_config
   bool search_path_ = false;                   // a search path is set: pg_temp may stand in a string
+  bool set_ = false;                           // in a SET
   bool maybe_into_ = false;                    // a SELECT whose INTO would be a change of the schema
   bool names_seen_ = false;
 };

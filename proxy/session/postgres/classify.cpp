@@ -120,8 +120,10 @@ void Classifier::observe_word() {
       pg_settings_ = true;
       break;
     case Word::kSearchPath:
-    case Word::kSchema:
       search_path_ = true;
+      break;
+    case Word::kSchema:
+      search_path_ |= set_;  // SET [SESSION | LOCAL] SCHEMA is another name of it
       break;
     case Word::kSequenceFunction:
       verdict_.sequence_use = true;
@@ -147,7 +149,7 @@ void Classifier::observe_word() {
 }
 
 void Classifier::statement() {
-  update_ = pg_settings_ = maybe_advisory_ = maybe_into_ = statement_ended_ = false;
+  set_ = update_ = pg_settings_ = maybe_advisory_ = maybe_into_ = statement_ended_ = false;
   word_ = Word::kOther;
   do next();
   while (token_.is('('));

@@ -7,7 +7,7 @@
 namespace dbproxy::session::postgres {
 
 void Classifier::set() {
-  verdict_.sets = true;
+  verdict_.sets = set_ = true;
   next();
   if (word_ == Word::kLocal) {
     // Ends with the transaction; but `SET local.x = 1` is a setting of that name.

@@ -195,7 +195,10 @@ class Scan {
       if (c >= '0' && c <= '9') continue;
       if (text[0] == '$' || !name(text.substr(i), at + i, true)) return false;
     }
-    return true;
+    // 1.e5set_config, 1._5set_config: the number ends inside of the word behind its point.
+    const std::string_view rest = sql_.substr(at + text.size());
+    return rest.size() < 3 || rest[0] != '.' || ((rest[1] | 0x20) != 'e' && rest[1] != '_') || rest[2] < '0' ||
+           rest[2] > '9';
   }
 
   bool name(std::string_view text, std::size_t at, bool has_v) {

@@ -261,12 +261,13 @@ std::string identifier_name(std::string_view token_text) {
   return name;
 }
 
-// A bit folds the case; it also makes 0x7f of the underscore, on both sides. Nothing else that can be in a word
-// becomes a letter by it, and in quoted text a false "equal" is on the safe side.
 bool equals_folded(std::string_view text, std::string_view lower) {
   if (text.size() != lower.size()) return false;
-  for (std::size_t i = 0; i < text.size(); ++i)
-    if ((text[i] | 0x20) != (lower[i] | 0x20)) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == lower[i]) continue;
+    const char letter = static_cast<char>(text[i] | 0x20);
+    if (letter != (lower[i] | 0x20) || letter < 'a' || letter > 'z') return false;
+  }
   return true;
 }
 

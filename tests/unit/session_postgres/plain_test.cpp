@@ -17,6 +17,8 @@ constexpr const char* kPlain[] = {
     "COMMIT",
     "ROLLBACK TO s",
     "SHOW work_mem",
+    "SELECT schema, 'xpg_temp' FROM t",
+    "SELECT \"set\177config\", \"pg\177temp\"",
 };
 
 constexpr const char* kNotPlain[] = {
@@ -30,6 +32,7 @@ constexpr const char* kNotPlain[] = {
     "SELECT set_config('a', 'b', false)",
     "SELECT SET_CONFIG('a', 'b', false)",
     "SELECT 1set_config('a', 'b', false)",
+    "SELECT 1.e5set_config('a', 'b', false)",
     "SELECT $$a$$set_config('a', 'b', false)",
     "SELECT pg_advisory_lock(1)",
     "SELECT my_Advisory_locks(1)",
@@ -68,6 +71,16 @@ TEST(Plain, SeesWordsAtEveryOffset) {
       ASSERT_FALSE(is_plain(text("a\\b"), &hazards)) << before;
     }
   }
+}
+
+TEST(Plain, TakesNoByteForAnUnderscore) {
+  HazardSet hazards;
+  hazards.insert("my_audit");
+  EXPECT_TRUE(is_plain("SELECT \"my\177audit\"", &hazards));
+  ClassifyOptions options;
+  options.hazards = &hazards;
+  EXPECT_EQ(classify_exactly("SELECT \"my\177audit\"", options).leaves, 0U);
+  EXPECT_NE(classify_exactly("SELECT \"MY_audit\"", options).leaves, 0U);
 }
 
 TEST(Plain, LeavesOddNamesToTheExactWay) {
