@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Runs each fuzz target for some seconds, starting from its seeds; fails when one of them finds something.
 
-What a target learns stays in build/fuzz/corpus; a crashing input goes to build/fuzz/crashes. Copy it to
-tests/fuzz/corpus/NAME once it is fixed: the replay in ctest then keeps it fixed.
+What a target learns stays in build/fuzz/corpus; a crashing input goes to build/fuzz/crashes, and is printed. Copy it to
+tests/fuzz/corpus/NAME once it is fixed: the replay in ctest then keeps it fixed. In CI every run takes the same way, so
+that what fails there is the change's doing; by hand each takes another, or that of --seed.
 """
 
 import argparse
@@ -24,14 +25,20 @@ def build(directory):
             sys.exit(f"{' '.join(command)} failed")
 
 
-def run_one(program, name, directory, seconds):
+def shown(path):
+    """A crashing input's file, and its beginning as a literal of Python, which outlives the machine in a log."""
+    with open(path, "rb") as file:
+        return f"{path}: {file.read(1000)!r}"
+
+
+def run_one(program, name, directory, seconds, seed):
     """(executions, coverage, None or a line on the failure)."""
     learned = os.path.join(directory, "corpus", name)
     crashes = os.path.join(directory, "crashes")
     os.makedirs(learned, exist_ok=True)
     os.makedirs(crashes, exist_ok=True)
     seeds = os.path.join(SEEDS, name)
-    command = [program, f"-max_total_time={seconds}", "-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1",
+    command = [program, f"-max_total_time={seconds}", f"-seed={seed}", "-timeout=5", "-rss_limit_mb=2048", "-print_final_stats=1",
                f"-artifact_prefix={crashes}/{name}-", learned, *([seeds] if os.path.isdir(seeds) else [])]
     dictionary = os.path.join(ROOT, "tests/fuzz", f"{name}.dict")
     if os.path.exists(dictionary):
@@ -50,7 +57,7 @@ def run_one(program, name, directory, seconds):
         summary = re.findall(r"^SUMMARY: (.*)$", done.stderr, re.M)
         artifact = re.findall(r"Test unit written to (\S+)", done.stderr)
         failure = f"{summary[-1] if summary else f'exit code {done.returncode}'}; " \
-                  f"{artifact[-1] if artifact else 'no input kept'}; log {log}"
+                  f"{shown(artifact[-1]) if artifact else 'no input kept'}; log {log}"
     return int(executions[-1]) if executions else 0, int(coverage[-1]) if coverage else 0, failure
 
 
@@ -58,6 +65,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="targets, without _fuzz; default all")
     parser.add_argument("--seconds", type=int, default=10, help="for each target")
+    parser.add_argument("--seed", type=int, default=1 if os.environ.get("CI") == "true" else 0, help="0: another each time")
     parser.add_argument("--directory", default=os.path.join(ROOT, "build/fuzz"))
     parser.add_argument("--no-build", action="store_true")
     options = parser.parse_args()
@@ -70,7 +78,7 @@ def main():
         sys.exit(f"no fuzz target {', '.join(unknown) or 'at all'}; there are: {', '.join(programs) or 'none'}")
     failed = 0
     for name in options.names or programs:
-        executions, coverage, failure = run_one(programs[name], name, options.directory, options.seconds)
+        executions, coverage, failure = run_one(programs[name], name, options.directory, options.seconds, options.seed)
         print(f"{name:18} {executions:>10} inputs  {coverage:>6} edges  {failure or 'nothing found'}", flush=True)
         failed += failure is not None
     return 1 if failed else 0
