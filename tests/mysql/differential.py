@@ -131,13 +131,14 @@ def prepare(cluster, lanes: int):
     writer = cluster.writer
     how = f"VIA mysql_native_password USING PASSWORD('{PASSWORDS[OTHER]}')" if cluster.version == mysql.MARIADB else \
         f"WITH mysql_native_password BY '{PASSWORDS[OTHER]}'"
-    writer.sql(f"CREATE USER {OTHER}@'%' IDENTIFIED {how}; GRANT ALL ON billing.* TO {OTHER}@'%'")
+    writer.sql(f"CREATE USER {OTHER}@'%' IDENTIFIED {how}")
     # The first session of a server that asks for a language whose messages are not installed gets an error.
     with contextlib.suppress(RuntimeError):
         writer.sql("SET lc_time_names = 'de_DE'")
     for name in [f"{side}{lane}" for side in ("straight", "proxying") for lane in range(lanes)]:
         # The definer is who plays: what a program leaves is told by a source that its user can read.
-        writer.sql(f"CREATE DATABASE {name}; GRANT ALL ON {name}.* TO {USER}@'%'; GRANT ALL ON {name}.* TO {OTHER}@'%'")
+        for each in (name, f"{name}_b"):  # `billing` of the scripts is the second
+            writer.sql(f"CREATE DATABASE {each}; GRANT ALL ON {each}.* TO {USER}@'%'; GRANT ALL ON {each}.* TO {OTHER}@'%'")
         text = "DELIMITER $$\n" + "".join(f"{statement} $$\n" for statement in mysql_grammar.SCHEMA)
         writer.sql(text.replace("CREATE FUNCTION", f"CREATE DEFINER={USER}@'%' FUNCTION")
                    .replace("CREATE PROCEDURE", f"CREATE DEFINER={USER}@'%' PROCEDURE")

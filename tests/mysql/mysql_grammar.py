@@ -37,6 +37,8 @@ CLEANING = [
     "DELETE FROM made", "DELETE FROM small", "DELETE FROM log", "DELETE FROM tuned",
     "? !: TRUNCATE made", "? renewed: DROP FUNCTION IF EXISTS renewed", "? fresh: DROP TABLE IF EXISTS fresh",
     "? fresh: DROP VIEW IF EXISTS fresh_view",
+    "? fresh: DROP TABLE IF EXISTS billing.fresh", "? fresh: DROP VIEW IF EXISTS billing.fresh_view",
+    "? renewed: DROP FUNCTION IF EXISTS billing.renewed",
 ]
 
 VARIABLES = {

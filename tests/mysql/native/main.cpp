@@ -3,11 +3,12 @@
 //   mysql_differential_player PORT SIDECAR_PORTS LANES CLEANING USER PASSWORD OTHER_USER PASSWORD
 //
 // PORT: the server's. SIDECAR_PORTS: with commas; lane N uses one of them. Lane N plays in the schemas straightN and
-// proxyingN. CLEANING: a file of statements that run in both before each script; those behind `? WORD:` where WORD was
-// in the script before it, or where that came to no end and WORD is `!`.
-// Scripts come on the standard input, see scripts.hpp. For each a line comes out: `same NUMBER STEPS`, or `different
-// NUMBER STEPS`, then behind tabs the step and both answers, or `left NUMBER STEPS` where a step waited for another
-// client's connection and had then been carried out in part. Steps of clients with small letters are not compared.
+// proxyingN, beside which there are straightN_b and proxyingN_b. CLEANING: a file of statements that run in both before
+// each script; those behind `? WORD:` where WORD was in the script before it, or where that came to no end and WORD is
+// `!`. Scripts come on the standard input, see scripts.hpp. For each a line comes out: `same NUMBER STEPS`, or
+// `different NUMBER STEPS`, then behind tabs the step and both answers, or `left NUMBER STEPS` where a step waited for
+// another client's connection and had then been carried out in part. Steps of clients with small letters are not
+// compared.
 #include <algorithm>
 #include <cctype>
 #include <fstream>
@@ -43,8 +44,9 @@ class Lane {
   Lane(int number, const Options& options) : options_(options) {
     const auto suffix = std::to_string(number);
     const auto lane = static_cast<std::size_t>(number);
-    direct_ = {options.port, "straight" + suffix, options.accounts};
-    through_ = {options.ports[lane % options.ports.size()], "proxying" + suffix, options.accounts};
+    direct_ = {options.port, "straight" + suffix, "straight" + suffix + "_b", options.accounts};
+    through_ = {options.ports[lane % options.ports.size()], "proxying" + suffix, "proxying" + suffix + "_b",
+                options.accounts};
   }
 
   Outcome play(const Script& script) {
@@ -72,8 +74,8 @@ class Lane {
       const bool compared = std::isupper(static_cast<unsigned char>(step.client)) != 0;
       if (compared && expected != got)
         outcome.more = difference(number, step, expected, got);
-      else if (const char victim = killed(step); victim != 0 && !ended(victim, direct, through))
-        outcome.more = difference(number, step, "ended", "goes on");
+      else if (const char victim = killed(step); victim != 0 && got.find("error ") == std::string::npos)
+        outcome.more = victims(number, step, ended(victim, direct), ended(victim, through));
       if (outcome.more.empty()) continue;
       outcome.what = "different";
       break;
@@ -105,11 +107,16 @@ class Lane {
     return kills && at + 1 < step.text.size() ? step.text[at + 1] : '\0';
   }
 
-  static bool ended(char name, std::map<char, Session>& direct, std::map<char, Session>& through) {
-    const auto one = direct.find(name), other = through.find(name);
-    if (one == direct.end() || other == through.end()) return true;
-    const bool first = one->second.was_ended(), second = other->second.was_ended();
-    return first && second;
+  static bool ended(char name, std::map<char, Session>& sessions) {
+    const auto it = sessions.find(name);
+    return it == sessions.end() || it->second.was_ended();
+  }
+
+  // Both have to end: one that goes on is told, also where both do.
+  static std::string victims(std::size_t number, const Step& step, bool direct, bool through) {
+    if (direct && through) return {};
+    const auto word = [](bool ended) { return ended ? "its victim ended" : "its victim goes on"; };
+    return difference(number, step, word(direct), word(through));
   }
 
   // What the last script left is waited for: rows may still be locked.
@@ -128,7 +135,7 @@ class Lane {
         if (words_.find(line.substr(2, colon - 2)) == std::string::npos) continue;
         sql = line.substr(colon + 2);
       }
-      for (auto& admin : admins_) patiently(*admin, sql);
+      for (std::size_t i = 0; i < admins_.size(); ++i) patiently(*admins_[i], (i == 0 ? direct_ : through_).own(sql));
     }
   }
 

@@ -1,8 +1,9 @@
 // One client of a script on one server: plays its steps, and makes what comes back into a text that can be compared.
 //
-// What is left out because it differs between any two sessions: numbers of statements and connections, the schema's
-// name (each side has one of its own, of one length), the flags of the EOF behind columns, and of session tracking
-// what a client did not ask for. Names of columns that ask for ROW_COUNT() and its like are cut: see docs/mysql.md.
+// What is left out because it differs between any two sessions: numbers of statements and connections, the schemas'
+// names (each side has two of its own, of one length; `billing` in a script is the second), the flags of the EOF behind
+// columns, and of session tracking what a client did not ask for. Names of columns that ask for ROW_COUNT() and its
+// like are cut: see docs/mysql.md.
 #pragma once
 
 #include <map>
@@ -21,7 +22,10 @@ using differential::Step;
 struct Place {
   int port = 0;  // on this machine
   std::string schema;
+  std::string billing;            // another one, without tables
   std::vector<Account> accounts;  // the first is who logs in
+  // A text with this place's name of the second schema.
+  std::string own(std::string text) const;
 };
 
 // What kind of client it is goes by its letter.
@@ -31,7 +35,7 @@ class Session {
  public:
   Session(const Place& place, char name) : place_(&place), name_(name) {}
 
-  std::string play(const Step& step);
+  std::string play(Step step);
   // Somebody has killed it. True: it has ended.
   bool was_ended();
   bool connected() const { return connection_ != nullptr; }
