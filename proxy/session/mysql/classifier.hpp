@@ -56,12 +56,14 @@ class Classifier {
   void system_variable(std::string_view name);
   void word();
   void last_insert_id();
+  void inserted();
 
   Tokenizer tokens_;
   ClassifyOptions options_;
   Token token_, before_, first_;
   Verdict verdict_;
   bool ddl_ = false, handler_ = false, flush_ = false, sets_variables_ = false, into_ = false;
+  bool inserts_ = false, values_ = false, creates_ = false;
 };
 
 std::string_view unquoted(std::string_view text);

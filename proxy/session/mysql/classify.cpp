@@ -23,12 +23,32 @@ bool is_known(std::string_view word) {
   return std::any_of(kKnown.begin(), kKnown.end(), is) || std::any_of(kKnownToo.begin(), kKnownToo.end(), is);
 }
 
+// Neither may what they call commit.
+bool is_of_rows(const Token& first) {
+  static constexpr std::array<std::string_view, 10> kWords = {"select", "insert", "update", "delete", "replace",
+                                                              "with",   "values", "table",  "do",     "savepoint"};
+  return first.is('(') ||
+         std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) { return first.is_word(word); });
+}
+
 bool is_without_tables(std::string_view word) {
   static constexpr std::array<std::string_view, 13> kWords = {"select",   "do",        "begin",   "start",  "commit",
                                                               "rollback", "savepoint", "release", "signal", "resignal",
                                                               "get",      "show",      "execute"};
   return std::any_of(kWords.begin(), kWords.end(),
                      [word](std::string_view known) { return equals_folded(word, known); });
+}
+
+// Of what an INSERT calls: none of these makes the key of a row.
+bool makes_no_key(std::string_view function) {
+  static constexpr std::array<std::string_view, 24> kWords = {
+      "now",      "current_timestamp", "localtime",   "localtimestamp", "sysdate",     "utc_timestamp",
+      "utc_date", "utc_time",          "curdate",     "current_date",   "curtime",     "current_time",
+      "uuid",     "uuid_to_bin",       "unhex",       "inet6_aton",     "md5",         "sha1",
+      "sha2",     "compress",          "json_object", "json_array",     "aes_encrypt", "st_geomfromtext"};
+  static constexpr std::array<std::string_view, 4> kSyntax = {"values", "value", "row", "default"};
+  const auto is = [function](std::string_view known) { return equals_folded(function, known); };
+  return std::any_of(kWords.begin(), kWords.end(), is) || std::any_of(kSyntax.begin(), kSyntax.end(), is);
 }
 
 }  // namespace
@@ -40,7 +60,7 @@ Verdict Classifier::run() {
       advance();
       continue;
     }
-    ++verdict_.statement_count;
+    verdict_.only_rows = ++verdict_.statement_count == 1 && is_of_rows(token_);
     statement();
   }
   if (verdict_.statement_count == 0) verdict_.only_sets = false;
@@ -64,6 +84,8 @@ void Classifier::statement() {
   }
   verdict_.only_sets = false;
   verdict_.tables = verdict_.tables || !is_without_tables(token_.text);
+  inserts_ = token_.is_word("insert") || token_.is_word("replace");
+  verdict_.inserts = verdict_.inserts || inserts_;
   ddl_ = token_.is_word("create") || token_.is_word("alter") || token_.is_word("drop") || token_.is_word("rename");
   if (take("create")) return create();
   if (take("prepare")) {
@@ -98,6 +120,8 @@ void Classifier::statement() {
     sets_variables_ = true;
   } else if (take("load")) {
     sets_variables_ = true;
+    // Its OK has no number at all: so the connection begins with this client's.
+    verdict_.inserts = verdict_.insert_id_untold = verdict_.last_insert_id = true;
   } else if (take("kill")) {
     kill();
   } else if (take("flush")) {
@@ -108,6 +132,7 @@ void Classifier::statement() {
 
 void Classifier::create() {
   if (take("or")) take("replace");
+  creates_ = token_.is_word("temporary") || token_.is_word("table");
   if (token_.is_word("temporary")) pin(PinReason::kTemporaryTable);
   take("aggregate");
   // DEFINER = user
@@ -143,9 +168,10 @@ void Classifier::kill() {
 void Classifier::rest() {
   while (!at_end()) {
     hazard();
+    if (inserts_ || creates_) inserted();
     advance();
   }
-  handler_ = flush_ = sets_variables_ = into_ = ddl_ = false;
+  handler_ = flush_ = sets_variables_ = into_ = ddl_ = inserts_ = values_ = creates_ = false;
 }
 
 void Classifier::hazard() {
@@ -165,6 +191,44 @@ void Classifier::hazard() {
       return;
     default:
       if (!token_.is(',')) into_ = false;
+      return;
+  }
+}
+
+// What the rows of an INSERT are made of: numbers, one of which may be a row's key, or what may come to any.
+void Classifier::inserted() {
+  const auto unsaid = [this] { verdict_.inserts = verdict_.insert_id_unsaid = true; };
+  const std::string_view text = token_.text;
+  if (token_.kind == TokenKind::kWord) {
+    if (token_.is_word("select") || token_.is_word("duplicate") || (token_.is_word("table") && inserts_))
+      return unsaid();
+    if (!values_) {
+      values_ = inserts_ && (token_.is_word("values") || token_.is_word("value") || token_.is_word("set"));
+      return;
+    }
+    const Token after = peek();
+    const bool literal = (token_.is_word("x") || token_.is_word("b")) && after.kind == TokenKind::kString;
+    if (literal || token_.is_word("case") || token_.is_word("div") || token_.is_word("mod") ||
+        (after.is('(') && !makes_no_key(text)))
+      unsaid();
+    return;
+  }
+  if (!values_) return;
+  switch (token_.kind) {
+    case TokenKind::kNumber:
+      if (text.find_first_not_of("0123456789") != std::string_view::npos) return unsaid();
+      return verdict_.numbers.add_text(text);
+    case TokenKind::kString:
+      return verdict_.numbers.add_text(unquoted(text));
+    case TokenKind::kUserVariable:
+    case TokenKind::kSystemVariable:
+      return unsaid();
+    case TokenKind::kPunctuation:
+      // A sign is none that calculates.
+      if ((token_.is('-') || token_.is('+')) && (before_.is('(') || before_.is(',') || before_.is('='))) return;
+      if (std::string_view("+-*/%|&^~!<>").find(text[0]) != std::string_view::npos) unsaid();
+      return;
+    default:
       return;
   }
 }
@@ -197,7 +261,7 @@ void Classifier::word() {
       // The end of its rows does not tell which number it made: so the connection begins with this client's, and has
       // it.
       if (equals_folded(text, "returning") && (first_.is_word("insert") || first_.is_word("replace")))
-        verdict_.last_insert_id = true;
+        verdict_.last_insert_id = verdict_.insert_id_untold = true;
       // FLUSH TABLES … WITH READ LOCK
       if (flush_ && equals_folded(text, "read")) pin(PinReason::kLockTables);
       break;

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "proxy/session/mysql/hazard_names.hpp"
+#include "proxy/session/mysql/number_set.hpp"
 #include "proxy/session/mysql/pin_reason.hpp"
 #include "proxy/session/mysql/tokenizer.hpp"
 
@@ -41,12 +42,18 @@ struct Verdict {
   bool shows_diagnostics : 1 = false;  // it is SHOW WARNINGS or SHOW ERRORS and nothing else
   bool tables : 1 = false;  // uses any, as far as the text tells: MariaDB forgets warnings with these statements only
   bool calc_found_rows : 1 = false;
+  bool inserts : 1 = false;           // may change LAST_INSERT_ID()
+  bool insert_id_unsaid : 1 = false;  // and whatever the OK has need not be that
+  bool insert_id_untold : 1 = false;  // and its end has no number
+  // The only statement; it reads or changes rows and nothing else: it does not end a transaction, whatever it calls.
+  bool only_rows : 1 = false;
   bool call : 1 = false;      // the only statement: whatever results it has, another follows them
   bool unlocks : 1 = false;   // UNLOCK TABLES
   bool releases : 1 = false;  // RELEASE_ALL_LOCKS()
   bool kill : 1 = false;      // the only statement; of kill_id
   bool kill_query : 1 = false;
   std::uint64_t kill_id = 0;
+  NumberSet numbers;           // that an INSERT gives
   std::string_view collation;  // of SET NAMES … COLLATE, unquoted
   // System variables of the session that are set, without scope. transaction_isolation is also tx_isolation.
   static constexpr std::size_t kMaxSettings = 12;

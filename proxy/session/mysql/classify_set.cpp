@@ -112,9 +112,10 @@ void Classifier::assignment(bool session, bool scoped) {
 
 void Classifier::names() {
   verdict_.names = verdict_.sets = true;
+  verdict_.collation = {};
   while (!at_end() && !token_.is(',')) {
     if (take("collate"))
-      verdict_.collation = unquoted(token_.text);
+      verdict_.collation = token_.is_word("default") ? std::string_view() : unquoted(token_.text);
     else
       hazard();
     if (!at_end() && !token_.is(',')) advance();

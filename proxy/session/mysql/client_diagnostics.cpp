@@ -10,36 +10,72 @@ namespace dbproxy::session::mysql {
 
 namespace wire = dbproxy::wire::mysql;
 
+// Answered here, but where MySQL's answer has a number that nobody else knows: how many conditions an error left.
+void ClientSession::ping(Step& step, std::span<char> packet) {
+  static const Verdict kKeeps = [] {
+    Verdict verdict;
+    verdict.diagnostics = verdict.shows_diagnostics = true;
+    verdict.statement_count = 1;
+    return verdict;
+  }();
+  if (step.server != nullptr && hold_ && warnings_ > 0 && diagnostics_on(*step.server)) {
+    step.server->ask(ServerSession::Purpose::kClient, wire::Answer::kOk);
+    step.server->verdict_ = &kKeeps;
+    return send(step, packet);
+  }
+  local_ok(step, warnings_);
+  row_count_ = 0;
+  row_count_here_ = true;
+}
+
 // It is at rest, and nothing but that keeps the connection.
 bool ClientSession::could_let_go(const ServerSession& server) const {
   if (!server.quiet() || server.needs_start() || in_step_ || kill_ || pins_ != 0) return false;
   if (server.tables_locked_ || !server.characteristics_.empty()) return false;
   if (!server.after_error_ && (server.status_ & wire::status::kInTransaction)) return false;
-  return hold_ || calc_found_rows_ || server.after_error_;
+  return hold_ || calc_found_rows_ || insert_id_doubt_ || server.after_error_;
 }
 
 bool ClientSession::let_go(ServerSession& server, Output& to_server) {
   if (!could_let_go(server)) return false;
-  const bool rows = !hold_ && !server.after_error_;
-  server.query_rows(rows ? std::string_view("SELECT FOUND_ROWS()") : kAskDiagnostics, to_server);
-  server.purpose_ = rows ? ServerSession::Purpose::kFoundRows : ServerSession::Purpose::kDiagnostics;
+  // In this order: each leaves alone what is asked for behind it.
+  if (hold_ || server.after_error_) {
+    server.query_rows(kAskDiagnostics, to_server);
+    server.purpose_ = ServerSession::Purpose::kDiagnostics;
+  } else if (calc_found_rows_) {
+    server.query_rows("SELECT FOUND_ROWS()", to_server);
+    server.purpose_ = ServerSession::Purpose::kFoundRows;
+  } else {
+    server.query_rows("SELECT LAST_INSERT_ID()", to_server);
+    server.purpose_ = ServerSession::Purpose::kInsertId;
+  }
   return true;
 }
 
 // It has been answered. After an error that also told whether a transaction is open.
-void ClientSession::fetched(ServerSession& server, bool rows) {
+void ClientSession::fetched(ServerSession& server, ServerSession::Purpose purpose) {
   const ServerSession::Rows found = server.take_rows();
   if (server.failed_) {  // nobody can say any more
     server.clear_hidden_failure();
-    hold_ = calc_found_rows_ = false;
+    hold_ = calc_found_rows_ = insert_id_doubt_ = false;
     return;
   }
   status_ = server.status_;
-  if (rows) {
-    calc_found_rows_ = false;
+  if (purpose != ServerSession::Purpose::kDiagnostics) {
+    const bool rows = purpose == ServerSession::Purpose::kFoundRows;
+    (rows ? calc_found_rows_ : insert_id_doubt_) = false;
     if (found.size() != 1 || found[0].size() != 1 || !found[0][0]) return;
-    const std::string& value = *found[0][0];
-    std::from_chars(value.data(), value.data() + value.size(), found_rows_);
+    const std::string& text = *found[0][0];
+    std::uint64_t value = 0;
+    std::from_chars(text.data(), text.data() + text.size(), value);
+    if (rows) {
+      found_rows_ = value;
+      return;
+    }
+    // What is there as it was before is somebody else's, unless that is what an OK has said.
+    const bool own = was_own_insert_id_ || told_before_ || value != insert_id_before_;
+    if (own) last_insert_id_ = value;
+    server.gives_insert_id(own ? serial_ : ServerSession::kNobody, value);
     return;
   }
   hold_ = false;

@@ -1,8 +1,5 @@
 // The part of ClientSession that goes on when the server connection is lost under it: the client is told what became of
 // its work, and its session stays, since nothing of it was on that connection that is not known here too.
-#include <algorithm>
-#include <array>
-
 #include "proxy/session/mysql/client_session.hpp"
 
 namespace dbproxy::session::mysql {
@@ -29,16 +26,6 @@ void rolled_back(std::string& out, std::uint8_t number, std::string_view why) {
 }
 
 }  // namespace
-
-bool only_rows(const Verdict& verdict, std::string_view text, const LexOptions& lex) {
-  if (verdict.statement_count != 1) return false;
-  static constexpr std::array<std::string_view, 10> kWords = {"select", "insert", "update", "delete", "replace",
-                                                              "with",   "values", "table",  "do",     "savepoint"};
-  const Token first = Tokenizer(text, lex).next();
-  // Neither may what they call commit.
-  return first.is('(') ||
-         std::any_of(kWords.begin(), kWords.end(), [&](std::string_view word) { return first.is_word(word); });
-}
 
 bool ClientSession::server_lost(ServerSession& server, std::string_view why, std::string_view last_words,
                                 Output& to_client) {
@@ -71,6 +58,7 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
   }
   status_ &= static_cast<std::uint16_t>(~wire::status::kInTransaction);
   hold_ = calc_found_rows_ = in_step_ = step_error_is_answer_ = false;
+  insert_id_doubt_ = false;  // nobody can say any more
   kept_.clear();
   return true;
 }

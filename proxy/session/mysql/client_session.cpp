@@ -165,24 +165,6 @@ bool ClientSession::rejected(Step& step) {
   return true;
 }
 
-// Answered here, but where MySQL's answer has a number that nobody else knows: how many conditions an error left.
-void ClientSession::ping(Step& step, std::span<char> packet) {
-  static const Verdict kKeeps = [] {
-    Verdict verdict;
-    verdict.diagnostics = verdict.shows_diagnostics = true;
-    verdict.statement_count = 1;
-    return verdict;
-  }();
-  if (step.server != nullptr && hold_ && warnings_ > 0 && diagnostics_on(*step.server)) {
-    step.server->ask(ServerSession::Purpose::kClient, Answer::kOk);
-    step.server->verdict_ = &kKeeps;
-    return send(step, packet);
-  }
-  local_ok(step, warnings_);
-  row_count_ = 0;
-  row_count_here_ = true;
-}
-
 // One hidden request at a time, until the connection is as this client left it.
 ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes_schema, bool runs) {
   if (step.server == nullptr) return ClientVerdict::kNeedServer;
@@ -211,9 +193,17 @@ ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes
     return wait(false);
   }
   if (new_settings_) take_new_settings(server);
+  // What there is may be somebody else's.
+  if (asks_insert_id && insert_id_doubt_ && !was_own_insert_id_) {
+    server.query_rows("SELECT LAST_INSERT_ID()", step.to_server);
+    server.purpose_ = ServerSession::Purpose::kInsertId;
+    return wait(false);
+  }
   const bool none = server.insert_id_owner_ == 0 && last_insert_id_ == 0;  // nobody has inserted there
+  const bool elsewhere = server.insert_id_owner_ != serial_ || server.insert_id_ != last_insert_id_;
+  // What an INSERT leaves may be what it finds, which has to be known then.
   const bool insert_id_missing =
-      asks_insert_id && !none && (server.insert_id_owner_ != serial_ || server.insert_id_ != last_insert_id_);
+      elsewhere && ((asks_insert_id && !none) || (runs && asks.inserts && server.insert_id_unknown_));
   if (asks_insert_id && none) server.gives_insert_id(serial_, 0);
   if (server.multi_statements() != multi_statements_) {
     const std::string_view option = multi_statements_ ? std::string_view("\0\0", 2) : std::string_view("\1\0", 2);
@@ -268,6 +258,7 @@ ServerSession& ClientSession::ask(Step& step, ServerSession::Purpose purpose, An
   }
   server.ask(purpose, answer);
   server.verdict_ = purpose == ServerSession::Purpose::kClient ? &verdict : nullptr;
+  server.numbers_ = verdict.numbers;
   const bool asks = verdict.diagnostics && verdict.statement_count == 1;
   if (!asks && (!server.mariadb_ || verdict.tables)) {
     hold_ = false;
@@ -366,7 +357,7 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   if (!tracking && known.any()) own_text_ = substituted(text, lexical, known);
   const bool other_text = !own_text_.empty();
   ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, verdict);
-  server.only_rows_ = server.holds_transaction() && only_rows(verdict, text, lexical);
+  server.only_rows_ = server.holds_transaction() && verdict.only_rows;
   if (known.diagnostics && !server.mariadb_ && !read_show(text, lexical)) kept_.clear();  // SELECT @@… forgets them
   if (other_text) {
     // Attributes stay where they are.

@@ -46,9 +46,6 @@ struct KillRequest {
   bool query_only = false;
 };
 
-// Such a statement reads or changes rows and nothing else: it does not end a transaction, whatever it calls.
-bool only_rows(const Verdict& verdict, std::string_view text, const LexOptions& lex);
-
 class ClientSession {
  public:
   // `capabilities`: agreed on with the client. `serial`: never 0, and no other client's of this worker.
@@ -76,7 +73,8 @@ class ClientSession {
   }
   // Whether the server connection may go to another client now.
   bool can_release(const ServerSession& server) const {
-    return server.idle() && !server.needs_start() && pins_ == 0 && !hold_ && !calc_found_rows_ && !in_step_;
+    return server.idle() && !server.needs_start() && pins_ == 0 && !hold_ && !calc_found_rows_ && !insert_id_doubt_ &&
+           !in_step_;
   }
   // Somebody waits for the server connection that this client keeps at rest, only because it may ask for what its last
   // statement left: that is fetched. True: it is being asked for; then can_release() once it is quiet.
@@ -102,6 +100,9 @@ class ClientSession {
   std::uint32_t capabilities() const { return capabilities_; }
   std::uint64_t serial() const { return serial_; }
   std::uint64_t queries() const { return queries_; }
+  // COM_SET_OPTION's word, or what its capabilities say. It outlives COM_RESET_CONNECTION and COM_CHANGE_USER.
+  bool multi_statements() const { return multi_statements_; }
+  void set_multi_statements(bool several) { multi_statements_ = several; }
   std::uint32_t take_answered_here() { return std::exchange(answered_here_, 0); }
   const std::string& change_user() const { return change_user_; }
 
@@ -148,7 +149,7 @@ class ClientSession {
   ClientVerdict prepare_here(Step& step, const StatementPtr& statement);
   ServerSession& ask(Step& step, ServerSession::Purpose purpose, wire::mysql::Answer answer, const Verdict& verdict);
   bool could_let_go(const ServerSession& server) const;
-  void fetched(ServerSession& server, bool rows);
+  void fetched(ServerSession& server, ServerSession::Purpose purpose);
   bool answer_kept(Step& step, std::string_view text, const LexOptions& lex, bool binary, bool& values);
   // What the server would show of warnings and errors is this client's.
   bool diagnostics_on(const ServerSession& server) const {
@@ -182,7 +183,9 @@ class ClientSession {
   LexOptions lex(const Step& step) const;
 
   // From the server's session.
-  void on_result(const ServerSession& server, bool without_rows, const wire::mysql::Ok& ok, std::uint64_t rows);
+  void on_result(ServerSession& server, bool without_rows, const wire::mysql::Ok& ok, std::uint64_t rows);
+  void on_insert_id(ServerSession& server, std::uint64_t told);
+  void doubt_insert_id(ServerSession& server, std::uint64_t told);
   void prepared(std::uint32_t number, const StatementPtr& statement, std::uint16_t parameters);
   void request_done(ServerSession& server);
   void was_reset(ServerSession& server);
@@ -209,6 +212,9 @@ class ClientSession {
   bool rejecting_ = false;
   bool lost_untold_ = false;  // its transaction, and the error that is to be the next answer says so
   std::uint64_t last_insert_id_ = 0;
+  bool insert_id_doubt_ = false;  // only the server knows: it is asked before the connection goes
+  bool was_own_insert_id_ = false, told_before_ = false;  // of the first doubt, see doubt_insert_id()
+  std::uint64_t insert_id_before_ = 0;
   std::int64_t row_count_ = 0;
   bool row_count_here_ = true;  // it is not the server's: the last request was answered here
   std::uint64_t found_rows_ = 0;

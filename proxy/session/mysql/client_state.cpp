@@ -20,6 +20,16 @@ std::string cast(const std::string& number, std::string_view type) {
   return std::string("CAST(").append(number).append(" AS ").append(type) + ")";
 }
 
+// What the text says of its collation is how it ends: nothing beside it may set that once more.
+bool tells_collation(const Verdict& verdict) {
+  for (std::size_t i = 0; i < verdict.setting_count; ++i)
+    for (const std::string_view name : {"character_set_results", "character_set_connection", "collation_connection"})
+      if (equals_folded(verdict.settings[i], name)) return false;
+  return std::all_of(verdict.collation.begin(), verdict.collation.end(), [](char c) {
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  });
+}
+
 }  // namespace
 
 // What stands at `token`, as this client knows it; `ahead` is then behind it.
@@ -143,9 +153,9 @@ void ClientSession::was_reset(ServerSession& server) {
   kept_.clear();
   warnings_ = 0;
   last_insert_id_ = 0;
+  insert_id_doubt_ = false;
   row_count_ = 0;
   hold_ = calc_found_rows_ = false;
-  multi_statements_ = capabilities_ & flags::kMultiStatements;
   if (server.mariadb_) found_rows_ = found_query_ = 0;  // MySQL keeps them
   new_settings_ = true;                                 // which start() learns
   status_ = server.status();
@@ -181,14 +191,38 @@ ClientVerdict ClientSession::set_option(Step& step, std::string_view payload) {
   return ClientVerdict::kMore;
 }
 
-void ClientSession::on_result(const ServerSession& server, bool without_rows, const wire::Ok& ok, std::uint64_t rows) {
+// The OK of an INSERT has the number that it made, or else the last that it was given: LAST_INSERT_ID() is the first.
+void ClientSession::on_insert_id(ServerSession& server, std::uint64_t told) {
+  const Verdict* verdict = server.verdict_;
+  const bool inserts = verdict != nullptr && verdict->inserts;
+  if (told == 0 && !(inserts && verdict->insert_id_untold)) return;
+  if (inserts && (told == 0 || verdict->insert_id_unsaid || server.numbers_.may_have(told)))
+    return doubt_insert_id(server, told);
+  last_insert_id_ = told;
+  insert_id_doubt_ = false;
+  server.gives_insert_id(serial_, told);
+}
+
+// Until the connection is asked, see fetched(), this client does not leave it. `told`: 0
+// where nothing was.
+void ClientSession::doubt_insert_id(ServerSession& server, std::uint64_t told) {
+  if (!std::exchange(insert_id_doubt_, true)) {
+    was_own_insert_id_ = server.insert_id_owner_ == serial_ && server.insert_id_ == last_insert_id_;
+    insert_id_before_ = server.insert_id_;
+    told_before_ = false;
+  }
+  told_before_ = told_before_ || (told != 0 && told == insert_id_before_);
+  server.gives_insert_id(serial_, last_insert_id_);
+  server.insert_id_unknown_ = true;
+}
+
+void ClientSession::on_result(ServerSession& server, bool without_rows, const wire::Ok& ok, std::uint64_t rows) {
   const Verdict* verdict = server.verdict_;
   status_ = static_cast<std::uint16_t>(ok.status & (wire::status::kInTransaction | wire::status::kAutocommit |
                                                     wire::status::kNoBackslashEscapes |
                                                     wire::status::kInReadOnlyTransaction | wire::status::kAnsiQuotes));
   if (without_rows) {
     row_count_ = static_cast<std::int64_t>(ok.affected_rows);
-    if (ok.last_insert_id != 0) last_insert_id_ = ok.last_insert_id;
   } else {
     row_count_ = -1;
     if (verdict == nullptr || !verdict->shows_diagnostics) {
@@ -197,6 +231,7 @@ void ClientSession::on_result(const ServerSession& server, bool without_rows, co
       calc_found_rows_ = verdict != nullptr && verdict->calc_found_rows;
     }
   }
+  on_insert_id(server, ok.last_insert_id);
   if (ok.warnings > 0) {
     hold_ = true;
     kept_.clear();
@@ -212,6 +247,8 @@ void ClientSession::request_done(ServerSession& server) {
     warnings_ = server.mariadb_ ? 0 : 1;
   }
   const Verdict* verdict = server.verdict_;
+  if (server.failed_ && !server.syntax_error_ && verdict != nullptr && verdict->inserts)
+    doubt_insert_id(server, 0);  // a row of it, or none
   // Of a single statement that the server could not read nothing has run.
   if (server.syntax_error_ && verdict != nullptr && verdict->statement_count == 1) pins_ = pins_before_;
   if (verdict != nullptr && !server.failed_) {
@@ -230,8 +267,11 @@ void ClientSession::request_done(ServerSession& server) {
             verdict->settings[i].size() > 14 && equals_folded(verdict->settings[i].substr(0, 14), "session_track_");
         explained = explained && (tracking || (server.reported_ & (1u << i)) != 0);
       }
-      if (!verdict->collation.empty())
+      if (!verdict->collation.empty()) {
+        explained = explained && tells_collation(*verdict);
         server.settings_ = interner_->with(server.settings_, "collation_connection", verdict->collation);
+        server.settings_ = interner_->with(server.settings_, kResultsCollation, verdict->collation);
+      }
       if (!explained) pins_ |= bit(PinReason::kSetVariable);
     } else if (server.changed_ && verdict->pins == 0) {
       // A function, a procedure or a trigger; or a SET among other statements.

@@ -113,11 +113,15 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
 
   ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, verdict);
   if (known.diagnostics && !server.mariadb_ && !read_show(statement.statement->text, settings_->lex())) kept_.clear();
-  server.only_rows_ = server.holds_transaction() && only_rows(verdict, runs->text, settings_->lex());
+  server.only_rows_ = server.holds_transaction() && verdict.only_rows;
   ServerSession::Prepared& there = *server.find(*runs);
   server.statement_ = statement.statement;  // whose the verdict is
   executing_ = number;
   if (execute.types_sent) statement.types = payload.substr(execute.bound_at + 1, execute.types_size);
+  if (verdict.inserts && statement.long_data)
+    server.numbers_.add_all();
+  else if (verdict.inserts)
+    server.numbers_.add(numbers_of(payload, execute, statement.types));
   const bool types_missing = execute.bound_at > 0 && !execute.types_sent && there.types != statement.types;
   if (execute.bound_at > 0) there.types = statement.types;
   if (types_missing) {

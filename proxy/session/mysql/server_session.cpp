@@ -304,7 +304,11 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
   if (!hidden()) ++events_.statements_done;
   warned_ = warned_ || ok.warnings > 0;
   if (!forward_) {
-    if (ok.last_insert_id != 0) insert_id_owner_ = kNobody;  // of a client that has left
+    // Of a client that has left.
+    if (ok.last_insert_id != 0 || (!hidden() && verdict_ != nullptr && verdict_->inserts)) {
+      insert_id_owner_ = kNobody;
+      insert_id_unknown_ = true;
+    }
     return true;
   }
 
@@ -315,10 +319,6 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
     found_query_ = client->found_query_;
   }
   rows_ = 0;
-  if (ok.last_insert_id != 0) {
-    insert_id_owner_ = client->serial();
-    insert_id_ = ok.last_insert_id;
-  }
   const std::uint32_t theirs = client->capabilities();
   const bool old = !(theirs & client_flag::kDeprecateEof);
   // A cursor has no rows here: then what ends the columns ends it all.

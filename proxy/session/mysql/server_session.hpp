@@ -132,6 +132,7 @@ class ServerSession {
     kClientReset,    // likewise COM_RESET_CONNECTION
     kDiagnostics,    // what the client's last statement left, so that the connection may go
     kFoundRows,      // likewise
+    kInsertId,       // likewise
     kHidden,
     kStart,
     kReset,
@@ -167,12 +168,15 @@ class ServerSession {
   void gives_insert_id(std::uint64_t client, std::uint64_t id) {
     insert_id_owner_ = client;
     insert_id_ = id;
+    insert_id_unknown_ = false;
   }
   bool for_client(const ClientSession* client) const {
     return client != nullptr && !orphaned_ && purpose_ <= Purpose::kClientReset;
   }
   bool hidden() const { return purpose_ > Purpose::kClientReset; }
-  bool fetching() const { return purpose_ == Purpose::kDiagnostics || purpose_ == Purpose::kFoundRows; }
+  bool fetching() const {
+    return purpose_ == Purpose::kDiagnostics || purpose_ == Purpose::kFoundRows || purpose_ == Purpose::kInsertId;
+  }
   // Of prepared statements.
   Prepared* find(const Statement& statement);
   Prepared& keep(const StatementPtr& statement, std::uint32_t id);
@@ -223,6 +227,8 @@ class ServerSession {
   static constexpr std::uint64_t kNobody = ~std::uint64_t{0};
   std::uint64_t insert_id_owner_ = 0;  // whose LAST_INSERT_ID() this connection has; 0: there has been none
   std::uint64_t insert_id_ = 0;
+  bool insert_id_unknown_ = false;                    // it is not that any more
+  NumberSet numbers_;                                 // that the request gives
   bool diagnostics_clear_ = false;                    // the last statement was the proxy's own, and left none
   std::uint64_t diagnostics_owner_ = 0;               // whose warnings and errors SHOW WARNINGS would show
   bool warned_ = false;                               // the request has

@@ -19,26 +19,25 @@ std::string lower(std::string_view name) {
   return out;
 }
 
-// The names that servers have had for one variable.
-bool same_variable(std::string_view asked, std::string_view told) {
-  if (equals_folded(asked, told)) return true;
-  const auto pair = [&](std::string_view one, std::string_view other) {
-    return (equals_folded(asked, one) && told == other) || (equals_folded(asked, other) && told == one);
-  };
-  return pair("transaction_isolation", "tx_isolation") || pair("transaction_read_only", "tx_read_only");
+bool tells_of(std::string_view state, std::string_view name) {
+  wire::StateReader reader(state);
+  for (wire::StateChange change; reader.next(change);)
+    if (change.type == wire::StateType::kSystemVariable && equals_folded(change.name, name)) return true;
+  return false;
 }
 
 }  // namespace
 
 void ServerSession::reported(std::string_view told, std::string_view value) {
-  const std::string name = lower(told);
+  const std::string name = lower(own_name(told, mariadb_));
   if (!is_replayed(name)) return;
   if (verdict_ != nullptr)
     for (std::size_t i = 0; i < verdict_->setting_count; ++i)
-      if (same_variable(verdict_->settings[i], name)) reported_ |= 1u << i;
+      if (equals_folded(own_name(verdict_->settings[i], mariadb_), name)) reported_ |= 1u << i;
   settings_ = interner_->with(settings_, name, value);
-  // Its collation comes with it, and is told by nobody: the client's text may say another, see finish().
+  // Their collations come with them, and are told by nobody: the client's text may say another, see request_done().
   if (name == "character_set_connection") settings_ = interner_->without(settings_, "collation_connection");
+  if (name == "character_set_results") settings_ = interner_->without(settings_, kResultsCollation);
 }
 
 void ServerSession::apply(std::string_view state) {
@@ -47,6 +46,8 @@ void ServerSession::apply(std::string_view state) {
     switch (change.type) {
       case wire::StateType::kSystemVariable:
         reported(change.name, change.value);
+        if (equals_folded(change.name, "max_join_size") && !tells_of(state, "sql_big_selects"))
+          reported("sql_big_selects", big_selects_of(change.value));
         break;
       case wire::StateType::kSchema:
         settings_ = interner_->with_schema(settings_, change.value);
@@ -74,7 +75,7 @@ void ServerSession::back_to_new() {
   close_owed_.clear();
   tables_locked_ = false;
   characteristics_.clear();
-  insert_id_owner_ = 0;
+  gives_insert_id(0, 0);
   left_behind_ = false;
   needs_start_ = true;
 }
@@ -118,6 +119,10 @@ ServerVerdict ServerSession::finish(ClientSession* client) {
     case Purpose::kClientPrepare:
       if (theirs) client->request_done(*this);
       break;
+    case Purpose::kPrepare:
+      if (!failed_ && statement_ && find(*statement_) == nullptr)
+        return ServerVerdict::kProtocolError;  // an OK, and no statement
+      break;
     default:
       break;
   }
@@ -135,7 +140,7 @@ ServerVerdict ServerSession::finish(ClientSession* client) {
       diagnostics_owner_ = 0;
   }
   if (hidden()) after_error_ = false;  // asked outside of transactions only
-  if (fetching() && client != nullptr && !orphaned_) client->fetched(*this, purpose_ == Purpose::kFoundRows);
+  if (fetching() && client != nullptr && !orphaned_) client->fetched(*this, purpose_);
   if (theirs) {
     last_client_ = client->serial();
     last_query_ = client->queries();

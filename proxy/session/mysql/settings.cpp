@@ -6,7 +6,9 @@
 namespace dbproxy::session::mysql {
 namespace {
 
-constexpr std::string_view kConnection = "character_set_connection", kCollation = "collation_connection";
+constexpr std::string_view kConnection = "character_set_connection", kCollation = "collation_connection",
+                           kClient = "character_set_client", kResults = "character_set_results";
+constexpr std::string_view kJoinSize = "max_join_size", kBigSelects = "sql_big_selects";
 
 // Session variables that statements, drivers and people set; MySQL 8.0's and 8.4's names, and older ones.
 constexpr std::string_view kTracked =
@@ -35,11 +37,45 @@ constexpr std::string_view kTracked =
     "updatable_views_with_limit,use_secondary_engine,wait_timeout,windowing_use_high_precision,"
     "auto_increment_increment,auto_increment_offset,binlog_format,binlog_row_image";
 
-// Of one statement or transaction, or about the session as such: SET of them elsewhere would be wrong.
-constexpr std::array<std::string_view, 16> kNotReplayed = {
-    "statement_id", "timestamp",        "insert_id",         "last_insert_id", "identity",  "rand_seed1",
-    "rand_seed2",   "pseudo_thread_id", "error_count",       "warning_count",  "gtid_next", "gtid_seq_no",
-    "last_gtid",    "server_id",        "pseudo_slave_mode", "proxy_user"};
+// Of one statement or transaction, or about the session as such: SET of them elsewhere would be wrong. In the last two
+// lines are those of MariaDB's that change another one, of which it says nothing.
+constexpr std::array<std::string_view, 21> kNotReplayed = {"statement_id",
+                                                           "timestamp",
+                                                           "insert_id",
+                                                           "last_insert_id",
+                                                           "identity",
+                                                           "rand_seed1",
+                                                           "rand_seed2",
+                                                           "pseudo_thread_id",
+                                                           "error_count",
+                                                           "warning_count",
+                                                           "gtid_next",
+                                                           "gtid_seq_no",
+                                                           "last_gtid",
+                                                           "server_id",
+                                                           "pseudo_slave_mode",
+                                                           "proxy_user",
+                                                           "log_queries_not_using_indexes",
+                                                           "log_slow_admin_statements",
+                                                           "log_slow_slave_statements",
+                                                           "old",
+                                                           "wsrep_causal_reads"};
+
+struct Alias {
+  std::string_view name, own;
+};
+// Seen on MySQL 8.0 (of 5.7 documented) and MariaDB 10.11. What is kept is the name that most versions know.
+constexpr std::array<Alias, 3> kMysqlAliases = {{{"tx_isolation", "transaction_isolation"},
+                                                 {"tx_read_only", "transaction_read_only"},
+                                                 {"storage_engine", "default_storage_engine"}}};
+constexpr std::array<Alias, 8> kMariadbAliases = {{{"transaction_isolation", "tx_isolation"},
+                                                   {"transaction_read_only", "tx_read_only"},
+                                                   {"storage_engine", "default_storage_engine"},
+                                                   {"alter_algorithm", "old_alter_table"},
+                                                   {"tmp_memory_table_size", "tmp_table_size"},
+                                                   {"log_slow_query", "slow_query_log"},
+                                                   {"log_slow_query_time", "long_query_time"},
+                                                   {"log_slow_min_examined_row_limit", "min_examined_row_limit"}}};
 
 bool is_number(std::string_view text) {
   std::size_t dots = 0;
@@ -156,6 +192,19 @@ bool is_replayed(std::string_view name) {
          name.substr(0, 14) != "session_track_";
 }
 
+std::string_view own_name(std::string_view name, bool mariadb) {
+  const auto in = [name](const auto& aliases) {
+    for (const Alias& alias : aliases)
+      if (equals_folded(name, alias.name)) return alias.own;
+    return name;
+  };
+  return mariadb ? in(kMariadbAliases) : in(kMysqlAliases);
+}
+
+std::string_view big_selects_of(std::string_view max_join_size) {
+  return max_join_size == "18446744073709551615" ? "ON" : "OFF";  // no limit, or one
+}
+
 std::string replay_sql(const Settings& from, const Settings& to, const Settings& base) {
   const auto value_of = [&base](const Settings& settings, std::string_view name) {
     const std::string* value = settings.find(name);
@@ -163,10 +212,10 @@ std::string replay_sql(const Settings& from, const Settings& to, const Settings&
     if (name == kCollation && settings.find(kConnection) != nullptr) return value;
     return value != nullptr ? value : base.find(name);
   };
-  const auto differs = [&](std::string_view name) {
-    const std::string *now = value_of(from, name), *wanted = value_of(to, name);
-    return (now == nullptr) != (wanted == nullptr) || (now != nullptr && *now != *wanted);
+  const auto same = [](const std::string* one, const std::string* other) {
+    return one == nullptr || other == nullptr ? one == other : *one == *other;
   };
+  const auto differs = [&](std::string_view name) { return !same(value_of(from, name), value_of(to, name)); };
   std::string sql;
   const auto add = [&](std::string_view name) {
     sql += sql.empty() ? "SET " : ", ";
@@ -177,8 +226,26 @@ std::string replay_sql(const Settings& from, const Settings& to, const Settings&
     else
       append_value(sql, name, *value);
   };
-  // A character set brings its own collation: that has to be put back behind it, or by it.
-  const bool connection = differs(kConnection) || differs(kCollation);
+  // A character set brings its own collation: that has to be put back behind it, or by it. Likewise what max_join_size
+  // makes of sql_big_selects.
+  bool connection = differs(kConnection) || differs(kCollation);
+  const bool big_selects = differs(kBigSelects) || (differs(kJoinSize) && value_of(to, kBigSelects) != nullptr);
+  // Nothing but SET NAMES … COLLATE gives results a collation, and it sets all the others as well.
+  const std::string *collation = to.find(kResultsCollation), *results = value_of(to, kResults);
+  const bool results_differ = differs(kResults) || !same(collation, from.find(kResultsCollation));
+  bool client = differs(kClient);
+  if (results_differ && collation != nullptr && results != nullptr && !results->empty()) {
+    sql.append("SET NAMES '").append(*results).append("' COLLATE '").append(*collation).append("'");
+    client = !same(results, value_of(to, kClient));
+    connection = !same(results, value_of(to, kConnection)) || !same(collation, value_of(to, kCollation));
+  } else if (results_differ) {
+    add(kResults);
+  }
+  if (client) add(kClient);
+  const auto apart = [](std::string_view name) {
+    return name == kConnection || name == kCollation || name == kBigSelects || name == kClient || name == kResults ||
+           name == kResultsCollation;
+  };
   // Both are sorted by name: walked side by side, so that equal ones by two names cost no allocation.
   auto left = from.variables().begin(), right = to.variables().begin();
   const auto left_end = from.variables().end(), right_end = to.variables().end();
@@ -187,8 +254,9 @@ std::string replay_sql(const Settings& from, const Settings& to, const Settings&
     const std::string_view name = of_left ? left->first : right->first;
     if (right != right_end && right->first == name) ++right;
     if (of_left) ++left;
-    if (name != kConnection && name != kCollation && differs(name)) add(name);
+    if (!apart(name) && differs(name)) add(name);
   }
+  if (big_selects) add(kBigSelects);
   if (connection) {
     add(kConnection);
     if (value_of(to, kCollation) != nullptr) add(kCollation);

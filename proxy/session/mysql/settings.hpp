@@ -55,6 +55,17 @@ class SettingsInterner {
 // some of one statement only: insert_id, timestamp, rand_seed1 …) are the same, but that nobody should keep them.
 bool is_replayed(std::string_view name);
 
+// Of the names that a server has for one and the same variable, the one under which it is kept; any letters. Each is
+// reported as it was set, and nothing is said of the others.
+std::string_view own_name(std::string_view name, bool mariadb);
+
+// What sql_big_selects becomes, unreported, when max_join_size is set to `value`.
+std::string_view big_selects_of(std::string_view max_join_size);
+
+// Of SET NAMES … COLLATE: the collation that columns of results have, which no variable shows and nothing else sets.
+// Kept with the variables, under a name that none has.
+inline constexpr std::string_view kResultsCollation = "results collation";
+
 // One SET that brings a connection from one to the other; empty where no variable differs. `base`: what the connection
 // had when it was new. The schema is for COM_INIT_DB.
 std::string replay_sql(const Settings& from, const Settings& to, const Settings& base);

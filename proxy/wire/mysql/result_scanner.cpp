@@ -8,6 +8,8 @@ namespace {
 
 // MySQL allows 4,096 columns; what a statement has of parameters fits into 16 bits.
 constexpr std::uint64_t kMaxColumns = 65535;
+// An OK of nothing: header, rows, id, status, warnings.
+constexpr std::uint32_t kOkSize = 7;
 
 std::uint8_t first_byte(std::string_view payload) {
   return payload.empty() ? 0 : static_cast<std::uint8_t>(payload[0]);
@@ -40,6 +42,8 @@ PacketKind ResultScanner::first(const Frame& frame, std::string_view payload) co
     case Answer::kText:
       return PacketKind::kText;
     case Answer::kPrepare:
+      // MySQL 8.0.15 answers some that it refuses (SET GLOBAL without the privilege) with an OK of no statement.
+      if (byte == kOkHeader && frame.length == kOkSize) return PacketKind::kText;
       return byte == kOkHeader ? PacketKind::kPrepareOk : PacketKind::kBroken;
     case Answer::kOk:
       return byte == kOkHeader || byte == kEofHeader ? PacketKind::kOk : PacketKind::kBroken;

@@ -22,7 +22,7 @@ TEST(MysqlSettings, ReplayIsWhatDiffers) {
   const Settings to("", {{"character_set_results", ""}, {"max_join_size", "1000"}, {"time_zone", "+01:00"}});
   EXPECT_EQ(
       replay_sql(from, to, base),
-      "SET @@SESSION.autocommit = DEFAULT, @@SESSION.character_set_results = NULL, @@SESSION.max_join_size = 1000, "
+      "SET @@SESSION.character_set_results = NULL, @@SESSION.autocommit = DEFAULT, @@SESSION.max_join_size = 1000, "
       "@@SESSION.sql_mode = 'STRICT'");
   EXPECT_EQ(replay_sql(to, to, base), "");
 }
@@ -34,6 +34,44 @@ TEST(MysqlSettings, ACollationIsPutBackBehindItsCharacterSet) {
   EXPECT_EQ(replay_sql(plain, binary, base),
             "SET @@SESSION.character_set_connection = 'utf8mb4', @@SESSION.collation_connection = 'utf8mb4_bin'");
   EXPECT_EQ(replay_sql(binary, plain, base), "SET @@SESSION.character_set_connection = 'utf8mb4'");
+}
+
+TEST(MysqlSettings, WhatMaxJoinSizeChangesIsPutBackBehindIt) {
+  const Settings base("", {{"sql_big_selects", "ON"}});
+  const Settings limited("", {{"max_join_size", "9999"}, {"sql_big_selects", "OFF"}});
+  const Settings big("", {{"max_join_size", "9999"}, {"sql_big_selects", "ON"}});
+  EXPECT_EQ(replay_sql(base, big, base), "SET @@SESSION.max_join_size = 9999, @@SESSION.sql_big_selects = 'ON'");
+  EXPECT_EQ(replay_sql(limited, base, base), "SET @@SESSION.max_join_size = DEFAULT, @@SESSION.sql_big_selects = 'ON'");
+  EXPECT_EQ(replay_sql(big, limited, base), "SET @@SESSION.sql_big_selects = 'OFF'");
+  EXPECT_EQ(big_selects_of("9999"), "OFF");
+  EXPECT_EQ(big_selects_of("18446744073709551615"), "ON");
+}
+
+TEST(MysqlSettings, OneVariableByTwoNamesIsKeptUnderOne) {
+  EXPECT_EQ(own_name("tx_isolation", false), "transaction_isolation");
+  EXPECT_EQ(own_name("Transaction_Isolation", true), "tx_isolation");
+  EXPECT_EQ(own_name("LOG_SLOW_QUERY_TIME", true), "long_query_time");
+  EXPECT_EQ(own_name("sql_mode", true), "sql_mode");
+}
+
+TEST(MysqlSettings, TheCollationOfResultsComesByNamesOnly) {
+  const Settings base("", {});
+  const Settings plain("", {{"character_set_client", "utf8mb4"},
+                            {"character_set_connection", "utf8mb4"},
+                            {"character_set_results", "utf8mb4"}});
+  Settings::Variables named = plain.variables();
+  named.emplace_back("collation_connection", "utf8mb4_bin");
+  named.emplace_back(kResultsCollation, "utf8mb4_bin");
+  const Settings binary("", named);
+  EXPECT_EQ(replay_sql(plain, binary, base), "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'");
+  EXPECT_EQ(replay_sql(binary, plain, base),
+            "SET @@SESSION.character_set_results = 'utf8mb4', @@SESSION.character_set_connection = 'utf8mb4'");
+  named[0].second = "latin1";
+  named[3].second = "utf8mb4_unicode_ci";
+  EXPECT_EQ(replay_sql(plain, Settings("", named), base),
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin', @@SESSION.character_set_client = 'latin1', "
+            "@@SESSION.character_set_connection = 'utf8mb4', @@SESSION.collation_connection = 'utf8mb4_unicode_ci'");
+  EXPECT_EQ(replay_sql(binary, binary, base), "");
 }
 
 TEST(MysqlSettings, ValuesCannotLeaveTheirPlace) {
