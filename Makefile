@@ -83,7 +83,7 @@ bench-failover: build ## What a failover costs a client: direct, through PgBounc
 	@cmake/setup.sh bench
 	@$(PYTHON) -B bench/failover/run.py --docs docs
 
-suites: ## Other people's suites, against PostgreSQL and through a sidecar: docs/differences.md
+suites: ## Other people's suites, against the database and through a sidecar: docs/differences.md
 	@cmake/setup.sh test
 	@$(MAKE) --no-print-directory build
 	@DBPROXY_BIN=build/release/bin $(PYTHON) -B tests/suites/run.py

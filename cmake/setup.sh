@@ -204,14 +204,14 @@ helm_program() {
 
 # The suites of others: sources with the tests in them, and what those tests want beside them. build/testbed/suites/NAME.
 suites_python() {
-  say "psycopg2's and SQLAlchemy's suites → build/testbed/suites"
+  say "psycopg2's, SQLAlchemy's and Django's suites → build/testbed/suites"
   local suites=$testbed/suites name
-  rm -rf "$suites"/{venv,psycopg2,sqlalchemy}
-  mkdir -p "$suites"/{psycopg2,sqlalchemy}
+  rm -rf "$suites"/{venv,psycopg2,sqlalchemy,django}
+  mkdir -p "$suites"/{psycopg2,sqlalchemy,django}
   /usr/bin/python3 -m venv "$suites/venv"
   local pip=("$suites/venv/bin/pip" -q --disable-pip-version-check)
   "${pip[@]}" install -r tests/suites/requirements.txt
-  for name in psycopg2 sqlalchemy; do
+  for name in psycopg2 sqlalchemy django; do
     "${pip[@]}" download --no-deps --no-binary "$name" -d "$suites" \
       "$(sed -En "s/^$name(-binary)?==/$name==/p" tests/suites/requirements.txt)"
     tar -xzf "$suites/$name"-*.tar.gz -C "$suites/$name" --strip-components=1
@@ -260,15 +260,16 @@ suites_regress() {
   rm -rf "$apt"
 }
 
-# The same version as the driver's own check, so that one go.sum names it; its tests' modules are in its own.
-suites_pgx() {
-  say "pgx's suite → build/testbed/suites"
-  local suites=$testbed/suites
-  rm -rf "$suites/pgx"
-  mkdir -p "$suites"
-  cp -r "$(cd tests/drivers/pgx && GOTOOLCHAIN=local go list -m -f '{{.Dir}}' github.com/jackc/pgx/v5)" "$suites/pgx"
-  chmod -R u+w "$suites/pgx"
-  (cd "$suites/pgx" && GOTOOLCHAIN=local go mod download)
+# suites_go NAME CHECK MODULE: the same version as the driver's own check in tests/drivers, so that one go.sum names it;
+# its tests' modules are in its own.
+suites_go() {
+  say "the suite of $3 → build/testbed/suites"
+  local suite=$testbed/suites/$1
+  rm -rf "$suite"
+  mkdir -p "$testbed/suites"
+  cp -r "$(cd "tests/drivers/$2" && GOTOOLCHAIN=local go list -m -f '{{.Dir}}' "$3")" "$suite"
+  chmod -R u+w "$suite"
+  (cd "$suite" && GOTOOLCHAIN=local go mod download)
 }
 
 setup_build() { apt_install "${build_packages[@]}"; }
@@ -316,7 +317,8 @@ setup_test() {
   setup_cluster
   once go "$(cat tests/drivers/{pgx,pq,mysql/go}/go.sum)" go_drivers
   once suites-python "$(cat tests/suites/requirements.txt)" suites_python
-  once suites-pgx "$(cat tests/drivers/pgx/go.sum)" suites_pgx
+  once suites-pgx "$(cat tests/drivers/pgx/go.sum)" suites_go pgx pgx github.com/jackc/pgx/v5
+  once suites-go-mysql "$(cat tests/drivers/mysql/go/go.sum)" suites_go go-mysql mysql/go github.com/go-sql-driver/mysql
   once suites-pgjdbc "$pgjdbc $junit" suites_pgjdbc
   once suites-regress "$(declare -f suites_regress)" suites_regress
 }

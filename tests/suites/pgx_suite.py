@@ -1,10 +1,9 @@
 """pgx's own tests, which its Go module carries."""
 
-import json
 import subprocess
 
 from python_suites import SOURCES, clean_environment
-from results import FAILED, PASSED, SKIPPED
+from results import from_go
 from target import USER
 
 _QUICK = [".", "./pgconn"]
@@ -12,7 +11,6 @@ _ALL = [".", "./pgconn", "./pgtype", "./pgxpool", "./stdlib", "./pgtype/zeronull
 # They end the server process that they take for their own and wait for it, up to two minutes: explained in
 # docs/differences.md.
 _SLOW = "^(TestFatalRxError|TestConnCheckConn)$"
-_RESULTS = {"pass": PASSED, "fail": FAILED, "skip": SKIPPED}
 
 
 class Pgx:
@@ -28,16 +26,8 @@ class Pgx:
                  f"dbname={target.database}")
         environment = clean_environment(PGX_TEST_DATABASE=where, PGX_TEST_TCP_CONN_STRING=where, GOTOOLCHAIN="local",
                                         GOFLAGS="-mod=mod")
-        results = {}
         with open(target.directory / "output", "w") as output:
             subprocess.run(["go", "test", "-json", "-p", "1", "-count", "1", "-timeout", "10m",
                             *(["-skip", _SLOW, *_QUICK] if quick else _ALL)], cwd=self.source, env=environment,
                            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, timeout=1500)
-        for line in (target.directory / "output").read_text().splitlines():
-            if not line.startswith("{"):
-                continue
-            event = json.loads(line)
-            if event.get("Test") and event["Action"] in _RESULTS:
-                package = event["Package"].rsplit("/v5", 1)[1].lstrip("/")
-                results[f"{package or 'pgx'}.{event['Test']}"] = _RESULTS[event["Action"]]
-        return results
+        return from_go(target.directory / "output", "github.com/jackc/pgx/v5", "pgx")

@@ -1,4 +1,4 @@
-"""The suites of psycopg2 and SQLAlchemy, from their source distributions, under pytest."""
+"""The suites of psycopg2 and SQLAlchemy (on PostgreSQL and on MySQL), from their source distributions, under pytest."""
 
 import os
 import subprocess
@@ -51,4 +51,25 @@ class Sqlalchemy:
         tests = ["test/dialect/test_suite.py"]
         if not quick:
             tests += ["test/dialect/postgresql", "test/engine"]
+        return pytest(self.source, target, ["-p", "no:logging", "--dburi", where, *tests], {})
+
+
+class SqlalchemyMysql:
+    """The suite for dialects; when there is time those of its dialect for MySQL and of transactions."""
+
+    connections, source = 4, SOURCES / "sqlalchemy"
+
+    def __init__(self, server: str, driver: str):
+        self.name, self.server, self._driver = f"sqlalchemy-{server}", server, driver
+
+    def prepare(self, server):
+        server.sql("DROP DATABASE IF EXISTS test_schema; CREATE DATABASE test_schema")
+
+    def run(self, target, quick: bool) -> dict[str, str]:
+        dialect = "mariadb" if self.server.startswith("mariadb") else "mysql"
+        where = (f"{dialect}+{self._driver}://{USER}:{target.password()}@{target.host}:{target.port}/{target.database}"
+                 "?charset=utf8mb4")
+        tests = ["test/dialect/mysql/test_for_update.py", "test/dialect/mysql/test_query.py"]
+        if not quick:
+            tests = ["test/dialect/test_suite.py", "test/dialect/mysql", "test/engine"]
         return pytest(self.source, target, ["-p", "no:logging", "--dburi", where, *tests], {})

@@ -1,5 +1,5 @@
-"""Other people's suites, first against PostgreSQL itself and then through a sidecar with few connections: what passed
-there must pass here, or docs/differences.md says why not.
+"""Other people's suites, first against the database itself and then through a sidecar with few connections: what
+passed there must pass here, or docs/differences.md says why not.
 
   run.py [--quick] [--version 15] [--keep DIR] [NAME…]      all by default; --keep: their output stays in DIR
 """
@@ -10,14 +10,24 @@ import sys
 import time
 from pathlib import Path
 
+from django_suite import Django
+from go_mysql_suite import GoMysql
+from mysql_target import MysqlBench
 from pgjdbc_suite import Pgjdbc
 from pgx_suite import Pgx
-from python_suites import Psycopg2, Sqlalchemy
+from python_suites import Psycopg2, Sqlalchemy, SqlalchemyMysql
 from regress_suite import Regress
 from results import Comparison
-from target import Bench, Testbed
+from target import PostgresBench, Testbed
 
-SUITES = {suite.name: suite for suite in (Psycopg2(), Sqlalchemy(), Pgx(), Pgjdbc(), Regress())}
+from support.mysql import MARIADB, MYSQL
+
+SUITES = {suite.name: suite for suite in (
+    Psycopg2(), Sqlalchemy(), Pgx(), Pgjdbc(), Regress(),
+    GoMysql(MYSQL), SqlalchemyMysql(MYSQL, "pymysql"), Django(MYSQL),
+    GoMysql(MARIADB), SqlalchemyMysql(MARIADB, "mysqldb"), Django(MARIADB))}
+# Of MySQL's, CI runs each on one of the servers.
+_NOT_QUICK = {f"go-{MARIADB}", f"sqlalchemy-{MYSQL}", f"django-{MARIADB}"}
 
 
 def main() -> int:
@@ -27,12 +37,16 @@ def main() -> int:
     parser.add_argument("--version", type=int, default=15, help="of PostgreSQL")
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
-    names = arguments.names or list(SUITES)
+    names = arguments.names or [name for name in SUITES if not arguments.quick or name not in _NOT_QUICK]
     lines, different = [], False
     with Testbed("suites") as bed:
-        bench = Bench(bed, arguments.version)
+        benches = {}
         for name in names:
             suite, found = SUITES[name], []
+            server = getattr(suite, "server", "postgresql")
+            if server not in benches:
+                benches[server] = PostgresBench(bed, arguments.version) if server == "postgresql" else MysqlBench(bed, server)
+            bench = benches[server]
             for way in (bench.direct, bench.through):
                 started = time.monotonic()
                 with way(suite) as target:

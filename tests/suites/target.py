@@ -1,4 +1,4 @@
-"""Where a suite runs: a PostgreSQL with a superuser for it, directly or through a sidecar with few connections."""
+"""Where a suite runs: a database with a superuser for it, directly or through a sidecar with few connections."""
 
 import contextlib
 import sys
@@ -36,11 +36,16 @@ class Target:
 
 
 class Bench:
-    """One cluster for all suites; each run of a suite gets a fresh database."""
+    """One cluster for all suites of an engine; each run of a suite gets a fresh database."""
 
-    def __init__(self, bed: Testbed, version: int):
-        self._bed, self._number = bed, 0
-        self.cluster = bed.cluster(version=version, schema=_ROLES)
+    users, engine = (USER, "owner"), "POSTGRESQL"
+
+    def __init__(self, bed: Testbed, cluster):
+        self._bed, self._number, self.cluster = bed, 0, cluster
+
+    def empty(self, writer):
+        """Makes the database anew."""
+        raise NotImplementedError
 
     @contextlib.contextmanager
     def direct(self, suite):
@@ -51,7 +56,7 @@ class Bench:
         """Per cent of the database's 100 connections are so many connections."""
         target = self._fresh(suite, free_port())
         manifests = Manifests(target.directory / "m")
-        manifests.for_cluster(self.cluster, target.port, users=("suite", "owner"),
+        manifests.for_cluster(self.cluster, target.port, users=self.users, engineFamily=self.engine,
                               pool={"maxConnectionsPercent": suite.connections})
         sidecar = Sidecar(target.directory, manifests=manifests.directory).start()
         try:
@@ -65,7 +70,15 @@ class Bench:
     def _fresh(self, suite, port: int) -> Target:
         self._number += 1
         writer = self.cluster.writer
-        writer.sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
-        writer.sql(f"CREATE DATABASE {DATABASE} OWNER owner TEMPLATE template0")
+        self.empty(writer)
         suite.prepare(writer)
         return Target(writer.host, port, self._bed.subdirectory(f"{suite.name}{self._number}"))
+
+
+class PostgresBench(Bench):
+    def __init__(self, bed: Testbed, version: int):
+        super().__init__(bed, bed.cluster(version=version, schema=_ROLES))
+
+    def empty(self, writer):
+        writer.sql(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
+        writer.sql(f"CREATE DATABASE {DATABASE} OWNER owner TEMPLATE template0")

@@ -37,7 +37,8 @@ COMPONENTS = {
                       and list((paths.TESTBED / "venv/lib").glob("*/site-packages/MySQLdb")), SETUP),
     "go": (lambda: shutil.which("go"), SETUP),
     "suites": (lambda: all((paths.TESTBED / "suites" / name).exists()
-                           for name in ("venv", "psycopg2", "sqlalchemy", "pgx", "pgjdbc", "regress/regress.so")), SETUP),
+                           for name in ("venv", "psycopg2", "sqlalchemy", "django", "pgx", "go-mysql", "pgjdbc",
+                                        "regress/regress.so")), SETUP),
     "promtool": (lambda: shutil.which("promtool"), SETUP),
     "lua": (lambda: shutil.which("lua5.4"), SETUP),
     "chromium": (lambda: shutil.which("chromium"), SETUP),
