@@ -11,6 +11,7 @@ POSTGRES_17, POSTGRES_18 = TESTBED / "postgresql-17", TESTBED / "postgresql-18"
 MYSQL_8 = TESTBED / "mysql-8.0"
 DEBIAN_MARIADB = Path("/usr/sbin/mariadbd")
 MARIADB_CLIENT = Path("/usr/bin/mariadb")
+MARIADB_DUMP = Path("/usr/bin/mariadb-dump")
 KUBE_BIN = TESTBED / "kube" / "bin"
 
 
