@@ -1,4 +1,8 @@
-"""Clients that compress: zlib as real drivers do it, zstd by a client of the tests', since no server here has it."""
+"""Clients that compress: by MySQL's own library, by drivers, and by a client of the tests' that counts and lies."""
+
+import json
+import sys
+from pathlib import Path
 
 import MySQLdb
 import pymysql
@@ -6,9 +10,15 @@ import pytest
 from mysql import connector
 
 from support.mysql import PASSWORDS
+from support.process import run
 
 from bed import rows, value
 from compressed import ZLIB, ZSTD, Compressed
+from recorder import Recorder
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+# Version 9 of the library has no mysql_native_password, which is what clients are asked for before MariaDB.
+SHA2 = {"app": {"clientPasswordAuthType": "MYSQL_CACHING_SHA2_PASSWORD"}}
 
 
 def compressed(bed, algorithm, **options) -> Compressed:
@@ -77,6 +87,38 @@ def test_real_clients(bed):
     cursor.execute("SELECT DATABASE()")
     assert cursor.fetchone() == ("billing",)
     assert bed.command_line(text, extra=("--compress",)).stdout.strip() == "ab" * 100_000
+
+
+def by_library(port: int, algorithms: str, statements: list, level: int = 3, tls: bool = False) -> list:
+    options = {"port": port, "user": "app", "password": PASSWORDS["app"], "database": "orders", "algorithms": algorithms,
+               "level": level, "tls": tls}
+    program = Path(__file__).resolve().parent / "mysql_library.py"
+    return json.loads(run([sys.executable, "-B", program], input=json.dumps([options, statements]), timeout=120).stdout)
+
+
+@pytest.mark.parametrize("offered, flag", [("zstd", ZSTD), ("zlib", ZLIB), ("zstd,uncompressed", ZSTD), ("zlib,zstd", None),
+                                           ("uncompressed", 0)])
+def test_mysqls_own_library(bed, offered, flag):
+    """What it asks for is in the flags of its log-in, and what it gets is in the bytes."""
+    bed.sidecar(limit=5, auth=SHA2)
+    seen = Recorder(bed.port)
+    bed.resources.callback(seen.close)
+    large = "a line that comes again and again, " * 20_000
+    one, _, _, _, selected, error, count = by_library(seen.port, offered, [
+        "SELECT 1, 'x'", "DROP TABLE IF EXISTS packed", "CREATE TABLE packed (n INT PRIMARY KEY, data LONGTEXT)",
+        f"INSERT INTO packed VALUES (1, '{large}')", "SELECT data FROM packed", "SELECT * FROM no_such_table",
+        "SELECT COUNT(*) FROM packed"])
+    assert one == [["1", "x"]] and selected == [[large]] and "doesn't exist" in error and count == [["1"]]
+    asked = int.from_bytes(seen.sent[4:8], "little") & (ZLIB | ZSTD)
+    assert asked == (ZLIB | ZSTD if flag is None else flag)
+    for way in (seen.sent, seen.received):
+        assert (ZSTD_MAGIC in way) == (flag == ZSTD)
+        assert (len(way) < len(large) // 10) == (flag != 0)
+
+
+def test_mysqls_own_library_under_tls(bed):
+    bed.sidecar(limit=5, auth=SHA2)
+    assert by_library(bed.port, "zstd", ["SELECT REPEAT('ab', 100000)"], level=19, tls=True) == [[["ab" * 100_000]]]
 
 
 def test_a_client_that_lies(bed):

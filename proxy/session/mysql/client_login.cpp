@@ -148,8 +148,10 @@ ClientLogin::Want ClientLogin::check(std::string_view plugin, std::string_view p
     plugin_ = plugin;
     return verify(proof, out);
   }
-  // What was proved was proved for the nonce of the greeting.
-  if (plugin == wanted) {
+  // What was proved was proved for the nonce of the greeting. A library that does not have the greeting's plugin names
+  // its own, and waits with its proof until it is asked for it.
+  const bool waits = plugin_ != wanted && proof.empty() && (capabilities_ & client::kPluginAuth);
+  if (plugin == wanted && !waits) {
     plugin_ = wanted;
     return verify(proof, out);
   }

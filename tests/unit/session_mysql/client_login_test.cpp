@@ -160,6 +160,19 @@ TEST(MysqlClientLogin, AnotherPluginIsAskedForWithANonceOfItsOwn) {
   EXPECT_EQ(exchange.out[3], 4);
 }
 
+TEST(MysqlClientLogin, WhoDoesNotHaveTheGreetingsPluginWaitsToBeAsked) {
+  Exchange exchange;
+  EXPECT_EQ(exchange.send(response("native", "mysql_native_password", "")), Want::kMore);
+  wire::AuthSwitch request;
+  ASSERT_TRUE(wire::read_auth_switch(exchange.payload(), request));
+  EXPECT_EQ(request.plugin, "mysql_native_password");
+  EXPECT_EQ(exchange.send(*auth::mysql_native_response(kPassword, request.data)), Want::kAuthenticated);
+  Exchange empty;
+  empty.send(response("native", "mysql_native_password", ""));
+  EXPECT_EQ(empty.send(""), Want::kRefuse);
+  EXPECT_NE(empty.login.refusal().find("using password: NO"), std::string::npos);
+}
+
 TEST(MysqlClientLogin, WrongPasswordsAndUnknownUsersAreTheSame) {
   std::string refusals[2];
   for (const auto& [user, index] : {std::pair("alice", 0), std::pair("malice", 1)}) {
