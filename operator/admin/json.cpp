@@ -150,8 +150,7 @@ std::string most_wanted(const std::vector<Row>& rows, std::size_t most, Key key,
 
 template <class Wanted>
 json::object latencies(const std::vector<LatencyRow>& rows, Wanted wanted) {
-  json::array bounds, items;
-  for (int i = 0; i < metrics::Histogram::kBuckets; ++i) bounds.emplace_back(metrics::Histogram::upper_bound(i));
+  json::array items;
   for (const LatencyRow& row : rows) {
     if (!wanted(row.proxy)) continue;
     json::object item;
@@ -160,11 +159,7 @@ json::object latencies(const std::vector<LatencyRow>& rows, Wanted wanted) {
     item["borrow"] = json::array(row.borrow.begin(), row.borrow.end());
     items.emplace_back(std::move(item));
   }
-  json::object out;
-  out["source"] = "operator";
-  out["bounds"] = std::move(bounds);
-  out["items"] = std::move(items);
-  return out;
+  return http::json_latencies<metrics::Histogram>("operator", std::move(items));
 }
 
 }  // namespace

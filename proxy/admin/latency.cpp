@@ -25,17 +25,12 @@ std::string latency_json(const metrics::Registry& registry) {
   std::map<std::string, json::object> rows;
   add(registry, "dbproxy_query_seconds", "query", rows);
   add(registry, "dbproxy_borrow_seconds", "borrow", rows);
-  json::array bounds, items;
-  for (int i = 0; i < metrics::Histogram::kBuckets; ++i) bounds.emplace_back(metrics::Histogram::upper_bound(i));
+  json::array items;
   for (auto& [proxy, row] : rows) {
     row["proxy"] = http::json_text(proxy);
     items.emplace_back(std::move(row));
   }
-  json::object out;
-  out["source"] = "sidecar";
-  out["bounds"] = std::move(bounds);
-  out["items"] = std::move(items);
-  return json::serialize(out) + "\n";
+  return json::serialize(http::json_latencies<metrics::Histogram>("sidecar", std::move(items))) + "\n";
 }
 
 }  // namespace dbproxy::admin

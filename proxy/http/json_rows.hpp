@@ -41,6 +41,18 @@ std::string json_page(std::string_view source, const Rows& rows, Make make, std:
   return boost::json::serialize(out) + "\n";
 }
 
+// Latencies by DBProxy, as counts of each bucket, with the buckets' bounds: those of metrics::Histogram.
+template <class Histogram>
+boost::json::object json_latencies(std::string_view source, boost::json::array items) {
+  boost::json::array bounds;
+  for (int i = 0; i < Histogram::kBuckets; ++i) bounds.emplace_back(Histogram::upper_bound(i));
+  boost::json::object out;
+  out["source"] = boost::json::string(source);
+  out["bounds"] = std::move(bounds);
+  out["items"] = std::move(items);
+  return out;
+}
+
 inline boost::json::object json_endpoint(std::string_view name, std::string_view address, unsigned port,
                                          std::string_view role) {
   boost::json::object out;

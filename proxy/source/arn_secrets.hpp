@@ -65,6 +65,9 @@ class ArnSecrets {
   std::string cluster_refusal(const manifest::DBProxyResource& proxy) const;
   std::string override_refusal(const manifest::DBProxyResource& proxy) const;
   void use_members(const manifest::DBProxyResource& proxy, plan::DesiredProxy& desired) const;
+  static bool fits(const std::string& engine, config::EngineFamily family);
+  void add_iam_problem(const manifest::DBProxyResource& proxy, std::size_t entry,
+                       std::vector<manifest::Diagnostic>& out) const;
   void add_account_problem(const manifest::DBProxyResource& proxy, std::vector<manifest::Diagnostic>& out) const;
   void add_cluster_problem(const manifest::DBProxyResource& proxy, std::vector<manifest::Diagnostic>& out) const;
   void remember_logins(plan::DesiredProxy& desired);

@@ -5,11 +5,14 @@
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <string_view>
 
 namespace dbproxy::metrics {
 
+// In CI nothing is skipped: there its absence is a complaint.
 inline bool have_promtool() {
-  return std::system("command -v promtool >/dev/null 2>&1") == 0;
+  const char* ci = std::getenv("CI");
+  return (ci != nullptr && std::string_view(ci) == "true") || std::system("command -v promtool >/dev/null 2>&1") == 0;
 }
 
 inline std::string promtool_complaints(const std::string& text) {

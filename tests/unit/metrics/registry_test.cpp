@@ -108,7 +108,7 @@ TEST(Registry, MayBeReadWhileAnotherThreadWrites) {
 }
 
 TEST(Registry, PromtoolIsContent) {
-  if (!have_promtool()) GTEST_SKIP() << "promtool is not installed";
+  if (!have_promtool()) GTEST_SKIP() << "promtool is not installed: run cmake/setup.sh test";
   Registry registry;
   registry.counter("dbproxy_queries_total", "Statements.", {{"proxy", "ns/a"}}).add(5);
   registry.gauge("dbproxy_clients", "Clients by state.", {{"state", "active"}}).set(2);
