@@ -16,8 +16,7 @@
 #include "operator/kubernetes/reflector.hpp"
 #include "operator/kubernetes/work_queue.hpp"
 #include "operator/kubernetes_mode/references.hpp"
-#include "proxy/manifest/diagnostic.hpp"
-#include "proxy/manifest/resources.hpp"
+#include "proxy/manifest/loader.hpp"
 #include "proxy/source/arn_secrets.hpp"
 #include "proxy/source/assembler.hpp"
 
@@ -53,7 +52,8 @@ class KubernetesSource {
 
   // Everything is read again where it is another than before.
   void set_endpoint_policy(config::EndpointPolicy policy);
-  // By what databases are known where a DBProxy names no CA, and where tokens are sent to them in any case; empty: not.
+  // By what databases are known where a DBProxy names no CA, and always where tokens are sent to them; empty: there is
+  // none, and such a DBProxy is not accepted.
   void set_installation_ca(std::string pem);
   // Times that a DBProxy was refused for the address of a target.
   std::uint64_t endpoints_refused() const { return endpoints_refused_; }
@@ -95,6 +95,11 @@ class KubernetesSource {
   void reference_changed(const std::string& kind, const std::string& key);
   void use(const std::string& key, Uses uses);
   std::vector<kubernetes::ObjectPtr> endpoints_of(const std::string& key) const;
+  static std::string name_space_of(const std::string& key);
+  // What a DBProxy refers to.
+  static Uses uses_of(const kubernetes::json::object& object, const std::string& name_space);
+  bool add_references(const Uses& uses, const std::string& name_space, std::vector<manifest::Source>& sources,
+                      std::string& failed);
   void set_state(ProxyState state);
   void check_endpoints(const manifest::DBProxyResource& proxy, std::vector<manifest::Diagnostic>& out);
   config::EndpointPolicy endpoint_policy() const;

@@ -88,7 +88,8 @@ def test_clusters_and_roles_are_granted_to_a_namespace(shop, moto):
     writer = shop.cluster.writer
     with Rds("orders-cluster", {"orders-1": (writer.host, writer.port)}) as rds:
         shop.operator(env={**moto.env, "AWS_ENDPOINT_URL_RDS": rds.url},
-                      extra=("--secret-poll-seconds", "1", *(f"--aws-grant={grant}" for grant in grants)))
+                      extra=("--secret-poll-seconds", "1", "--rds-ca", shop.cluster.authority.certificate,
+                             *(f"--aws-grant={grant}" for grant in grants)))
 
         def put(identifier, **spec):
             shop.apply(db_cluster={"identifier": identifier}, **spec)

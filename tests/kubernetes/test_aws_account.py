@@ -52,7 +52,7 @@ def test_the_account_of_a_dbproxy_reads_its_secret_and_logs_in_to_its_database(s
           PostgresGate(shop.cluster.authority, writer.directory / f".s.PGSQL.{writer.port}", service.secret_key,
                        aws.REGION, service.key_id) as gate):
         operator = shop.operator(env={**aws.no_keys(shop.directory), "AWS_ENDPOINT_URL": service.url},
-                                 extra=("--secret-poll-seconds", "1"))
+                                 extra=("--secret-poll-seconds", "1", "--rds-ca", shop.cluster.authority.certificate))
         api.apply(by_secret(shop, shop.port, "orders", "orders-database"))
         shop.sidecar(operator)
         assert shop.select() == 42
