@@ -177,6 +177,10 @@ void add_tools(CLI::App& app, Flags& flags) {
   CLI::App* const preflight =
       add(app, "preflight", "From here, try each database of a DBProxy, or of all in --manifests");
   preflight->add_option("NAME", flags.preflight.name, "DBProxy: name or namespace/name")->type_name("");
+  preflight
+      ->add_option("--rds-ca", flags.preflight.rds_ca,
+                   "CAs of the installation, for a DBProxy in the cluster without caRef")
+      ->type_name("FILE");
   preflight->add_option("--timeout", flags.preflight_seconds, "For each step")
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 300))

@@ -1,5 +1,6 @@
 #include "operator/ctl/preflight.hpp"
 
+#include <fstream>
 #include <ostream>
 #include <set>
 
@@ -7,10 +8,11 @@
 #include "operator/ctl/document.hpp"
 #include "operator/ctl/table.hpp"
 #include "operator/kubernetes/objects.hpp"
+#include "operator/status/installation_ca.hpp"
 #include "proxy/backend/blocking_connection.hpp"
-#include "proxy/backend/probe.hpp"
 #include "proxy/net/socket.hpp"
 #include "proxy/plan/plan.hpp"
+#include "proxy/source/database_prober.hpp"
 
 namespace dbproxy::ctl {
 namespace {
@@ -74,43 +76,59 @@ class Walk {
   }
 
   void log_ins(const topology::Cluster& cluster, const topology::Member& member) {
+    bool told = false;
     for (const topology::Credential& credential : cluster.credentials) {
-      backend::ProbeSession session(
-          {member.host, member.port, cluster.tls, credential.user, credential.password, "postgres", ""}, keys_);
-      const backend::ProbeOutcome seen = session.ask(options_.timeout);
+      topology::ProbeRequest request;
+      request.host = member.host;
+      request.port = member.port;
+      request.tls = cluster.tls;
+      request.user = credential.user;
+      request.password = credential.password;
+      request.iam = credential.iam;
+      request.aws = cluster.aws;
+      request.engine = cluster.engine;
+      request.timeout = options_.timeout;
+      request.keep = false;
+      const topology::ProbeResult seen = prober_(request);
       if (!seen.ok) {
-        const bool refused = seen.reason == config::HealthReason::kAuthFailure;
-        fail("LOGIN", credential.user + ": " + seen.detail,
-             refused
-                 ? "the database refuses the user: compare the Secret's username and password with the database, and "
-                   "look at pg_hba.conf or rds_iam"
-                 : "TLS or the server is in the way: tls.mode and tls.caRef have to fit what the server shows; where "
-                   "it says that it is full, max_connections is reached");
+        fail("LOGIN", credential.user + ": " + seen.detail, remedy(seen, credential.iam));
         continue;
       }
       ok("LOGIN", credential.user + ", " +
                       (config::to_string(cluster.tls.mode) == "disable" ? "in clear" : "under TLS") +
                       std::string(", tls.mode ") + std::string(config::to_string(cluster.tls.mode)));
-      if (told_ == member.id) continue;
-      told_ = member.id;
+      if (std::exchange(told, true)) continue;
       ok("ROLE ", seen.in_recovery ? "reader, " + duration(seen.lag_seconds) + " behind" : "writer");
       ok("LIMIT", "max_connections " + std::to_string(seen.max_connections) + ", of which " +
                       std::to_string(seen.reserved) + " are reserved");
     }
-    told_.clear();
+    if (cluster.credentials.empty()) {
+      out_ << "  skip  LOGIN  no user's password is at hand: those of secretArn are read by the operator, which "
+              "dbproxyctl check --aws tries\n";
+    }
+  }
+
+  static std::string remedy(const topology::ProbeResult& seen, bool iam) {
+    if (seen.reason != config::HealthReason::kAuthFailure)
+      return "TLS or the server is in the way: tls.mode and tls.caRef have to fit what the server shows; where it says "
+             "that it is full, max_connections is reached";
+    return iam ? "the token is signed with the keys of AWS that are found here: they need rds-db:connect for the user "
+                 "(dbproxyctl iam-policy prints it), and the user rds_iam or AWSAuthenticationPlugin"
+               : "the database refuses the user: compare the Secret's username and password with the database, and "
+                 "look at pg_hba.conf or rds_iam";
   }
 
   const PreflightOptions& options_;
   std::ostream& out_;
-  backend::ScramKeyCache keys_;
-  std::string told_;
+  const SystemClock clock_;
+  const topology::Prober prober_ = source::database_prober(clock_);
   bool good_ = true;
 };
 
 }  // namespace
 
 std::string fetch(kubernetes::Client& client, const std::string& name_space, const std::string& name,
-                  std::string& error) {
+                  const std::string& installation_ca, std::string& error) {
   const auto get = [&](const char* group, const char* version, const char* plural, const std::string& object) {
     auto found = kubernetes::get(client, {{group, version, plural}, name_space, object});
     if (found.has_error() && error.empty()) {
@@ -123,7 +141,12 @@ std::string fetch(kubernetes::Client& client, const std::string& name_space, con
     error = "dbproxies " + name_space + "/" + name + ": " + proxy.error().text();
     return {};
   }
-  const boost::json::value object(*proxy);
+  boost::json::value object(*proxy);
+  bool refers = false;
+  if (boost::json::value* spec = object.as_object().if_contains("spec"); spec != nullptr && spec->is_object()) {
+    const auto use = operator_status::refer_to_installation_ca(spec->get_object(), true);
+    refers = use.refers;
+  }
   std::set<std::pair<bool, std::string>> wanted;  // whether it is a Secret, and its name
   for (const auto& entry : array_at(object, "/spec/auth")) wanted.emplace(true, text_at(entry, "/secretRef/name"));
   const std::string tls = "/spec/targetGroups/0/dbCluster/tls";
@@ -132,8 +155,16 @@ std::string fetch(kubernetes::Client& client, const std::string& name_space, con
     wanted.emplace(text_at(object, ca + "/kind") == "Secret", text_at(object, ca + "/name"));
   }
   std::string out = to_yaml(object);
+  if (refers && installation_ca.empty()) {
+    error =
+        "DBProxy " + name_space + "/" + name +
+        " is verified by the CA of the installation, which the operator has: give it with --rds-ca FILE; kubectl -n "
+        "NAMESPACE-OF-THE-OPERATOR get configmap dbproxy-operator-rds-ca -o jsonpath='{.data.ca\\.pem}' prints it";
+  } else if (refers) {
+    out += "---\n" + operator_status::installation_ca_text(name_space, installation_ca) + "\n";
+  }
   for (const auto& [secret, reference] : wanted) {
-    if (reference.empty()) continue;
+    if (reference.empty() || reference == operator_status::kInstallationCa) continue;
     out += "---\n" + get("", "v1", secret ? "secrets" : "configmaps", reference);
   }
   return out;
@@ -146,7 +177,14 @@ int preflight(const PreflightOptions& options, kubernetes::Client* client, std::
     std::string name_space = slash == std::string::npos ? options.name_space : options.name.substr(0, slash);
     if (name_space.empty()) name_space = "default";
     std::string error;
-    const std::string text = fetch(*client, name_space, options.name.substr(slash + 1), error);
+    std::string ca;
+    if (!options.rds_ca.empty()) {
+      std::ifstream file(options.rds_ca);
+      ca.assign(std::istreambuf_iterator<char>(file), {});
+      if (ca.empty()) error = "--rds-ca: " + options.rds_ca + " cannot be read";
+    }
+    std::string text;
+    if (error.empty()) text = fetch(*client, name_space, options.name.substr(slash + 1), ca, error);
     if (!error.empty()) {
       err << "error: " << printable(error) << "\n";
       return kRefused;

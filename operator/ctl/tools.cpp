@@ -56,7 +56,7 @@ std::optional<manifest::DBProxyResource> named_proxy(const Flags& flags, const s
     const auto client = api_server(flags);
     if (!client) return error = "the API server is needed, or --manifests DIR", std::nullopt;
     if (name_space.empty()) name_space = "default";
-    manifests = manifest::load_sources({{name, ctl::fetch(*client, name_space, short_name, error)}});
+    manifests = manifest::load_sources({{name, ctl::fetch(*client, name_space, short_name, {}, error)}});
   } else {
     manifests = manifest::load_directory(flags.inject.manifests);
   }

@@ -5,6 +5,8 @@ import json
 import yaml
 
 from support import paths, ports
+from support.manifests import db_proxy, secret
+from support.postgres import PASSWORDS
 from support.process import run
 
 DBPROXY = """
@@ -131,6 +133,26 @@ def test_preflight_of_a_dbproxy_in_the_cluster(crds):
     assert "FAIL  TCP" in done.stdout
     done = ctl("preflight", "shop/nothing", "--kubeconfig", crds.kubeconfig, check=False)
     assert done.returncode == 1 and "dbproxies shop/nothing" in done.stderr
+
+
+def test_preflight_of_what_the_installations_ca_vouches_for(crds, cluster):
+    """A DBProxy without caRef is good in such a cluster; here nobody but the operator knows that CA, so it is asked for."""
+    document = db_proxy(cluster, ports.free_port(), name="vouched")
+    del document["spec"]["targetGroups"][0]["dbCluster"]["tls"]
+    crds.apply(document, secret("vouched-app", "app", PASSWORDS["app"]))
+    where = ("preflight", "shop/vouched", "--kubeconfig", crds.kubeconfig)
+    done = ctl(*where, check=False)
+    assert done.returncode == 1 and "give it with --rds-ca FILE" in done.stderr and not done.stdout, done.stderr
+    done = ctl(*where, "--rds-ca", "/nowhere", check=False)
+    assert done.returncode == 1 and "/nowhere cannot be read" in done.stderr
+    done = ctl(*where, "--rds-ca", cluster.authority.certificate)
+    assert done.stdout.count("ok    LOGIN  app, under TLS, tls.mode verify-full") == 2, done.stdout
+    assert "ok    ROLE   writer" in done.stdout and "ok    ROLE   reader" in done.stdout
+    # What needs no database needs no CA either.
+    crds.patch("/apis/dbproxy.io/v1alpha1/namespaces/shop/dbproxies/vouched", {"spec": {"auth": [
+        {"secretArn": "arn:aws:secretsmanager:us-east-2:123456789012:secret:orders-AbCdEf"}]}})
+    assert "GetSecretValue" in ctl("iam-policy", *where[1:]).stdout
+    assert "skip  LOGIN" in ctl(*where, "--rds-ca", cluster.authority.certificate).stdout
 
 
 def test_check_finds_what_is_missing(crds):

@@ -36,6 +36,14 @@ def test_with_an_operator(bed):
     assert "shop/orders" in seen or "orders" in seen
 
 
+def test_preflight(bed):
+    bed.write()
+    done = run([paths.binary("dbproxyctl"), "preflight", "--manifests", bed.manifests.directory], check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "ok    LOGIN  app, under TLS" in done.stdout and "ok    ROLE   writer" in done.stdout
+    assert "max_connections" in done.stdout
+
+
 def test_dbproxyctl_shows_pools_pins_and_targets(bed):
     sidecar = bed.sidecar(limit=4)
     client = bed.connect()
