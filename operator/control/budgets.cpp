@@ -45,6 +45,7 @@ void Budgets::lead(bool leading) {
     leading_ = leading;
     term = ++term_;
     work_.clear();
+    servers_.clear_claims();
     for (const auto& [name, book] : books_) all.push_back(book);
   }
   std::vector<BookPtr> to_load;
@@ -72,22 +73,41 @@ std::vector<Budgets::BookPtr> Budgets::books() const {
   return out;
 }
 
-std::string Budgets::place_of(const std::string& host, std::uint16_t port) {
-  return host + ' ' + std::to_string(port);
+std::vector<Budgets::BookPtr> Budgets::books_at(const std::string& place) const {
+  const std::set<std::string> places = servers_.places(place);
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, BookPtr> found;
+  for (const std::string& each : places) {
+    const auto here = at_.find(each);
+    if (here != at_.end()) found.insert(here->second.begin(), here->second.end());
+  }
+  std::vector<BookPtr> out;
+  for (const auto& [name, book] : found) out.push_back(book);
+  return out;
 }
 
-std::vector<Budgets::BookPtr> Budgets::books_at(const std::string& place) const {
-  const std::lock_guard lock(mutex_);
-  std::vector<BookPtr> out;
-  const auto found = at_.find(place);
-  if (found == at_.end()) return out;
-  for (const auto& [name, book] : found->second) out.push_back(book);
-  return out;
+void Budgets::touch_at(const std::string& place) {
+  for (const BookPtr& book : books_at(place)) touch(book);
+}
+
+void Budgets::identify(const std::string& host, std::uint16_t port, const std::string& server) {
+  const std::string place = Servers::place_of(host, port);
+  const std::vector<std::string> before = servers_.identify(place, server);
+  if (before.empty()) return;
+  for (const std::string& left : before) touch_at(left);
+  touch_at(place);
 }
 
 void Budgets::put_at(const BookPtr& book, std::set<std::string> places) {
   if (book->places == places) return;
   for (const std::string& place : book->places) {
+    if (!places.contains(place)) {
+      for (const std::string& other : servers_.places(place)) {  // there is more for them
+        const auto here = at_.find(other);
+        if (here != at_.end()) dirty_.insert(here->second.begin(), here->second.end());
+      }
+      servers_.leave(place, book->proxy);
+    }
     const auto found = at_.find(place);
     if (found == at_.end()) continue;
     found->second.erase(book->proxy);
@@ -116,7 +136,9 @@ void Budgets::publish(const std::string& proxy, const config::SnapshotPtr& snaps
   BookPtr book;
   std::set<std::string> places;
   if (snapshot) {
-    for (const config::Target& target : snapshot->targets) places.insert(place_of(target.host, target.port));
+    for (const config::Target& target : snapshot->targets) {
+      places.insert(Servers::place_of(target.host, target.port));
+    }
   }
   {
     const std::lock_guard lock(mutex_);
@@ -143,7 +165,9 @@ void Budgets::publish(const std::string& proxy, const config::SnapshotPtr& snaps
     book->limits.clear();
     for (const config::Target& target : snapshot->targets) {
       const std::uint32_t limit = config::connection_limit(target, snapshot->pool);
-      if (limit > 0) book->limits[target.id] = limit;
+      if (limit == 0) continue;
+      book->limits[target.id] = {limit, config::connection_limit(target, {}),
+                                 Servers::place_of(target.host, target.port)};
     }
     book->most_per_pod = snapshot->pool.max_per_pod;
     book->floor = snapshot->pool.floor;
@@ -157,10 +181,14 @@ void Budgets::publish(const std::string& proxy, const config::SnapshotPtr& snaps
 void Budgets::set_limits(Book& book) {
   if (!book.allocator) return;
   Slots most = 0;
-  for (const auto& [target, limit] : book.limits) most = std::max(most, limit);
+  std::map<std::string, Slots> shares;
+  for (const auto& [target, limit] : book.limits) {
+    most = std::max(most, limit.own);
+    shares[target] = servers_.share(limit.place, book.proxy, limit.own, limit.usable);
+  }
   const Slots parts = book.peers.size() < kManySidecars ? 1 : kManySidecars;
   const Slots per_pod = book.most_per_pod > 0 ? std::min(book.most_per_pod, most) : (most + parts - 1) / parts;
-  book.allocator->set_limits(book.limits, per_pod);
+  book.allocator->set_limits(std::move(shares), per_pod);
   book.allocator->set_floor(book.floor);
 }
 
@@ -235,6 +263,24 @@ void Budgets::silent(const std::string& pod, const BudgetPeer* peer) {
   }
 }
 
+// With the lock; in the thread that looks at one after the other, so that no two grant the same.
+std::set<std::string> Budgets::claim(const Book& book, const AllTotals& totals) {
+  std::set<std::string> out;
+  const auto of = [&totals](const budget::Lane& lane) {
+    const auto found = totals.find(lane);
+    return found == totals.end() ? operator_budget::Totals() : found->second;
+  };
+  const operator_budget::Totals writing = of(budget::kReadWrite);
+  const Slots floors = book.floor * static_cast<Slots>(book.peers.size());
+  for (const auto& [target, limit] : book.limits) {
+    const operator_budget::Totals reading = of(target);
+    const operator_budget::Claim claim{limit.own, writing.charged + reading.charged,
+                                       std::max(writing.wanted, floors) + reading.wanted};
+    for (std::string& other : servers_.claim(limit.place, book.proxy, claim)) out.insert(std::move(other));
+  }
+  return out;
+}
+
 void Budgets::run_steps() {
   std::unique_lock lock(mutex_);
   while (!stopping_) {
@@ -269,6 +315,7 @@ void Budgets::step(const BookPtr& book) {
   std::vector<std::pair<std::shared_ptr<BudgetPeer>, budget::Allowance>> to;
   std::optional<TimePoint> again;
   std::optional<Work> write;
+  std::set<std::string> others;
   {
     std::uint64_t term = 0;
     {
@@ -281,6 +328,8 @@ void Budgets::step(const BookPtr& book) {
     if (!sure) {
       again = now + kUncertainAgain;
     } else {
+      others = claim(*book, book->allocator->totals());  // what it needs now
+      set_limits(*book);
       operator_budget::Actions actions = book->allocator->step(now);
       for (auto& [pod, allowance] : actions.allowances) {
         const auto peer = book->peers.find(pod);
@@ -305,7 +354,12 @@ void Budgets::step(const BookPtr& book) {
       }
       again = book->allocator->next_step();
     }
-    update_cells(*book);
+    const AllTotals totals = book->allocator->totals();
+    update_cells(*book, totals);
+    others.merge(claim(*book, totals));
+  }
+  for (const std::string& other : others) {
+    if (const BookPtr its = find(other)) touch(its);
   }
   if (write) enqueue(std::move(*write));
   for (const auto& [peer, allowance] : to) peer->tell(book->proxy, allowance);

@@ -26,6 +26,7 @@
 #include "operator/budget/allocator.hpp"
 #include "operator/control/ceiling_store.hpp"
 #include "operator/control/rows.hpp"
+#include "operator/control/servers.hpp"
 #include "proxy/base/clock.hpp"
 #include "proxy/config/snapshot.hpp"
 #include "proxy/metrics/registry.hpp"
@@ -86,9 +87,16 @@ class Budgets {
     std::vector<std::string> users;
     std::vector<std::uint32_t> known;
     std::map<std::string, std::uint64_t> about;  // processes by pod; none: for the count of foreign sessions alone
+    std::string place;
   };
   std::optional<Question> question(const std::string& host, std::uint16_t port, const std::string& user);
-  void answer(const Question& question, std::uint32_t strangers);
+  // `strangers`: sessions of these users that are not among those known. `others`: those of anybody, likewise. None: it
+  // cannot be told.
+  void answer(const Question& question, std::optional<std::uint32_t> strangers, std::optional<std::uint32_t> others);
+  // Which server it is that answers at this address, as it calls itself: addresses of one server share what it has.
+  // Empty: it does not say, and the address stands for it.
+  void identify(const std::string& host, std::uint16_t port, const std::string& server);
+  ServerNames servers() const { return servers_.names(); }
 
   std::vector<BudgetRow> rows() const;
 
@@ -106,7 +114,12 @@ class Budgets {
     bool leased = false;           // there was an allocator; likewise
     mutable std::mutex mutex;
     std::unique_ptr<operator_budget::Allocator> allocator;  // none: what is kept has not been read yet
-    std::map<std::string, operator_budget::Slots> limits;   // by target
+    struct Limit {
+      Slots own = 0;     // by the percentage
+      Slots usable = 0;  // of the server, by anybody
+      std::string place;
+    };
+    std::map<std::string, Limit> limits;  // by target
     std::uint32_t most_per_pod = 0, floor = 1;
     std::map<std::string, Peer> peers;            // by pod
     std::map<std::string, TimePoint> asking;      // pods that want more than they have, since when
@@ -125,10 +138,11 @@ class Budgets {
     struct Foreign {
       TimePoint asked{};
       std::optional<Slots> last, seen;  // seen: in two answers one after the other
-      metrics::Cell* cell = nullptr;
+      metrics::Cell *cell = nullptr, *others = nullptr;
     };
     std::map<std::string, Foreign> foreign;  // by target
     TimePoint full_since{};
+    bool crowded = false;
     // Since when those with charges have been silent, and what was told of them.
     struct Silence {
       TimePoint since{}, lost{};
@@ -155,8 +169,9 @@ class Budgets {
 
   BookPtr find(const std::string& proxy) const;
   std::vector<BookPtr> books() const;
-  static std::string place_of(const std::string& host, std::uint16_t port);
+  // Of that server, by whatever address they have it.
   std::vector<BookPtr> books_at(const std::string& place) const;
+  void touch_at(const std::string& place);
   void put_at(const BookPtr& book, std::set<std::string> places);  // with the lock of all
   void lease(const BookPtr& book);                                 // likewise
   void touch(const BookPtr& book);
@@ -175,13 +190,18 @@ class Budgets {
   void show_use(Book& book);
   void forget_use(Book& book, const std::string& pod);
   Book::Cells& cells(Book& book, const budget::Lane& lane);
-  void update_cells(Book& book);
+  using AllTotals = std::map<budget::Lane, operator_budget::Totals>;
+  void update_cells(Book& book, const AllTotals& totals);
+  // Returns DBProxies to which that is news.
+  std::set<std::string> claim(const Book& book, const AllTotals& totals);
   void note_foreign(Book& book, const std::string& target, Slots sessions);
+  void note_others(const Question& question, Slots others);
   static std::optional<std::uint32_t> foreign(const Book& book);
 
   const std::shared_ptr<CeilingStore> store_;
   metrics::Registry& registry_;
   const Clock& clock_;
+  Servers servers_;
 
   mutable std::mutex mutex_;  // of all below
   std::condition_variable wake_steps_, wake_store_;

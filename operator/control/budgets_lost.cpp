@@ -10,6 +10,7 @@ namespace {
 constexpr std::chrono::seconds kSilent{15};  // from then on people are told
 constexpr std::chrono::minutes kLost{5};     // likewise, of what nobody can give back
 constexpr std::chrono::seconds kForeignEvery{3};
+constexpr std::chrono::milliseconds kScarceEvery{900};  // where each free connection counts: with each probe
 
 }  // namespace
 
@@ -95,26 +96,31 @@ void Budgets::backends(const std::string& proxy, const std::string& pod,
 std::optional<Budgets::Question> Budgets::question(const std::string& host, std::uint16_t port,
                                                    const std::string& user) {
   const TimePoint now = clock_.now();
+  const std::string place = Servers::place_of(host, port);
+  const std::set<std::string> places = servers_.places(place);
   std::optional<Question> question;
   std::vector<std::uint32_t> known;
-  for (const BookPtr& book : books_at(place_of(host, port))) {
+  for (const BookPtr& book : books_at(place)) {
     const std::lock_guard lock(book->mutex);
     if (!book->allocator || !book->snapshot) continue;
-    const auto target = std::find_if(book->snapshot->targets.begin(), book->snapshot->targets.end(),
-                                     [&](const auto& each) { return each.host == host && each.port == port; });
-    if (target == book->snapshot->targets.end()) continue;
-    for (const auto& [pod, targets] : book->backends) {
-      const auto ids = targets.find(target->id);
-      if (ids != targets.end()) known.insert(known.end(), ids->second.begin(), ids->second.end());
+    for (const config::Target& target : book->snapshot->targets) {
+      const std::string here = Servers::place_of(target.host, target.port);
+      if (!places.contains(here)) continue;
+      for (const auto& [pod, targets] : book->backends) {
+        const auto ids = targets.find(target.id);
+        if (ids != targets.end()) known.insert(known.end(), ids->second.begin(), ids->second.end());
+      }
+      if (question || here != place || book->snapshot->find_user(user) == nullptr) continue;
+      auto about = book->allocator->haunted();
+      Book::Foreign& foreign = book->foreign[target.id];
+      const bool scarce = servers_.scarce(place, config::connection_limit(target, {}));
+      const bool due =
+          foreign.asked == TimePoint{} || now - foreign.asked >= (scarce ? Duration(kScarceEvery) : kForeignEvery);
+      if (about.empty() && !due) continue;
+      foreign.asked = now;
+      question = Question{book->proxy, target.id, {}, {}, std::move(about), place};
+      for (const config::User& each : book->snapshot->users) question->users.push_back(each.name);
     }
-    if (question || book->snapshot->find_user(user) == nullptr) continue;
-    auto about = book->allocator->haunted();
-    Book::Foreign& foreign = book->foreign[target->id];
-    const bool due = foreign.asked == TimePoint{} || now - foreign.asked >= kForeignEvery;
-    if (about.empty() && !due) continue;
-    foreign.asked = now;
-    question = Question{book->proxy, target->id, {}, {}, std::move(about)};
-    for (const config::User& each : book->snapshot->users) question->users.push_back(each.name);
   }
   if (question) question->known = std::move(known);
   return question;
@@ -122,15 +128,17 @@ std::optional<Budgets::Question> Budgets::question(const std::string& host, std:
 
 // Once each member has said so of the same processes. They are charged for as many connections as there are strangers
 // at most, all together: others may use the database as the same users, and would else count once for each of them.
-void Budgets::answer(const Question& question, std::uint32_t strangers) {
+void Budgets::answer(const Question& question, std::optional<std::uint32_t> strangers,
+                     std::optional<std::uint32_t> others) {
+  if (others) note_others(question, *others);
   const BookPtr book = find(question.proxy);
-  if (!book) return;
+  if (!book || !strangers) return;
   {
     const std::lock_guard lock(book->mutex);
     if (!book->allocator || !book->snapshot) return;
-    note_foreign(*book, question.target, strangers);
+    note_foreign(*book, question.target, *strangers);
     if (question.about.empty()) return;
-    book->strangers[question.target] = {question.about, strangers};
+    book->strangers[question.target] = {question.about, *strangers};
     Slots left = 0;
     for (const config::Target& target : book->snapshot->targets) {
       const auto said = book->strangers.find(target.id);
@@ -145,6 +153,37 @@ void Budgets::answer(const Question& question, std::uint32_t strangers) {
     }
   }
   touch(book);
+}
+
+// Of sessions that nobody knows, as many may be those of sidecars that are charged without being heard of.
+void Budgets::note_others(const Question& question, Slots others) {
+  const std::set<std::string> places = servers_.places(question.place);
+  Slots unknown = 0;
+  for (const BookPtr& book : books_at(question.place)) {
+    const std::lock_guard lock(book->mutex);
+    if (!book->allocator) continue;
+    const AllTotals totals = book->allocator->totals();
+    for (const auto& [target, limit] : book->limits) {
+      if (!places.contains(limit.place)) continue;
+      for (const budget::Lane& lane : {budget::kReadWrite, budget::Lane(target)}) {
+        const auto found = totals.find(lane);
+        if (found != totals.end()) unknown += found->second.unknown;
+      }
+      break;  // by one of its names
+    }
+  }
+  const Slots seen = others - std::min(others, unknown);
+  if (servers_.count(question.place, seen)) touch_at(question.place);
+  const BookPtr book = find(question.proxy);
+  if (!book) return;
+  const std::lock_guard lock(book->mutex);
+  if (book->gone) return;
+  metrics::Cell*& cell = book->foreign[question.target].others;
+  if (cell == nullptr) {
+    cell = &registry_.gauge("dbproxy_operator_other_sessions", "Connections of a member that are no sidecar's",
+                            {{"proxy", question.proxy}, {"target", question.target}});
+  }
+  cell->set(seen);
 }
 
 }  // namespace dbproxy::operator_control

@@ -100,16 +100,21 @@ Budgets::Book::Cells& Budgets::cells(Book& book, const budget::Lane& lane) {
 }
 
 // With the lock.
-void Budgets::update_cells(Book& book) {
+void Budgets::update_cells(Book& book, const AllTotals& all) {
   bool full = false;
-  for (const auto& [lane, totals] : book.allocator->totals()) {
+  for (const auto& [lane, totals] : all) {
     Book::Cells& to = cells(book, lane);
     to.limit->set(totals.limit);
     to.granted->set(totals.charged);
     to.asked->set(totals.wanted);
     to.unknown->set(totals.unknown);
-    full = full || (totals.wanted > totals.charged && totals.charged >= totals.limit && totals.limit > 0);
+    const bool known = lane.empty() ? !book.limits.empty() : book.limits.contains(lane);
+    full = full || (known && totals.wanted > totals.charged && totals.charged >= totals.limit);
   }
+  book.crowded =
+      full && std::any_of(book.limits.begin(), book.limits.end(), [&](const auto& each) {
+        return servers_.share(each.second.place, book.proxy, each.second.own, each.second.usable) < each.second.own;
+      });
   if (!full) {
     book.full_since = {};
   } else if (book.full_since == TimePoint{}) {
@@ -150,7 +155,7 @@ std::vector<BudgetRow> Budgets::rows() const {
         book->full_since == TimePoint{} ? 0 : std::chrono::duration<double>(now - book->full_since).count();
     for (const auto& [lane, totals] : book->allocator->totals()) {
       out.push_back({book->proxy, lane, "", totals.limit, totals.charged, totals.unknown, totals.wanted, full,
-                     lane.empty() ? foreign(*book) : std::nullopt});
+                     lane.empty() ? foreign(*book) : std::nullopt, lane.empty() && book->crowded});
       for (const auto& [pod, report] : book->heard) {
         const auto said = report.lanes.find(lane);
         const Slots charged = book->allocator->charged(pod, lane);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
@@ -48,8 +49,14 @@ struct BudgetRow {
   // Of the sum of READ_WRITE: sessions of the DBProxy's users, at all members, that are no sidecar's. Absent: not
   // known.
   std::optional<std::uint32_t> foreign = {};
+  // Of the sum of READ_WRITE: others have so much of a server that less can be had than the percentage allows, and more
+  // is wanted.
+  bool crowded = false;
   bool operator==(const BudgetRow&) const = default;
 };
+
+// By address, "host:port" in lower case: how the server there calls itself, where it does.
+using ServerNames = std::map<std::string, std::string>;
 
 // Of all sidecars of a DBProxy: how many queries, and waits for a connection, were how long, by the buckets of
 // metrics::Histogram; the last one has no bound. Counted since this replica leads.

@@ -163,13 +163,19 @@ std::vector<SidecarRow> Server::sidecars() const {
 
 topology::ProbeResult Server::ask(const topology::Prober& prober, const topology::ProbeRequest& request) {
   const auto question = impl_->hub.budgets.question(request.host, request.port, request.user);
-  if (!question) return prober(request);
   topology::ProbeRequest asked = request;
-  asked.users = question->users;
-  asked.known = question->known;
+  if (question) {
+    asked.users = question->users;
+    asked.known = question->known;
+  }
   topology::ProbeResult result = prober(asked);
-  if (result.strangers) impl_->hub.budgets.answer(*question, *result.strangers);
+  if (result.ok) impl_->hub.budgets.identify(request.host, request.port, result.server);
+  if (question) impl_->hub.budgets.answer(*question, result.strangers, result.others);
   return result;
+}
+
+ServerNames Server::servers() const {
+  return impl_->hub.budgets.servers();
 }
 
 std::vector<LatencyRow> Server::latencies() const {

@@ -81,8 +81,10 @@ class Server {
   void ended(const std::string& identity);
 
   std::vector<SidecarRow> sidecars() const;  // by identity, then proxy
-  // Asks, along with whatever else is asked of a database, for sessions that sidecars may have left behind.
+  // Asks, along with whatever else is asked of a database, for sessions that sidecars may have left behind, and for
+  // those of others. Notes which server it is that answers.
   topology::ProbeResult ask(const topology::Prober& prober, const topology::ProbeRequest& request);
+  ServerNames servers() const;
   std::vector<BudgetRow> budgets() const;                // by proxy, then lane; the sum first
   std::vector<LatencyRow> latencies() const;             // by proxy
   std::vector<PinnedRow> pins() const;                   // by proxy, most sessions first

@@ -247,6 +247,7 @@ std::string Operator::serve() {
   server_->lead(false, [this] { return leader_elsewhere(); });
   status_ = std::make_unique<StatusWriter>(
       client_, *source_, *events_, [this] { return server_->sidecars(); }, [this] { return server_->budgets(); },
+      [this] { return server_->servers(); },
       StatusOptions{certificates_.bundle(), options_.unused_after,
                     [this](const std::string& identity) { pod_unused(identity); }},
       clock_);
@@ -332,7 +333,7 @@ operator_admin::OperatorView Operator::view() const {
   manifest_mode::add_activity(server_->latencies(), server_->pins(), out);
   const std::vector<operator_control::BudgetRow> budgets = server_->budgets();
   manifest_mode::add_budgets(out, budgets);
-  const auto facts = gather(*source_, sidecars, budgets);
+  const auto facts = gather(*source_, sidecars, budgets, server_->servers());
   for (operator_admin::ProxyRow& row : out.proxies) {
     const auto found = facts.find(row.name_space + "/" + row.name);
     if (found == facts.end()) continue;

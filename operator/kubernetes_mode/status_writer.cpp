@@ -57,7 +57,8 @@ std::string without_figures(json::object status) {
 
 std::map<std::string, Facts> gather(const KubernetesSource& source,
                                     const std::vector<operator_control::SidecarRow>& sidecars,
-                                    const std::vector<operator_control::BudgetRow>& budgets) {
+                                    const std::vector<operator_control::BudgetRow>& budgets,
+                                    const operator_control::ServerNames& servers) {
   std::map<std::string, Facts> out;
   const source::Snapshots snapshots = source.snapshots();
   for (const auto& [key, state] : source.states()) {
@@ -101,21 +102,24 @@ std::map<std::string, Facts> gather(const KubernetesSource& source,
     facts.granted = facts.granted.value_or(0) + row.granted;
     if (row.foreign) facts.foreign = row.foreign;
     facts.exhausted = facts.exhausted || (row.lane.empty() && row.full_seconds >= 1);
+    facts.crowded = facts.crowded || (row.crowded && row.full_seconds >= 1);
   }
-  operator_status::compare(out, served);
+  operator_status::compare(out, served, servers);
   return out;
 }
 
 StatusWriter::StatusWriter(kubernetes::Client& client, const KubernetesSource& source,
                            kubernetes::EventRecorder& events,
                            std::function<std::vector<operator_control::SidecarRow>()> sidecars,
-                           std::function<std::vector<operator_control::BudgetRow>()> budgets, StatusOptions options,
+                           std::function<std::vector<operator_control::BudgetRow>()> budgets,
+                           std::function<operator_control::ServerNames()> servers, StatusOptions options,
                            const Clock& clock)
     : client_(client),
       source_(source),
       events_(events),
       sidecars_(std::move(sidecars)),
       budgets_(std::move(budgets)),
+      servers_(std::move(servers)),
       options_(std::move(options)),
       clock_(clock),
       endpoints_(client, source, clock),
@@ -187,7 +191,7 @@ void StatusWriter::pass(bool nudged) {
   if (same && !nudged && now - looked_ < kLookAnyway) return;
   looked_ = now;
   seen_budgets_ = std::move(budgets);
-  const std::map<std::string, Facts> all = gather(source_, sidecars, seen_budgets_);
+  const std::map<std::string, Facts> all = gather(source_, sidecars, seen_budgets_, servers_());
   for (const auto& [key, facts] : all) {
     if (canceller_.cancelled()) return;
     write(key, facts);

@@ -26,7 +26,8 @@ namespace dbproxy::kubernetes_mode {
 // The facts of every DBProxy that there is.
 std::map<std::string, operator_status::Facts> gather(const KubernetesSource& source,
                                                      const std::vector<operator_control::SidecarRow>& sidecars,
-                                                     const std::vector<operator_control::BudgetRow>& budgets);
+                                                     const std::vector<operator_control::BudgetRow>& budgets,
+                                                     const operator_control::ServerNames& servers);
 
 struct StatusOptions {
   std::string bundle;  // the CAs that namespaces with DBProxies are given in a ConfigMap
@@ -39,8 +40,8 @@ class StatusWriter {
  public:
   StatusWriter(kubernetes::Client& client, const KubernetesSource& source, kubernetes::EventRecorder& events,
                std::function<std::vector<operator_control::SidecarRow>()> sidecars,
-               std::function<std::vector<operator_control::BudgetRow>()> budgets, StatusOptions options,
-               const Clock& clock);
+               std::function<std::vector<operator_control::BudgetRow>()> budgets,
+               std::function<operator_control::ServerNames()> servers, StatusOptions options, const Clock& clock);
   ~StatusWriter();  // stops
 
   void lead(bool leading);
@@ -70,6 +71,7 @@ class StatusWriter {
   kubernetes::EventRecorder& events_;
   const std::function<std::vector<operator_control::SidecarRow>()> sidecars_;
   const std::function<std::vector<operator_control::BudgetRow>()> budgets_;
+  const std::function<operator_control::ServerNames()> servers_;
   const StatusOptions options_;
   const Clock& clock_;
   std::atomic<std::uint64_t> written_{0}, failed_{0};

@@ -3,6 +3,7 @@
 #include <tuple>
 
 #include "operator/manifest_mode/view.hpp"
+#include "operator/status/status.hpp"
 
 namespace dbproxy::manifest_mode {
 
@@ -37,6 +38,10 @@ void add_budgets(operator_admin::OperatorView& view, const std::vector<operator_
       proxy->second->connections_granted += each.granted;
       if (each.foreign) proxy->second->connections_foreign = each.foreign;
       proxy->second->exhausted_seconds = std::max(proxy->second->exhausted_seconds, each.full_seconds);
+      if (each.crowded && each.full_seconds >= 1) {
+        proxy->second->conditions.push_back(
+            {"Degraded", "True", operator_status::kConnectionsTaken, operator_status::kConnectionsTakenText});
+      }
     }
   }
 }

@@ -27,22 +27,33 @@ void degrade(Facts& facts, const char* reason, const std::string& message) {
   if (facts.degraded.reason.empty()) facts.degraded = {"Degraded", "True", reason, message};
 }
 
-void compare_percentages(std::map<std::string, Facts>& all) {
-  std::map<std::string, std::set<std::string>> sharing;  // host:port → DBProxies
+void compare_percentages(std::map<std::string, Facts>& all, const std::map<std::string, std::string>& servers) {
+  struct Server {
+    std::set<std::string> places, keys;  // host:port; DBProxies
+  };
+  std::map<std::string, Server> sharing;  // by what it calls itself, or its place
   for (const auto& [key, facts] : all) {
     if (!facts.snapshot) continue;
-    for (const config::Target& target : facts.snapshot->targets) sharing[place_of(target)].insert(key);
+    for (const config::Target& target : facts.snapshot->targets) {
+      const std::string place = place_of(target);
+      const auto named = servers.find(place);
+      Server& server = sharing[named == servers.end() ? place : named->second];
+      server.places.insert(place);
+      server.keys.insert(key);
+    }
   }
-  for (const auto& [place, keys] : sharing) {
-    if (keys.size() < 2) continue;
+  for (const auto& [name, server] : sharing) {
+    if (server.keys.size() < 2) continue;
     std::uint32_t sum = 0;
-    for (const std::string& key : keys) sum += all[key].snapshot->pool.max_connections_percent;
+    for (const std::string& key : server.keys) sum += all[key].snapshot->pool.max_connections_percent;
     if (sum <= 100) continue;
-    for (const std::string& key : keys) {
-      degrade(
-          all[key], "Overcommitted",
-          "the DBProxies of " + place + " (" + list(keys) + ") want " + std::to_string(sum) +
-              " percent of its connections together; keep the sum at 100 or less, or they take them from each other");
+    const std::string one = server.places.size() > 1 ? ", which are one server" : "";
+    for (const std::string& key : server.keys) {
+      degrade(all[key], "Overcommitted",
+              "the DBProxies of " + list(server.places) + one + " (" + list(server.keys) + ") want " +
+                  std::to_string(sum) +
+                  " percent of its connections together; keep the sum at 100 or less, or they take them from each "
+                  "other");
     }
   }
 }
@@ -68,10 +79,12 @@ void compare_ports(std::map<std::string, Facts>& all, const std::map<std::string
 
 }  // namespace
 
-void compare(std::map<std::string, Facts>& all, const std::map<std::string, std::set<std::string>>& served) {
-  compare_percentages(all);
+void compare(std::map<std::string, Facts>& all, const std::map<std::string, std::set<std::string>>& served,
+             const std::map<std::string, std::string>& servers) {
+  compare_percentages(all, servers);
   compare_ports(all, served);
   for (auto& [key, facts] : all) {
+    if (facts.crowded) degrade(facts, kConnectionsTaken, kConnectionsTakenText);
     if (!facts.sidecars.trouble.empty()) degrade(facts, "IamAuthImpossible", facts.sidecars.trouble);
   }
 }

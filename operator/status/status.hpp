@@ -18,6 +18,13 @@ namespace dbproxy::operator_status {
 // Degraded, and an Event: users with iamAuth: REQUIRED whose tokens nobody can verify.
 inline constexpr const char* kIamAuthImpossible = "IamAuthImpossible";
 
+// Likewise: clients wait, and others have connections that maxConnectionsPercent would leave to sidecars.
+inline constexpr const char* kConnectionsTaken = "ConnectionsTaken";
+inline constexpr const char* kConnectionsTakenText =
+    "clients wait, and others have so many of the database's connections that sidecars get fewer than "
+    "maxConnectionsPercent says: pg_stat_activity, or MySQL's process list, shows whose they are; end them, lower "
+    "maxConnectionsPercent, or raise the database's max_connections";
+
 struct Condition {
   std::string type, status, reason, message;  // status: True, False, Unknown
   bool operator==(const Condition&) const = default;
@@ -41,6 +48,7 @@ struct Facts {
   std::string debug_until = {};                   // when debugLogging turns itself off, as text; "": it is not set
   bool debug_ended = false;                       // that time is over
   bool exhausted = false;                         // clients wait, and every connection is in use
+  bool crowded = false;                           // likewise, since others have theirs
   std::optional<std::uint32_t> granted = {};      // that sidecars may have, where connections are leased
   std::optional<std::uint32_t> foreign = {};      // sessions of its users that are no sidecar's, where that is known
   bool operator==(const Facts&) const = default;  // the same snapshot, not one of the same content

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstdlib>
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -25,8 +26,14 @@ constexpr std::string_view kWho =
 constexpr std::array<std::string_view, 2> kLag = {"SHOW REPLICA STATUS", "SHOW SLAVE STATUS"};
 constexpr std::array<std::string_view, 2> kLagColumns = {"Seconds_Behind_Source", "Seconds_Behind_Master"};
 
-// Which of the two Aurora is: no other server knows the variable.
-constexpr std::string_view kIsAurora = "SHOW GLOBAL VARIABLES LIKE 'aurora_server_id'";
+// Who it is. Which of the two Aurora is: no other server knows aurora_server_id. What calls itself by a number of its
+// own may be a copy with all that was in the data directory: its host and port are not.
+constexpr std::string_view kNames =
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN"
+    " ('server_uuid', 'server_uid', 'hostname', 'port', 'aurora_server_id')";
+constexpr std::array<std::string_view, 4> kOfAllServers = {"server_uuid", "server_uid", "hostname", "port"};
+// Of all users: what is held against max_connections.
+constexpr std::string_view kConnected = "SHOW GLOBAL STATUS LIKE 'Threads_connected'";
 // Whether the times are UTC or the session's is not documented: a zone's distance makes no news old, nor of the future.
 constexpr std::string_view kMembers =
     "SELECT server_id, session_id = 'MASTER_SESSION_ID',"
@@ -70,7 +77,8 @@ class Probe : ProbeConnection {
     if (outcome_.ok) {
       capabilities_ = login.capabilities();
       out.greeting = login.greeting();
-      outcome_.ok = ask() && members(topology_query) && (!sees_them || strangers(sessions)) &&
+      outcome_.ok = ask() && names() && members(topology_query) && (!sees_them || strangers(sessions)) &&
+                    (sessions.users.empty() || others(sessions)) &&
                     (sessions.sought.empty() || sought(sessions.sought));
     }
     out.base = outcome_;
@@ -105,13 +113,26 @@ class Probe : ProbeConnection {
     return true;
   }
 
+  bool names() {
+    Table table;
+    if (!question(kNames, table)) return false;
+    outcome_.sqlstate.clear();
+    std::map<std::string, std::string> names;
+    for (const Row& row : table.rows) {
+      if (row.size() == 2 && row[0]) names[*row[0]] = row[1].value_or("");
+    }
+    is_aurora_ = std::any_of(names.begin(), names.end(), [](const auto& each) {
+      return std::find(kOfAllServers.begin(), kOfAllServers.end(), each.first) == kOfAllServers.end();
+    });
+    if (names["server_uuid"].empty() && names["server_uid"].empty()) return true;
+    for (const auto& [name, value] : names) outcome_.server += value + '/';
+    return true;
+  }
+
   bool members(const std::string& topology_query) {
     std::string_view sql = topology_query;
     if (sql.empty()) {
-      Table aurora;
-      if (!question(kIsAurora, aurora)) return false;
-      outcome_.sqlstate.clear();
-      if (aurora.rows.empty()) return true;
+      if (!is_aurora_) return true;
       sql = kMembers;
     }
     Table table;
@@ -139,6 +160,17 @@ class Probe : ProbeConnection {
     if (!question(sql + ")", count)) return false;
     if (const Row& row = count.row(); row.size() == 1 && row[0]) outcome_.strangers = number(*row[0]);
     outcome_.sqlstate.clear();
+    return true;
+  }
+
+  bool others(const SessionQuestion& sessions) {
+    Table count;
+    if (!question(kConnected, count)) return false;
+    outcome_.sqlstate.clear();
+    if (count.row().size() != 2 || !count.row()[1]) return true;
+    const std::uint32_t all = number(*count.row()[1]);
+    const auto known = static_cast<std::uint32_t>(sessions.known.size()) + 1;  // this one is, too
+    outcome_.others = all - std::min(all, known);
     return true;
   }
 
@@ -224,6 +256,7 @@ class Probe : ProbeConnection {
   }
 
   std::uint32_t capabilities_ = 0;
+  bool is_aurora_ = false;
 };
 
 }  // namespace

@@ -21,7 +21,8 @@ namespace dbproxy::backend::mysql {
 
 struct Outcome {
   // strangers: only where all of these users are the one that asks, since it need not see those of others. found: of
-  // the one that asks; those that are found, and came from that port, are ended with KILL.
+  // the one that asks; those that are found, and came from that port, are ended with KILL. others: of those known some
+  // may have ended, and what was opened lately is not known yet.
   // in_recovery: read_only or innodb_read_only is on, so that writes are refused. reserved is 0: the place that MySQL
   // keeps for administrators is beyond max_connections. lag_seconds: 0 where this user may not ask.
   ProbeOutcome base;

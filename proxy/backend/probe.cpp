@@ -33,27 +33,41 @@ constexpr std::string_view kIdentity =
 constexpr std::string_view kTimeline =
     "SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() THEN"
     " pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END";
+// All members of a cluster have the same system_identifier, and not every service lets it be asked for. When the server
+// began, to the microsecond, is its own, and anybody may ask.
+constexpr std::string_view kStart =
+    "SELECT pg_catalog.date_part('epoch', pg_catalog.pg_postmaster_start_time())::pg_catalog.int8,"
+    " pg_catalog.to_char(pg_catalog.pg_postmaster_start_time(), 'US')";
 constexpr std::string_view kMembers =
     "SELECT server_id, session_id OPERATOR(pg_catalog.=) 'MASTER_SESSION_ID', EXTRACT(EPOCH FROM"
     " pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) last_update_timestamp),"
     " replica_lag_in_msec OPERATOR(pg_catalog./) 1000 FROM pg_catalog.aurora_replica_status()";
 
-// Any user sees whose sessions there are. Names in hexadecimal: nothing in them can be read as SQL.
+// Any user sees whose sessions there are. Names in hexadecimal: nothing in them can be read as SQL. What kind of
+// process it is, and since when it is there, is shown of the user's own sessions, and to some users of all: of the
+// others those with a user and a database count, which few are that take no connection. Sidecars tell of theirs within
+// a second or two: until then a session of their users is nobody else's.
 std::string strangers_sql(const SessionQuestion& sessions) {
   static constexpr char kHex[] = "0123456789abcdef";
-  std::string out =
-      "SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE application_name OPERATOR(pg_catalog.<>)"
-      " 'dbproxy-monitor' AND usename OPERATOR(pg_catalog.=) ANY (ARRAY[";
+  std::string of_users = "usename OPERATOR(pg_catalog.=) ANY (ARRAY[";
   for (const std::string& user : sessions.users) {
-    if (&user != &sessions.users.front()) out += ',';
-    out += "pg_catalog.convert_from(pg_catalog.decode('";
+    if (&user != &sessions.users.front()) of_users += ',';
+    of_users += "pg_catalog.convert_from(pg_catalog.decode('";
     for (const char c : user) {
-      out += kHex[static_cast<unsigned char>(c) >> 4];
-      out += kHex[c & 15];
+      of_users += kHex[static_cast<unsigned char>(c) >> 4];
+      of_users += kHex[c & 15];
     }
-    out += "', 'hex'), 'UTF8')";
+    of_users += "', 'hex'), 'UTF8')";
   }
-  out += "]) AND pid OPERATOR(pg_catalog.<>) ALL ('{";
+  of_users += "])";
+  std::string out =
+      "SELECT pg_catalog.count(*) FILTER (WHERE application_name OPERATOR(pg_catalog.<>) 'dbproxy-monitor' AND " +
+      of_users + "), pg_catalog.count(*) FILTER (WHERE NOT (" + of_users +
+      " AND backend_start IS NOT NULL AND backend_start OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp()"
+      " OPERATOR(pg_catalog.-) pg_catalog.make_interval(secs => 2)))) FROM pg_catalog.pg_stat_activity"
+      " WHERE usesysid IS NOT NULL AND datid IS NOT NULL"
+      " AND (backend_type IS NULL OR backend_type OPERATOR(pg_catalog.=) 'client backend')"
+      " AND pid OPERATOR(pg_catalog.<>) pg_catalog.pg_backend_pid() AND pid OPERATOR(pg_catalog.<>) ALL ('{";
   for (const std::uint32_t id : sessions.known) {
     if (out.back() != '{') out += ',';
     out += std::to_string(id);
@@ -155,6 +169,7 @@ class ProbeSession::Connection : ProbeConnection {
     outcome_.detail.clear();
     outcome_.sqlstate.clear();
     outcome_.strangers.reset();
+    outcome_.others.reset();
     outcome_.found.reset();
     usable_ = outcome_.ok = who() && (!tells_of_members_ || members()) &&
                             (sessions.users.empty() || strangers(sessions)) &&
@@ -165,12 +180,12 @@ class ProbeSession::Connection : ProbeConnection {
   // All questions in one packet; each is a transaction of its own, so that one may fail.
   bool who() {
     std::string out;
-    for (const std::string_view question : {kWho, kLag, kIdentity, kTimeline}) wire::query(out, question);
+    for (const std::string_view question : {kWho, kLag, kIdentity, kTimeline, kStart}) wire::query(out, question);
     if (!connection_.send(out)) return connection_failed();
-    std::array<Rows, 4> answers;
+    std::array<Rows, 5> answers;
     for (Rows& rows : answers)
       if (!answer(rows)) return false;
-    const auto& [said, lag, identity, timeline] = answers;
+    const auto& [said, lag, identity, timeline, start] = answers;
     if (said.size() != 1 || said[0].size() != 5) {
       return failed("the server did not say who it is: " + refusal_);
     }
@@ -185,6 +200,10 @@ class ProbeSession::Connection : ProbeConnection {
     }
     if (timeline.size() == 1 && timeline[0].size() == 1 && !timeline[0][0].empty()) {
       std::from_chars(timeline[0][0].data(), timeline[0][0].data() + timeline[0][0].size(), outcome_.timeline, 16);
+    }
+    outcome_.server.clear();
+    if (start.size() == 1 && start[0].size() == 2 && !start[0][0].empty()) {
+      outcome_.server = outcome_.system_identifier + '/' + start[0][0] + '.' + start[0][1];
     }
     outcome_.sqlstate.clear();
     return true;
@@ -218,7 +237,10 @@ class ProbeSession::Connection : ProbeConnection {
     if (!connection_.send(out)) return connection_failed();
     Rows rows;
     if (!answer(rows)) return false;
-    if (rows.size() == 1 && rows[0].size() == 1 && !rows[0][0].empty()) outcome_.strangers = to_number(rows[0][0]);
+    if (rows.size() == 1 && rows[0].size() == 2) {
+      outcome_.strangers = to_number(rows[0][0]);
+      outcome_.others = to_number(rows[0][1]);
+    }
     outcome_.sqlstate.clear();
     return true;
   }

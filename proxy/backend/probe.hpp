@@ -37,8 +37,9 @@ struct SoughtSession {
   std::uint16_t port = 0;  // from which it came; 0: a Unix socket
 };
 
-// Sessions of these users that are not among `known`, and not probes. And, of those that are sought, which there are:
-// sessions younger than so many seconds have the number of one that is gone.
+// Sessions of these users that are not among `known`, and not probes; and all that take a connection, whoever's they
+// are, but for those known and the one that asks. And, of those that are sought, which there are: sessions younger than
+// so many seconds have the number of one that is gone.
 struct SessionQuestion {
   std::vector<std::string> users = {};    // none: not asked
   std::vector<std::uint32_t> known = {};  // ids of processes or connections
@@ -59,11 +60,15 @@ struct ProbeOutcome {
   std::uint32_t reserved = 0;     // superuser_reserved_connections and, from PostgreSQL 16, reserved_connections
   double lag_seconds = 0;         // of replay; 0 on a writer, when all is replayed, and where the server does not tell
   std::string system_identifier;  // empty where this user may not ask
-  std::uint32_t timeline = 0;     // of what it writes, or of its last checkpoint; 0 where this user may not ask
+  // The same for each name of this one server, another for each other one; another one after it has started anew, too.
+  // Empty where it does not tell.
+  std::string server;
+  std::uint32_t timeline = 0;  // of what it writes, or of its last checkpoint; 0 where this user may not ask
   std::string server_version;
   std::vector<MemberNews> members;  // at most 128; empty where the server knows of no others
   // What was asked of sessions; none where this user cannot tell.
   std::optional<std::uint32_t> strangers = {};
+  std::optional<std::uint32_t> others = {};
   std::optional<std::vector<std::uint32_t>> found = {};
 };
 

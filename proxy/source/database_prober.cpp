@@ -35,6 +35,8 @@ topology::ProbeResult to_result(backend::ProbeOutcome outcome) {
   result.system_identifier = std::move(outcome.system_identifier);
   result.timeline = outcome.timeline;
   result.strangers = outcome.strangers;
+  result.others = outcome.others;
+  result.server = std::move(outcome.server);
   for (auto& news : outcome.members) {
     result.members.push_back({std::move(news.id), news.writer, news.age_seconds, news.lag_seconds});
   }

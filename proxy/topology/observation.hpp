@@ -68,10 +68,12 @@ struct ProbeResult {
   std::uint32_t reserved = 0;
   double lag_seconds = 0;
   std::string system_identifier;
+  std::string server;               // which one it is, by whatever name; empty: not told
   std::uint32_t timeline = 0;       // grows with each promotion; 0: not told
   std::vector<MemberNews> members;  // empty: it knows of no others
   std::string server_version;
-  std::optional<std::uint32_t> strangers = {};  // the answer about sessions, where there is one
+  // The answer about sessions, where there is one. `others`: of any user, but for those known and this one.
+  std::optional<std::uint32_t> strangers = {}, others = {};
 };
 
 using Prober = std::function<ProbeResult(const ProbeRequest&)>;

@@ -1,11 +1,14 @@
 """One connection budget for several sidecars: the server never has more than it, whatever happens to them."""
 
+import contextlib
 import time
 
 import psycopg
 import pytest
 
-from support.budget import WATCHED, Load, Watch
+from support.budget import SESSIONS, WATCHED, Load, Watch
+from support.manifests import db_proxy
+from support.ports import free_port
 from support.waiting import wait_for
 
 LIMIT = 6  # of the 100 connections that the server allows
@@ -223,6 +226,73 @@ def test_sessions_that_are_no_sidecars_are_counted(bed, pair):
         wait_for(lambda: foreign() == 1, 30, "the one that is not is counted")
         assert pair.operator.metrics().sum("dbproxy_operator_foreign_sessions") == 1
     wait_for(lambda: foreign() == 0, 30, "and has ended")
+
+
+def direct(bed, user: str) -> psycopg.Connection:
+    """Past the sidecars."""
+    return psycopg.connect(bed.dsn(user, host=bed.writer.host, port=bed.writer.port))
+
+
+def others(fleet) -> float:
+    """Sessions of the writer that are no sidecar's."""
+    return fleet.operator.metrics().sum("dbproxy_operator_other_sessions", target=fleet.bed.writer.name)
+
+
+def test_grants_leave_the_servers_last_free_connections(bed):
+    """Others have half of the server; eighty percent of it are more than is left."""
+    fleet = Fleet(bed, 2, maxConnectionsPercent=80)
+    with contextlib.ExitStack() as foreign:
+        for number in range(50):
+            foreign.enter_context(direct(bed, ("app", "reports")[number % 2]))
+        wait_for(lambda: others(fleet) >= 50, 30, "they are counted")
+        with Watch(bed.writer, SESSIONS) as watch, fleet.load(0, 40, hold=0.02) as first, \
+                fleet.load(1, 40, hold=0.02) as second:
+            first.goes_on()
+            second.goes_on()
+            wait_for(lambda: fleet.granted() >= 37, 30, "most of what is free is leased")
+            wait_for(lambda: "ConnectionsTaken" in conditions(fleet), 30, "it is told")
+            for _ in range(20):  # whoever else comes gets in
+                direct(bed, "reports").close()
+            first.goes_on()
+            second.goes_on()
+            assert watch.most <= 97 - 2, "a hundred, but for three that are reserved, and the last ones"
+            foreign.close()
+            wait_for(lambda: fleet.granted() == 80, 30, "with the others gone all of it can be had")
+            wait_for(lambda: "ConnectionsTaken" not in conditions(fleet), 30, "and nothing is wrong")
+    assert watch.samples > 100 and first.failed == second.failed == 0
+
+
+def conditions(fleet) -> list[str]:
+    return [each["reason"] for each in fleet.operator.json("dbproxies")[0]["conditions"]]
+
+
+def test_dbproxies_share_a_server_that_has_two_names(bed):
+    """Each may have nearly all of it by its own percentage, and calls it by a name of its own."""
+    bed.write(pool={"maxConnectionsPercent": 90, "connectionBorrowTimeoutSeconds": 60})
+    port = free_port("127.0.0.1", "127.0.0.2")
+    bed.manifests.write("billing.yaml", db_proxy(
+        bed.cluster, port, "billing", auth={"app": {"secretRef": {"name": "orders-app"}}},
+        pool={"maxConnectionsPercent": 90, "connectionBorrowTimeoutSeconds": 60},
+        db_cluster={"endpoint": "localhost", "port": bed.writer.port}))
+    operator = bed.operator(sidecars=["shop/orders-0", "shop/billing-0"])
+    for name, host in (("orders", "127.0.0.1"), ("billing", "127.0.0.2")):
+        bed.sidecar_of(operator, identity=f"shop/{name}-0", bind=host, proxy=f"shop/{name}")
+
+    def granted(name: str) -> float:
+        return operator.metrics().sum("dbproxy_operator_slots_granted", proxy=f"shop/{name}", lane="READ_WRITE")
+
+    wait_for(lambda: granted("orders") >= 1 and granted("billing") >= 1, 30, "both are served")
+    one, two = (Load([bed.dsn(host=host, port=at)], 100, 0.02)
+                for host, at in (("127.0.0.1", bed.port), ("127.0.0.2", port)))
+    with Watch(bed.writer, SESSIONS) as watch:
+        with one:
+            wait_for(lambda: granted("orders") >= 85, 30, "one has nearly all of it")
+            with two:
+                one.goes_on()
+                two.goes_on()
+                wait_for(lambda: 45 <= granted("orders") <= 50 and 45 <= granted("billing") <= 50, 60, "half of it each")
+        assert one.failed == two.failed == 0
+    assert watch.most <= 97
 
 
 def test_an_idle_transaction_gives_way_to_who_waits(bed):

@@ -1,11 +1,16 @@
 """One connection budget for the pods of a DBProxy: never above it, whoever leads and whatever becomes of the pods."""
 
+import contextlib
 import json
+
+import psycopg
 
 from shop import PATH
 from support.budget import WATCHED, Load, Watch
 from support.kube_apiserver import Refused
 from support.kube_operator import delete_pod, make_pod
+from support.manifests import db_proxy
+from support.ports import free_port
 from support.postgres import PASSWORDS
 from support.waiting import wait_for
 
@@ -33,9 +38,12 @@ class Pods:
     def host(number: int) -> str:
         return f"127.0.0.{number + 2}"
 
+    def dsn(self, number: int) -> str:
+        return (f"host={self.host(number)} port={self.shop.port} user=app password={PASSWORDS['app']} "
+                f"dbname=orders connect_timeout=30")
+
     def load(self, number: int, clients: int = CLIENTS, hold: float = 0.005) -> Load:
-        return Load([f"host={self.host(number)} port={self.shop.port} user=app password={PASSWORDS['app']} "
-                     f"dbname=orders connect_timeout=30"], clients, hold)
+        return Load([self.dsn(number)], clients, hold)
 
 
 def go_on(*loads: Load):
@@ -60,10 +68,11 @@ def ceilings(shop):
     return {words[0]: int(words[2]) for words in lines if len(words) == 3}
 
 
-def apply(shop):
+def apply(shop, **pool):
     shop.apply()
     shop.api.patch(PATH, [{"op": "replace", "path": "/spec/targetGroups/0/connectionPool",
-                           "value": {"maxConnectionsPercent": LIMIT, "connectionBorrowTimeoutSeconds": 60}}], "json")
+                           "value": {"maxConnectionsPercent": LIMIT, "connectionBorrowTimeoutSeconds": 60, **pool}}],
+                   "json")
 
 
 def test_pods_share_one_budget_whoever_leads_and_whoever_dies(shop):
@@ -138,3 +147,37 @@ def test_a_silent_pod_is_charged_and_told_of(shop):
         pods.programs[0].start()
         one.goes_on()
     assert watch.most <= LIMIT
+
+
+def test_transactions_that_give_way_are_told_of_at_their_pod(shop):
+    operator = shop.operator()
+    apply(shop, giveBackTimeoutSeconds=1)
+    pods = Pods(shop, operator)
+    pods.add("web-1", "web-2")
+    with contextlib.ExitStack() as clients:
+        for _ in range(LIMIT - 1):
+            client = psycopg.connect(pods.dsn(0), autocommit=True)
+            clients.callback(client.close)
+            client.execute("BEGIN")
+            client.execute("SELECT 1")
+        assert not shop.events("TransactionsGaveWay")
+        with pods.load(1, LIMIT) as other:
+            other.goes_on()
+            told = wait_for(lambda: shop.events("TransactionsGaveWay"), 40, "there is an Event")
+            other.goes_on()
+        assert other.failed == 0
+    assert {(each["regarding"]["kind"], each["regarding"]["name"], each["type"]) for each in told} == {("Pod", "web-1", "Warning")}
+    assert "beyond the pod's share, while others waited" in told[0]["note"]
+
+
+def test_two_names_of_one_server_are_one_database(shop):
+    shop.operator()
+    apply(shop, maxConnectionsPercent=60)
+    shop.api.apply(db_proxy(shop.cluster, free_port(), "billing", auth={"app": {"secretRef": {"name": "orders-app"}}},
+                            pool={"maxConnectionsPercent": 50},
+                            db_cluster={"endpoint": "localhost", "port": shop.cluster.writer.port}))
+    _, reason, message = shop.wait_condition("Degraded", "True")
+    writer = shop.cluster.writer
+    assert reason == "Overcommitted"
+    assert f"{writer.host}:{writer.port}, localhost:{writer.port}, which are one server (shop/billing, shop/orders)" in message
+    wait_for(lambda: shop.events("Overcommitted"), 20, "there is an Event")

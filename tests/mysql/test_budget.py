@@ -1,5 +1,6 @@
 """The connection budget on MySQL: what a sidecar that is killed leaves, and who gives way to whom."""
 
+import contextlib
 import threading
 
 import pymysql
@@ -36,6 +37,33 @@ def test_a_killed_sidecar_comes_up_with_what_it_had_while_the_operator_is_away(b
             assert value(client, "SELECT 1") == 1
         assert bed.writer.sessions("app", sleeps) == 0
     assert seen.most == limit
+
+
+def test_grants_leave_the_servers_last_free_connections(bed):
+    """Others have half of the sixty; ninety percent of all are more than is left."""
+    operator, _ = bed.operator(limit=90, pool={"connectionBorrowTimeoutSeconds": 300})
+
+    def shown(name: str, **labels) -> float:
+        return operator.metrics().sum(f"dbproxy_operator_{name}", **labels)
+
+    with contextlib.ExitStack() as foreign:
+        for number in range(30):
+            foreign.enter_context(bed.connect(("app", "native")[number % 2], host=bed.writer.host,
+                                              port=bed.writer.port))
+        wait_for(lambda: shown("other_sessions", target=bed.writer.name) >= 30, 30, "they are counted")
+        with Sampler(lambda: int(bed.writer.sql("SHOW GLOBAL STATUS LIKE 'Threads_connected'").split()[1])) as seen:
+            clients = [bed.connect() for _ in range(50)]
+            for client in clients:
+                client._execute_command(3, "SELECT SLEEP(600)")
+            wait_for(lambda: shown("slots_granted") >= 22, 30, "most of what is free is leased")
+            for _ in range(20):  # whoever else comes gets in
+                bed.connect("native", host=bed.writer.host, port=bed.writer.port).close()
+            foreign.close()
+            wait_for(lambda: shown("slots_granted") >= 50, 30, "with the others gone there is more")
+    for client in clients:
+        client._force_close()
+    bed.writer.end_sessions("app")
+    assert seen.most <= 60
 
 
 def test_an_idle_transaction_gives_way_to_who_waits(bed):

@@ -8,6 +8,7 @@ from .waiting import wait_for
 
 WATCHED = ("SELECT count(*) FROM pg_stat_activity WHERE usename = 'app' AND backend_type = 'client backend'"
            " AND application_name <> 'dbproxy-monitor'")
+SESSIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"  # that take a connection
 
 
 class Sampler:
@@ -33,10 +34,10 @@ class Sampler:
 
 
 class Watch(Sampler):
-    """The sessions of the proxy's user, asked by a superuser on one connection."""
+    """The sessions of the proxy's user, or others, asked by a superuser on one connection."""
 
-    def __init__(self, server):
-        super().__init__(lambda: self._connection.execute(WATCHED).fetchone()[0])
+    def __init__(self, server, which: str = WATCHED):
+        super().__init__(lambda: self._connection.execute(which).fetchone()[0])
         self._server, self._connection = server, None
 
     def _run(self, count):

@@ -38,6 +38,24 @@ TEST(Across, SharesOfOneDatabaseAreAddedUp) {
   EXPECT_TRUE(notes(all["shop/a"], all["shop/a"]).empty());
 }
 
+TEST(Across, TwoNamesOfOneServerAreOneDatabase) {
+  std::map<std::string, Facts> all{{"shop/a", facts("writer.example", 60, 1)}, {"shop/b", facts("DB.example", 50, 2)}};
+  compare(all, {}, {{"db.example:5432", "one"}, {"writer.example:5432", "two"}});
+  EXPECT_TRUE(all["shop/a"].degraded.reason.empty());
+  compare(all, {}, {{"db.example:5432", "one"}, {"writer.example:5432", "one"}});
+  EXPECT_EQ(all["shop/a"].degraded.reason, "Overcommitted");
+  EXPECT_NE(all["shop/b"].degraded.message.find(
+                "db.example:5432, writer.example:5432, which are one server (shop/a, shop/b) want 110 percent"),
+            std::string::npos);
+}
+
+TEST(Across, OthersThatHaveTooManyConnectionsAreToldOf) {
+  std::map<std::string, Facts> all{{"shop/a", facts("db", 60, 1)}};
+  all["shop/a"].crowded = true;
+  compare(all, {});
+  EXPECT_EQ(all["shop/a"].degraded.reason, "ConnectionsTaken");
+}
+
 TEST(Across, AHundredPercentTogetherIsFine) {
   std::map<std::string, Facts> all{{"shop/a", facts("db", 60, 1)}, {"shop/b", facts("db", 40, 2)}};
   compare(all, {{"shop/web-1", {"shop/a", "shop/b"}}});
