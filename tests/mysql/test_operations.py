@@ -179,3 +179,26 @@ def test_the_password_itself_over_tls(bed):
     bed.sidecar()
     done = bed.command_line("SELECT 4", extra=("--default-auth=mysql_clear_password", "--ssl"))
     assert done.stdout.strip() == "4"
+
+
+def test_a_savepoint_before_any_table_is_used(bed):
+    """Where autocommit is off no flag of the server's tells that a transaction has begun."""
+    bed.sidecar(limit=2, pool={"connectionBorrowTimeoutSeconds": 1})
+    one, other = bed.connect(autocommit=False), bed.connect()
+    for end in ("COMMIT", "ROLLBACK", "ROLLBACK WORK"):
+        rows(one, "SAVEPOINT first")
+        assert error_of(lambda: rows(other, "SELECT 1")) == 9501
+        rows(one, "ROLLBACK TO SAVEPOINT first")
+        assert value(one, "SELECT 1") == 1
+        assert error_of(lambda: rows(other, "SELECT 1")) == 9501
+        rows(one, "ROLLBACK WORK TO first")
+        rows(one, end)
+        assert value(other, "SELECT 1") == 1
+    rows(one, "SAVEPOINT first")
+    rows(one, "SET autocommit = 1")
+    assert value(other, "SELECT 1") == 1
+    one.autocommit(False)
+    rows(one, "SAVEPOINT first")
+    one.close()
+    wait_for(lambda: value(bed.connect(), "SELECT 1") == 1, 10, "the connection is free or closed")
+    assert error_of(lambda: rows(other, "ROLLBACK TO SAVEPOINT first")) == 1305

@@ -102,6 +102,13 @@ void Classifier::statement() {
     Tokenizer copy = tokens_;
     if (token_.is_word("release_all_locks") && copy.next().is('(') && copy.next().is(')') && ends(copy.next()))
       verdict_.releases = true;
+  } else if (take("savepoint")) {
+    verdict_.savepoint = true;
+  } else if (take("commit")) {
+    verdict_.ends_transaction = true;
+  } else if (take("rollback")) {
+    take("work");
+    verdict_.ends_transaction = verdict_.ends_transaction || !token_.is_word("to");
   } else if (take("handler")) {
     handler_ = true;
   } else if (take("xa")) {

@@ -47,10 +47,12 @@ struct Verdict {
   bool insert_id_untold : 1 = false;  // and its end has no number
   // The only statement; it reads or changes rows and nothing else: it does not end a transaction, whatever it calls.
   bool only_rows : 1 = false;
-  bool call : 1 = false;      // the only statement: whatever results it has, another follows them
-  bool unlocks : 1 = false;   // UNLOCK TABLES
-  bool releases : 1 = false;  // RELEASE_ALL_LOCKS()
-  bool kill : 1 = false;      // the only statement; of kill_id
+  bool call : 1 = false;              // the only statement: whatever results it has, another follows them
+  bool savepoint : 1 = false;         // it makes one
+  bool ends_transaction : 1 = false;  // COMMIT or ROLLBACK, not to a savepoint
+  bool unlocks : 1 = false;           // UNLOCK TABLES
+  bool releases : 1 = false;          // RELEASE_ALL_LOCKS()
+  bool kill : 1 = false;              // the only statement; of kill_id
   bool kill_query : 1 = false;
   std::uint64_t kill_id = 0;
   NumberSet numbers;           // that an INSERT gives

@@ -31,7 +31,7 @@ void ClientSession::ping(Step& step, std::span<char> packet) {
 // It is at rest, and nothing but that keeps the connection.
 bool ClientSession::could_let_go(const ServerSession& server) const {
   if (!server.quiet() || server.needs_start() || in_step_ || kill_ || pins_ != 0) return false;
-  if (server.tables_locked_ || !server.characteristics_.empty()) return false;
+  if (server.savepoint_ || server.tables_locked_ || !server.characteristics_.empty()) return false;
   if (!server.after_error_ && (server.status_ & wire::status::kInTransaction)) return false;
   return hold_ || calc_found_rows_ || insert_id_doubt_ || server.after_error_;
 }

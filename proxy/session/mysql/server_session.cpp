@@ -298,6 +298,7 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
       static_cast<std::uint8_t>(payload[0]) == wire::kEofHeader && !(capabilities_ & client_flag::kDeprecateEof);
   if (eof_form ? !wire::read_eof(payload, ok.warnings, ok.status) : !wire::read_ok(payload, capabilities_, ok))
     return false;
+  follow_savepoint(ok.status);
   status_ = ok.status;
   after_error_ = error_in_doubt_ = false;
   apply(ok.state);

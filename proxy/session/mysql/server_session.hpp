@@ -104,13 +104,17 @@ class ServerSession {
   static bool mixed() { return false; }
   bool asked() const { return asked_; }
   // The same, and nothing of a client's is left that its settings do not have: no transaction, no lock on tables.
-  bool idle() const { return quiet() && !in_transaction() && !tables_locked_ && characteristics_.empty(); }
+  bool idle() const {
+    return quiet() && !in_transaction() && !savepoint_ && !tables_locked_ && characteristics_.empty();
+  }
   // After an error nobody knows, until the next OK: it may have rolled back.
   bool in_transaction() const { return after_error_ || (status_ & wire::mysql::status::kInTransaction); }
   // A part of a packet has been passed on to the client, and the rest has not come yet.
   bool in_mid_message() const { return body_left_ > 0 && forward_; }
   // A transaction of the client's is open here, which ends with the connection.
-  bool holds_transaction() const { return (status_ & wire::mysql::status::kInTransaction) || error_in_doubt_; }
+  bool holds_transaction() const {
+    return (status_ & wire::mysql::status::kInTransaction) || error_in_doubt_ || savepoint_;
+  }
   bool wants_file() const { return asked_ && scanner_.wants_file(); }
   std::uint16_t status() const { return status_; }
   const SettingsPtr& settings() const { return settings_; }
@@ -165,6 +169,7 @@ class ServerSession {
   void pass(std::span<char> packet, Output& out);
   ServerVerdict finish(ClientSession* client);
   void back_to_new();
+  void follow_savepoint(std::uint16_t now);
   void gives_insert_id(std::uint64_t client, std::uint64_t id) {
     insert_id_owner_ = client;
     insert_id_ = id;
@@ -222,6 +227,7 @@ class ServerSession {
   std::uint16_t status_ = wire::mysql::status::kAutocommit;
   bool after_error_ = false;
   bool error_in_doubt_ = false;  // likewise, of a request that may have left a transaction open all the same
+  bool savepoint_ = false;  // of a transaction that has touched no table yet: where autocommit is off no flag tells
   bool tables_locked_ = false;
   std::string characteristics_;  // of the next transaction, or of this
   static constexpr std::uint64_t kNobody = ~std::uint64_t{0};

@@ -67,13 +67,20 @@ void ServerSession::apply(std::string_view state) {
   }
 }
 
+void ServerSession::follow_savepoint(std::uint16_t now) {
+  const bool ended = (status_ & wire::status::kInTransaction) && !(now & wire::status::kInTransaction);
+  const Verdict* const verdict = hidden() ? nullptr : verdict_;
+  if (now & wire::status::kAutocommit || ended || (verdict != nullptr && verdict->ends_transaction)) savepoint_ = false;
+  if (verdict != nullptr && verdict->savepoint && !(now & wire::status::kAutocommit)) savepoint_ = true;
+}
+
 // As after COM_RESET_CONNECTION: the schema stays, and whether several statements may be sent.
 void ServerSession::back_to_new() {
   settings_ = interner_->intern(settings_->schema(), base_->variables());
   prepared_.clear();
   used_.clear();
   close_owed_.clear();
-  tables_locked_ = false;
+  savepoint_ = tables_locked_ = false;
   characteristics_.clear();
   gives_insert_id(0, 0);
   left_behind_ = false;
