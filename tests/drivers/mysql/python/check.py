@@ -1,4 +1,8 @@
-"""Drivers of Python's DB-API with their default settings: check.py pymysql|mysqlclient|connector-python"""
+"""Drivers of Python's DB-API with their default settings: check.py pymysql|mysqlclient|connector-python[-c]
+
+With -c the connector has MySQL's client library do the work, which is its own default where the library's OpenSSL can
+be loaded.
+"""
 
 import datetime
 import decimal
@@ -9,13 +13,15 @@ import threading
 from common import DATABASE, FILE, HOST, PASSWORD, PORT, TLS, USER, equal
 
 NAME = sys.argv[1]
-CONNECTOR = NAME == "connector-python"
+CONNECTOR = NAME.startswith("connector-python")
 BIG = 17_000_000  # more than one packet of the protocol
 if NAME == "pymysql":
     import pymysql as driver
 elif NAME == "mysqlclient":
     import MySQLdb as driver
 else:
+    if NAME.endswith("-c"):
+        import _mysql_connector  # noqa: F401  before Debian's OpenSSL comes with anything else
     from mysql import connector as driver
 
 
@@ -27,7 +33,7 @@ def connect(**options):
     elif NAME == "mysqlclient":
         options = {"ssl_mode": "REQUIRED" if TLS else "DISABLED", "local_infile": True, **options}
     else:
-        options = {"ssl_disabled": not TLS, "allow_local_infile": True, "use_pure": True, **options}
+        options = {"ssl_disabled": not TLS, "allow_local_infile": True, "use_pure": NAME == "connector-python", **options}
     return driver.connect(**options)
 
 
