@@ -3,8 +3,8 @@
 //
 // Nothing is granted beyond what the server has free, but for a few connections that whoever comes next finds free.
 // What is held is not taken back for sessions of others: who takes all that they can get would take it all. Among
-// DBProxies shares are max-min fair in proportion to their limits: one that waits gets its own from those that have more
-// than theirs.
+// DBProxies shares are max-min fair in proportion to their limits: one that waits gets its own from those that have
+// more than theirs.
 #pragma once
 
 #include <map>

@@ -22,8 +22,8 @@ class Servers {
 
   static std::string place_of(const std::string& host, std::uint16_t port);
 
-  // `server`: as the one that answers there calls itself; empty: it does not. Returns the places of the one before, this
-  // one among them, where that is news.
+  // `server`: as the one that answers there calls itself; empty: it does not. Returns the places of the one before,
+  // this one among them, where that is news.
   std::vector<std::string> identify(const std::string& place, const std::string& server);
   // All places of the server at this one; this one is among them.
   std::set<std::string> places(const std::string& place) const;

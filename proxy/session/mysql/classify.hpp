@@ -32,8 +32,9 @@ struct Verdict {
   bool sets : 1 = false;               // any of `settings`, or `names`
   bool names : 1 = false;              // SET NAMES, SET CHARACTER SET
   bool too_many_settings : 1 = false;  // more than fit
-  bool session_tracking : 1 = false;   // session_track_… is set
-  bool last_insert_id : 1 = false;     // asks for what the statement before it left
+  bool set_list : 1 = false;  // a SET of several things: where it fails, those before the one that did may stand
+  bool session_tracking : 1 = false;  // session_track_… is set
+  bool last_insert_id : 1 = false;    // asks for what the statement before it left
   bool row_count : 1 = false;
   bool found_rows : 1 = false;
   bool connection_id : 1 = false;

@@ -23,6 +23,7 @@ void Classifier::set() {
       if (more) advance();
     }
     assignment(session, scoped);
+    verdict_.set_list |= token_.is(',');
   } while (token_.is(',') && (advance(), true));
   // MariaDB's SET STATEMENT … FOR …, and whatever else is no list of assignments.
   if (!at_end()) {

@@ -249,6 +249,9 @@ void ClientSession::request_done(ServerSession& server) {
   const Verdict* verdict = server.verdict_;
   if (server.failed_ && !server.syntax_error_ && verdict != nullptr && verdict->inserts)
     doubt_insert_id(server, 0);  // a row of it, or none
+  // An error brings no word of what changed before it.
+  if (server.failed_ && !server.syntax_error_ && verdict != nullptr && verdict->sets && verdict->set_list)
+    pins_ |= bit(PinReason::kSetVariable);
   // Of a single statement that the server could not read nothing has run.
   if (server.syntax_error_ && verdict != nullptr && verdict->statement_count == 1) pins_ = pins_before_;
   if (verdict != nullptr && !server.failed_) {

@@ -1,11 +1,10 @@
 // Budgets with peers that are sidecars' ledgers, and a store in memory.
 #pragma once
 
-#include "operator/control/budgets.hpp"
-
 #include <functional>
 #include <gtest/gtest.h>
 
+#include "operator/control/budgets.hpp"
 #include "proxy/budget/ledger.hpp"
 
 namespace dbproxy::operator_control {

@@ -38,6 +38,19 @@ TEST(MysqlPins, ExcludedVariablesAreTheConnectionsToForget) {
   EXPECT_EQ(pin_names(client.pins()), "temporary_table");
 }
 
+TEST(MysqlPins, AListOfVariablesThatFailsHalfwayHasChangedSome) {
+  const auto refused = [] { return Says().error(1227); };
+  for (const auto& [sql, pins] : {std::pair("SET sort_buffer_size = 40000, GLOBAL max_connections = 5", "set_variable"),
+                                  std::pair("SET sql_mode = '', binlog_format = 'ROW'", "set_variable"),
+                                  std::pair("SET NAMES latin1, binlog_format = 'ROW'", "set_variable"),
+                                  std::pair("SET binlog_format = 'ROW'", "")}) {
+    World world;
+    Client client(world);
+    world.run(client, sql, refused());
+    EXPECT_EQ(pin_names(client.pins()), pins) << sql;
+  }
+}
+
 TEST(MysqlPins, AVariableThatIsNotReportedIsExcludedToo) {
   for (const bool excluded : {false, true}) {
     World world;
