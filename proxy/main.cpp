@@ -36,7 +36,7 @@ constexpr int kBadInput = 2;                             // flags or manifests
 constexpr std::chrono::milliseconds kPartingTime{1000};  // for databases to end what we have ended, and to tell it
 
 struct Flags {
-  std::string operator_address, operator_ca, token_file, identity, state_dir;
+  std::string operator_address, operator_ca, token_file, identity, service_account, state_dir;
   std::vector<std::string> proxies;
   std::vector<std::uint16_t> ports;
   std::string manifests;
@@ -63,6 +63,10 @@ void describe(CLI::App& app, Flags& flags) {
       ->type_name("FILE")
       ->needs(from_operator);
   app.add_option("--identity", flags.identity, "Name that the token was made for")->type_name("NAME");
+  app.add_option("--service-account", flags.service_account,
+                 "The pod's service account: said of each log-in in the log")
+      ->type_name("NAME")
+      ->envname("DBPROXY_SERVICE_ACCOUNT");
   app.add_option("--proxy", flags.proxies, "DBProxy to serve, repeatable; without: all that the token is good for")
       ->type_name("NAMESPACE/NAME")
       ->allow_extra_args(false);
@@ -177,6 +181,7 @@ int run(const Flags& flags) {
   service_options.bind_address = flags.bind;
   service_options.socket_dir = flags.socket_dir;
   service_options.server_label = flags.identity;
+  service_options.service_account = flags.service_account;
   service_options.own_user_only = flags.operator_address.empty();
   const std::uint64_t incarnation = draw_incarnation();
   if (!flags.operator_address.empty()) service_options.budget = {incarnation, flags.state_dir};

@@ -139,7 +139,8 @@ json::object sidecar_container(const json::object& pod, const std::string& name_
   if (settings.native) out["restartPolicy"] = "Always";
   out["args"] = arguments(pod, name_space, settings, proxies);
   out["env"] = json::array{env_from_field("POD_NAMESPACE", "metadata.namespace"),
-                           env_from_field("POD_NAME", "metadata.name"), env_from_field("POD_IP", "status.podIP")};
+                           env_from_field("POD_NAME", "metadata.name"), env_from_field("POD_IP", "status.podIP"),
+                           env_from_field("DBPROXY_SERVICE_ACCOUNT", "spec.serviceAccountName")};
   // On the host's network a declared port would be taken from the host.
   if (!flag_at(pod, {"spec", "hostNetwork"})) {
     out["ports"] =

@@ -7,6 +7,8 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "proxy/base/log_fields.hpp"
+
 namespace dbproxy::log {
 namespace {
 
@@ -87,6 +89,47 @@ std::string timestamp() {
   return out + text;
 }
 
+std::string render_all(Format format, Level level, std::string_view module, std::string_view event,
+                       std::span<const Field> fields) {
+  std::string out;
+  auto name = kNames[static_cast<int>(level)];
+  if (format == Format::kJson) {
+    out += "\"level\":\"";
+    out += name;
+    out += "\",\"module\":";
+    append_escaped(out, module);
+    out += ",\"event\":";
+    append_escaped(out, event);
+    for (const auto& field : fields) {
+      out += ',';
+      append_escaped(out, field.key);
+      out += ':';
+      if (field.quoted) {
+        append_escaped(out, field.value);
+      } else {
+        out += field.value;
+      }
+    }
+    return out;
+  }
+  out += name;
+  out += ' ';
+  out += module;
+  out += ": ";
+  out += event;
+  for (const auto& field : fields) {
+    out += ' ';
+    out += field.key;
+    out += '=';
+    if (plain(field.value)) {
+      out += field.value;
+    } else {
+      append_escaped(out, field.value);
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 std::span<const std::string_view> modules() {
@@ -152,49 +195,16 @@ bool enabled(Level level) {
 }
 
 std::string render(Format format, Level level, std::string_view module, std::string_view event, Fields fields) {
-  std::string out;
-  auto name = kNames[static_cast<int>(level)];
-  if (format == Format::kJson) {
-    out += "\"level\":\"";
-    out += name;
-    out += "\",\"module\":";
-    append_escaped(out, module);
-    out += ",\"event\":";
-    append_escaped(out, event);
-    for (const auto& field : fields) {
-      out += ',';
-      append_escaped(out, field.key);
-      out += ':';
-      if (field.quoted) {
-        append_escaped(out, field.value);
-      } else {
-        out += field.value;
-      }
-    }
-    return out;
-  }
-  out += name;
-  out += ' ';
-  out += module;
-  out += ": ";
-  out += event;
-  for (const auto& field : fields) {
-    out += ' ';
-    out += field.key;
-    out += '=';
-    if (plain(field.value)) {
-      out += field.value;
-    } else {
-      append_escaped(out, field.value);
-    }
-  }
-  return out;
+  return render_all(format, level, module, event, std::span(fields.begin(), fields.size()));
+}
+void write(Level level, std::string_view module, std::string_view event, Fields fields) {
+  write_all(level, module, event, std::span(fields.begin(), fields.size()));
 }
 
-void write(Level level, std::string_view module, std::string_view event, Fields fields) {
+void write_all(Level level, std::string_view module, std::string_view event, std::span<const Field> fields) {
   if (!enabled(level) || level < level_of(module)) return;
   auto format = current_format.load(std::memory_order_relaxed);
-  auto line = render(format, level, module, event, fields);
+  auto line = render_all(format, level, module, event, fields);
   // spdlog gets the finished line as a value, never as a format string.
   if (format == Format::kJson) {
     logger().info("{{\"time\":\"{}\",{}}}", timestamp(), line);

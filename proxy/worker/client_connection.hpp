@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 
+#include "proxy/base/log.hpp"
 #include "proxy/net/loop.hpp"
 #include "proxy/pool/pool.hpp"
 #include "proxy/worker/channel.hpp"
@@ -121,6 +122,7 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   void pump();
   bool begin_direct_tls();
   void read_login();
+  void log_login(log::Level level, std::string_view event, log::Fields more = {}) const;
   void count_login(LoginResult result);
   void verify_token();
   void authenticated();

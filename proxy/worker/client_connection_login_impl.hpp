@@ -1,7 +1,7 @@
 // ClientConnection from its first byte to its greeting.
 #pragma once
 
-#include "proxy/base/log.hpp"
+#include "proxy/base/log_fields.hpp"
 #include "proxy/worker/client_connection.hpp"
 #include "proxy/worker/database_word.hpp"
 #include "proxy/worker/proxy_runtime.hpp"
@@ -64,23 +64,32 @@ void ClientConnection<P>::step_login(typename Login::Want want, std::string& out
       return;
     case Want::kRefuse:
       count_login(login_->result());
-      if (proxy_.may_log_refusal())
-        log::info(
-            "client", "log-in refused",
-            {{"proxy", proxy_.name()}, {"client", peer_}, {"user", login_->user()}, {"reason", login_->refusal()}});
+      if (proxy_.may_log_refusal()) log_login(log::Level::kInfo, "log-in refused", {{"reason", login_->refusal()}});
       return finish(out);
     case Want::kVerify:
       return verify_token();
     case Want::kAuthenticated:
       count_login(login_->result());
       if (login_->result() == LoginResult::kSuccessPrevious && proxy_.may_log_refusal())
-        log::info("client", "let in with the previous password of a rotation",
-                  {{"proxy", proxy_.name()}, {"client", peer_}, {"user", login_->user()}});
+        log_login(log::Level::kInfo, "let in with the previous password of a rotation");
       if (!channel_.send(std::string_view(out))) return close();
       return authenticated();
     default:
       return side_.wants(*this, *login_, want);
   }
+}
+
+// Who it is in the database's eyes, and who in the cluster's.
+template <class P>
+void ClientConnection<P>::log_login(log::Level level, std::string_view event, log::Fields more) const {
+  if (!log::enabled(level)) return;
+  std::vector<log::Field> fields{{"proxy", proxy_.name()}, {"client", peer_}, {"user", login_->user()}};
+  if (const auto method = login_->method(); !method.empty()) fields.emplace_back("method", method);
+  const ServiceOptions& options = context_.options;
+  if (!options.server_label.empty()) fields.emplace_back("pod", options.server_label);
+  if (!options.service_account.empty()) fields.emplace_back("service_account", options.service_account);
+  fields.insert(fields.end(), more.begin(), more.end());
+  log::write_all(level, "client", event, fields);
 }
 
 // AWS may have to be asked: on another thread, and for so many at a time.
@@ -107,10 +116,7 @@ void ClientConnection<P>::verify_token() {
       --context.verifications;
       if (alive.expired() || state_ != State::kLogin) return;
       verifying_.reset();
-      if (who.ok()) {
-        log::info("client", "let in by a token",
-                  {{"proxy", proxy_.name()}, {"client", peer_}, {"user", login_->user()}, {"who", who.value}});
-      }
+      if (who.ok()) log_login(log::Level::kInfo, "let in by a token", {{"who", who.value}});
       std::string reply;
       auto want = login_->verified(who.ok() ? std::string() : aws::to_text(who.failure), reply);
       step_login(want, reply);
@@ -152,17 +158,12 @@ template <class P>
 void ClientConnection<P>::greet(typename P::Greeting greeting) {
   std::string out;
   side_.greet(*this, *login_, std::move(greeting), session_, out);
+  log_login(log::Level::kDebug, "logged in", {{"database", key_->database}, {"tls", tls()}});
   login_.reset();
   session_->keep_text = proxy_.debug_logging();
   state_ = State::kRunning;
   active_at_ = context_.loop.now();
   arm_running();
-  log::debug("client", "logged in",
-             {{"proxy", proxy_.name()},
-              {"client", peer_},
-              {"user", key_->user},
-              {"database", key_->database},
-              {"tls", tls()}});
   if (!channel_.send(std::string_view(out))) return close();
   if constexpr (requires { side_.greeted(*this); }) side_.greeted(*this);
   context_.loop.defer(*this);

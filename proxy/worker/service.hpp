@@ -32,8 +32,10 @@ struct ServiceOptions {
   // With clientAuth: PodIdentity on the Unix socket: none but our own user and root, since nobody proved whose machine
   // this is. False: everybody, since all that share the socket are of one pod, which the operator has proved.
   bool own_user_only = true;
-  bool read_catalog = true;                         // of each database, for functions that change session state
-  std::string server_label;                         // "namespace/pod" or the identity, for log lines
+  bool read_catalog = true;  // of each database, for functions that change session state
+  // Of the lines about log-ins: where clients are, "namespace/pod" or the identity, and the pod's service account.
+  // Empty: not said.
+  std::string server_label, service_account;
   Duration catalog_age = std::chrono::seconds(60);  // of what is known of a catalogue, at most. Only tests have another
   Duration wait_notice = std::chrono::seconds(5);   // after which a waiting client is told so. Only tests have another
   BudgetOptions budget;

@@ -25,6 +25,18 @@ def test_the_pod_passes_the_restricted_standard_and_the_sidecar_starts_first(ord
     assert {each["name"] for each in spec["containers"]} == {"app"}
 
 
+def test_the_sidecars_log_says_whose_log_ins_they_are(orders):
+    assert orders.psql("app", "SELECT 1", password="not it", check=False).returncode != 0
+
+    def line():
+        log = orders.kubectl("logs", "-n", orders.namespace, "app", "-c", "dbproxy").stdout
+        lines = [json.loads(each) for each in log.splitlines() if '"log-in refused"' in each]
+        return lines[-1] if lines else None
+    told = wait_for(line, 20, "it is in the log", interval=0.2)
+    assert {key: told[key] for key in ("user", "method", "pod", "service_account")} == {
+        "user": "app", "method": "scram-sha-256", "pod": f"{orders.namespace}/app", "service_account": "default"}
+
+
 def test_an_edit_is_in_force_without_a_restart(orders):
     before = orders.psql("app", "SELECT 1", user="reports", check=False)
     assert before.returncode != 0

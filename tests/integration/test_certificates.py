@@ -67,9 +67,10 @@ def test_clients_show_a_certificate_of_their_own(bed, people, way):
 
 
 def test_any_certificate_of_the_authority(bed, people):
-    bed.sidecar(clientCert={"mode": "verify-ca", "caRef": {"name": "people-ca"}})
+    sidecar = bed.sidecar(clientCert={"mode": "verify-ca", "caRef": {"name": "people-ca"}}, extra=("--log-level", "debug"))
     assert "requires a valid client certificate" in people.refused(sslmode="require")
     assert bed.connect(**people.shows("anybody")).execute("SELECT 1").fetchone() == (1,)
+    assert " method=scram-sha-256-plus+certificate " in sidecar.log()
 
 
 def test_a_new_authority_counts_from_the_next_log_in_on(bed, people):

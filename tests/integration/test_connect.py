@@ -56,6 +56,26 @@ def test_direct_and_scram_and_md5(bed):
         assert bed.connect(user).execute("SELECT current_user").fetchone() == (user,)
 
 
+def test_what_the_log_says_of_log_ins(bed):
+    """Who, from which pod and of which service account, and how; with `client=debug` of those that are let in, too."""
+    bed.write(("app", "legacy"), auth={"legacy": {"clientPasswordAuthType": "POSTGRES_MD5"}})
+    sidecar = bed.sidecar(write=False, env={"DBPROXY_SERVICE_ACCOUNT": "orders"},
+                          extra=("--identity", "shop/web-1", "--log-level", "info,client=debug"))
+    bed.connect()
+    bed.connect(sslmode="require")
+    bed.connect("legacy")
+    refused(bed, "app", "wrong", "orders")
+    refused(bed, "nobody", "wrong", "orders")
+    lines = [line for line in sidecar.log().splitlines() if " client: log" in line]
+
+    def said(event, user, method):
+        return any(all(part in line for part in (f"client: {event} ", f" user={user} ", f" method={method} ",
+                                                 " pod=shop/web-1 service_account=orders ")) for line in lines)
+    for user, method in (("app", "scram-sha-256"), ("app", "scram-sha-256-plus"), ("legacy", "md5")):
+        assert said("logged in", user, method), lines
+    assert said("log-in refused", "app", "scram-sha-256") and said("log-in refused", "nobody", "scram-sha-256"), lines
+
+
 def test_wrong_password(bed):
     sidecar = bed.sidecar(users=("app", "legacy"), auth={"legacy": {"clientPasswordAuthType": "POSTGRES_MD5"}})
     for user in ("app", "legacy"):

@@ -33,6 +33,7 @@ def test_no_password_on_the_socket_and_no_way_in_elsewhere(bed):
         with pytest.raises(psycopg.OperationalError, match="knows its clients by their pod"):
             bed.connect(password=password)
     assert sidecar.metrics().sum("dbproxy_logins_total", result="pod_identity") == 3
+    assert len([line for line in sidecar.log().splitlines() if "log-in refused" in line and " method=pod-identity " in line]) == 3
 
 
 def test_loopback_tcp_where_it_is_allowed(bed):

@@ -35,11 +35,11 @@ class Bed:
         if read_only:
             self.manifests.write("readers.yaml", endpoint("orders-readers", "orders", self.readers))
 
-    def sidecar(self, env=None, binary=None, inside=None, **options) -> Sidecar:
+    def sidecar(self, env=None, binary=None, inside=None, extra=(), **options) -> Sidecar:
         """`inside`: a namespace that it stands in."""
         self.write(**options)
         self._sidecar = Sidecar(self.directory, "sidecar", manifests=self.manifests.directory, env=env,
-                                binary=binary, inside=inside)
+                                binary=binary, inside=inside, extra=extra)
         self.host = self._sidecar.bind
         return self._sidecar.start()
 

@@ -41,11 +41,15 @@ def test_wrong_passwords_unknown_users_and_schemas(bed):
 
 
 def test_clients_prove_themselves_as_the_proxy_says(bed):
-    bed.sidecar(users=("app", "native"), auth={"native": {"clientPasswordAuthType": "MYSQL_NATIVE_PASSWORD"}})
+    bed.sidecar(users=("app", "native"), auth={"native": {"clientPasswordAuthType": "MYSQL_NATIVE_PASSWORD"}},
+                extra=("--log-level", "debug"))
     assert value(bed.connect("native"), "SELECT 1") == 1
     assert value(bed.connect("app"), "SELECT 1") == 1
     assert bed.command_line("SELECT 2", user="native").stdout.strip() == "2"
     assert bed.command_line("SELECT 3", extra=("--skip-ssl",)).stdout.strip() == "3"
+    for user, method in (("native", "mysql_native_password"), ("app", "caching_sha2_password")):
+        assert any("logged in" in line and f" user={user} method={method} " in line
+                   for line in bed._sidecar.log().splitlines())
 
 
 def test_the_pods_own_clients_need_no_password(bed):

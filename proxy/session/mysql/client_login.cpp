@@ -138,6 +138,7 @@ ClientLogin::Want ClientLogin::check(std::string_view plugin, std::string_view p
   credential_ = policy_.find(user_);
   if (policy_.pod_identity != PodIdentity::kOff) return by_pod(plugin, proof, out);
   const bool iam = credential_ && credential_->user->iam_auth != config::IamAuth::kDisabled;
+  if (iam) method_ = "iam";
   if (iam && !tls_ && !policy_.unix_socket)
     return refuse(out, LoginResult::kTlsRequired, error::kSecureTransportRequired, "HY000",
                   "Tokens of IAM are taken over TLS only: this user has iamAuth set");
@@ -166,6 +167,7 @@ ClientLogin::Want ClientLogin::check(std::string_view plugin, std::string_view p
 
 // What it sends as its proof is not looked at.
 ClientLogin::Want ClientLogin::by_pod(std::string_view plugin, std::string_view proof, std::string& out) {
+  method_ = "pod-identity";
   if (policy_.pod_identity == PodIdentity::kElsewhere)
     return refuse(out, LoginResult::kPodIdentity, error::kAccessDenied, "28000",
                   "Access denied: this endpoint knows its clients by their pod (PodIdentity). Connect through the Unix "
@@ -185,6 +187,8 @@ ClientLogin::Want ClientLogin::by_pod(std::string_view plugin, std::string_view 
 
 ClientLogin::Want ClientLogin::verify(std::string_view proof, std::string& out) {
   state_ = State::kDone;
+  const bool iam = credential_ && credential_->user->iam_auth != config::IamAuth::kDisabled;
+  method_ = iam ? "iam" : plugin_;
   if (proof == std::string_view("\0", 1)) proof = {};  // how some say that there is no password
   static const Secret kNobody(std::string(32, 'x'));
   const Secret& password = credential_ ? credential_->password() : kNobody;
@@ -192,7 +196,7 @@ ClientLogin::Want ClientLogin::verify(std::string_view proof, std::string& out) 
   bool verified = false, previous = false;
   if (plugin_ == auth::kMysqlClearPassword) {
     if (!proof.empty() && proof.back() == '\0') proof.remove_suffix(1);
-    if (credential_ && credential_->user->iam_auth != config::IamAuth::kDisabled) return clear_text(proof, out);
+    if (iam) return clear_text(proof, out);
     const Secret given{std::string(proof)};
     verified = !proof.empty() && given == password;
     previous = !proof.empty() && other != nullptr && given == *other;
@@ -228,6 +232,7 @@ ClientLogin::Want ClientLogin::clear_text(std::string_view text, std::string& ou
   if (user.iam_auth == config::IamAuth::kRequired)
     return refuse(out, LoginResult::kIamToken, error::kAccessDenied, "28000",
                   "Access denied for user '" + user_ + "': it logs in with a token of IAM only (iamAuth: REQUIRED)");
+  method_ = plugin_;
   const Secret& password = credential_->password();
   const Secret* const other = credential_->other_password();
   const bool current = !password.empty() && given == password;

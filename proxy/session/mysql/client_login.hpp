@@ -68,6 +68,9 @@ class ClientLogin {
   void finish(std::string& out, std::uint16_t code, std::string_view sqlstate, std::string_view message);
 
   LoginResult result() const { return result_; }
+  // How it shows, or would have had to show, who it is, for the log: the plugin's name, "iam" or "pod-identity"; empty:
+  // it did not come to that.
+  std::string_view method() const { return method_; }
   const std::string& refusal() const { return refusal_; }  // words, for the log
   const std::string& user() const { return user_; }
   const std::string& schema() const { return schema_; }
@@ -108,6 +111,7 @@ class ClientLogin {
   std::uint16_t collation_ = 45;
   std::uint8_t zstd_level_ = 0;
   std::string nonces_, nonce_, plugin_, user_, schema_, refusal_;
+  std::string method_;
   wire::mysql::Attributes attributes_;
   Secret token_;
   std::optional<Credential> credential_;

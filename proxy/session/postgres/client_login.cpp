@@ -183,6 +183,7 @@ ClientLogin::Want ClientLogin::check_access(std::string& out) {
 
 ClientLogin::Want ClientLogin::begin_authentication(std::string& out) {
   credential_ = policy_.find(user_);
+  if (policy_.pod_identity != PodIdentity::kOff) method_ = "pod-identity";
   if (policy_.pod_identity == PodIdentity::kElsewhere) {
     return refuse(out, LoginResult::kPodIdentity, "28000", "this endpoint knows its clients by their pod (PodIdentity)",
                   "Connect through the Unix socket of the pod.");
@@ -195,6 +196,7 @@ ClientLogin::Want ClientLogin::begin_authentication(std::string& out) {
   }
   const bool iam = credential_ && credential_->user->iam_auth != config::IamAuth::kDisabled;
   if (iam || (!credential_ && policy_.mock_clear_text)) {
+    method_ = "iam";
     if (!tls_ && !policy_.unix_socket)
       return refuse(out, LoginResult::kTlsRequired, "28000", "tokens of IAM are taken over TLS only (iamAuth)",
                     "Connect with sslmode=require or stronger, or through the Unix socket.");
@@ -207,6 +209,7 @@ ClientLogin::Want ClientLogin::begin_authentication(std::string& out) {
   if (credential_ && credential_->user->client_password_auth_type == config::PasswordAuthType::kPostgresMd5) {
     policy_.random(md5_salt_);
     state_ = State::kMd5;
+    method_ = "md5";
     wire::authentication(out, 5, {reinterpret_cast<const char*>(md5_salt_.data()), md5_salt_.size()});
     return Want::kMore;
   }
@@ -217,6 +220,7 @@ ClientLogin::Want ClientLogin::begin_authentication(std::string& out) {
   if (credential_ && credential_->other_password() != nullptr && credential_->other_scram_keys)
     scram_->also_take(*credential_->other_scram_keys);
   state_ = State::kSaslInitial;
+  method_ = "scram-sha-256";
   std::array<std::string_view, 2> mechanisms = {auth::kScramPlusMechanism, auth::kScramMechanism};
   wire::authentication_sasl(out, std::span(mechanisms).subspan(client_tls_.end_point.empty() ? 1 : 0));
   return Want::kMore;
@@ -234,6 +238,7 @@ ClientLogin::Want ClientLogin::sasl_initial(std::string_view body, std::string& 
   if (!plus && mechanism != auth::kScramMechanism) {
     return refuse(out, LoginResult::kProtocol, "08P01", "client selected an invalid SASL authentication mechanism");
   }
+  if (plus) method_ = "scram-sha-256-plus";
   auto reply = scram_->on_client_first(data, plus);
   if (!reply) return bad_scram(out, reply.error());
   state_ = State::kSaslFinal;
@@ -291,6 +296,7 @@ ClientLogin::Want ClientLogin::clear_text(std::string_view body, std::string& ou
     return refuse(out, LoginResult::kIamToken, "28000",
                   "only a token of IAM lets in user \"" + user_ + "\" (iamAuth: REQUIRED)",
                   "Give a token in the password's place: dbproxyctl token makes it.");
+  method_ = "password";
   const Secret& password = credential_->password();
   const Secret* const other = credential_->other_password();
   const bool current = !password.empty() && given == password;
@@ -302,6 +308,11 @@ ClientLogin::Want ClientLogin::verified(const std::string& why, std::string& out
   token_ = {};
   if (why.empty()) return succeed(out);
   return refuse(out, LoginResult::kIamToken, "28000", "IAM authentication failed for user \"" + user_ + "\": " + why);
+}
+
+std::string ClientLogin::method() const {
+  const bool certificate = client_tls_.verified && policy_.client_cert != config::ClientCertMode::kNone;
+  return std::string(method_) + (certificate && !method_.empty() ? "+certificate" : "");
 }
 
 ClientLogin::Want ClientLogin::succeed(std::string& out, bool with_previous) {

@@ -76,6 +76,9 @@ class ClientLogin {
   const Secret& token() const { return token_; }
 
   LoginResult result() const { return result_; }
+  // How it shows, or would have had to show, who it is, for the log: "scram-sha-256-plus" under channel binding, "iam",
+  // "pod-identity", …, with "+certificate" where one was asked for; empty: it did not come to that.
+  std::string method() const;
   const std::string& user() const { return user_; }
   const std::string& database() const { return database_; }
   // All others of the start-up packet, in order, the protocol's own extensions excluded.
@@ -115,6 +118,7 @@ class ClientLogin {
   bool gss_refused_ = false;
   std::uint16_t minor_ = 0;
   ClientTls client_tls_;
+  std::string_view method_;
   std::string user_, database_, replication_;
   wire::postgres::Parameters parameters_;
   std::optional<Credential> credential_;

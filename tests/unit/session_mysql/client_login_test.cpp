@@ -111,6 +111,7 @@ TEST(MysqlClientLogin, CachingSha2TakesItsFastPath) {
   exchange.login.finish(exchange.out);
   EXPECT_EQ(exchange.out, "\x07\0\0\x03\0\0\0\x02\0\0\0"sv);
   EXPECT_EQ(exchange.login.result(), LoginResult::kSuccess);
+  EXPECT_EQ(exchange.login.method(), "caching_sha2_password");
   EXPECT_EQ(exchange.login.schema(), "shop");
   EXPECT_EQ(exchange.login.attributes().at(0).second, "test");
   EXPECT_FALSE(exchange.login.capabilities() & flags::kOptionalMetadata);

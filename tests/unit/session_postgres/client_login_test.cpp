@@ -87,12 +87,14 @@ TEST(ClientLogin, OffersChannelBindingUnderTlsOnly) {
   ClientLogin plain(policy());
   EXPECT_EQ(feed(plain, startup()).out.find("PLUS"), std::string::npos);
   EXPECT_EQ(log_in(plain, ""), Want::kAuthenticated);
+  EXPECT_EQ(plain.method(), "scram-sha-256");
 
   std::string out;
   ClientLogin bound(policy());
   EXPECT_EQ(bound.tls_established(shown("hash"), out), Want::kMore);
   EXPECT_NE(feed(bound, startup()).out.find("SCRAM-SHA-256-PLUS"), std::string::npos);
   EXPECT_EQ(log_in(bound, "hash"), Want::kAuthenticated);
+  EXPECT_EQ(bound.method(), "scram-sha-256-plus");
 
   ClientLogin other_certificate(policy());
   other_certificate.tls_established(shown("hash"), out);
@@ -260,6 +262,7 @@ TEST(ClientLogin, LetsThePodsOwnClientsInWithoutAPassword) {
   EXPECT_EQ(answer.want, Want::kAuthenticated);
   EXPECT_EQ(answer.out, std::string("R\0\0\0\x08\0\0\0\0", 9));
   EXPECT_EQ(login.result(), LoginResult::kSuccess);
+  EXPECT_EQ(login.method(), "pod-identity");
 }
 
 TEST(ClientLogin, LetsThemInAsTheConfiguredUserOnly) {

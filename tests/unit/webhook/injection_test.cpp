@@ -28,6 +28,16 @@ TEST(Injection, BindsThePodByItsArguments) {
                   "--admin-socket=/var/lib/dbproxy/admin.sock", "--drain-timeout=25", "--log-format=json"));
 }
 
+// By the environment: a sidecar of an older version does not know it as a flag, and would end.
+TEST(Injection, TellsTheSidecarThePodsServiceAccount) {
+  const json::object pod = injected(plain_pod());
+  const auto& env = sidecar_in(pod).at("env").as_array();
+  const auto found = std::find_if(env.begin(), env.end(),
+                                  [](const json::value& each) { return each.at("name") == "DBPROXY_SERVICE_ACCOUNT"; });
+  ASSERT_NE(found, env.end());
+  EXPECT_EQ(found->at("valueFrom").at("fieldRef").at("fieldPath"), "spec.serviceAccountName");
+}
+
 TEST(Injection, DrainsForLessThanTheGracePeriod) {
   EXPECT_THAT(args_of(sidecar_in(injected(plain_pod("orders", R"("terminationGracePeriodSeconds": 3600)")))),
               Contains("--drain-timeout=3595"));
