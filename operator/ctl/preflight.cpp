@@ -198,7 +198,10 @@ int preflight(const PreflightOptions& options, kubernetes::Client* client, std::
   bool found = false;
   bool good = true;
   for (const plan::DesiredProxy& proxy : plan::make_desired(manifests).proxies) {
-    const topology::Cluster cluster = plan::cluster(proxy);
+    topology::Cluster cluster = plan::cluster(proxy);
+    const auto& named = manifests.proxies.front().cluster.tls.ca_ref;
+    if (options.manifests.empty() && named && named->name != operator_status::kInstallationCa)
+      cluster.tls.ca_owner = config::CaOwner::kNamespace;  // as the operator and sidecars have it
     const std::string space = cluster.proxy.substr(0, cluster.proxy.find('/'));
     if (!options.name.empty() && !is_named(cluster.proxy, options.name)) continue;
     if (!options.name_space.empty() && space != options.name_space) continue;

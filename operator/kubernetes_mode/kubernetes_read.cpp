@@ -181,6 +181,7 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
   if (ok) {
     plan::DesiredProxy desired = std::move(secrets_->desired(manifests).proxies.front());
     desired.snapshot.endpoint_policy = endpoint_policy();
+    desired.snapshot.server_tls.ca_owner = ca.refers ? config::CaOwner::kInstallation : config::CaOwner::kNamespace;
     if (debug_ended) desired.snapshot.debug_logging = false;
     assembler_->set(std::move(desired));
   }

@@ -24,6 +24,7 @@ class LoginCheck : ProbeConnection {
     options.password = address_.password;
     options.token = address_.token;
     options.tls = address_.tls.mode;
+    options.ca_owner = address_.tls.ca_owner;
     options.direct_tls = address_.tls.direct;
     options.unix_socket = local();
     Login login(std::move(options));

@@ -170,8 +170,9 @@ Want Login::use_plugin(std::string_view plugin, std::string& out, bool first) {
   if (plugin_ == auth::kMysqlClearPassword) {
     if (!clear)
       return fail(
-          FailureKind::kAuthUnsupported,
-          "the server asks for the password in clear text, which is only given where that is allowed, over TLS");
+          FailureKind::kClearText,
+          "the database asks for the password in clear text, which only tokens of IAM are sent in, over TLS; let the "
+          "user be IDENTIFIED WITH caching_sha2_password, or use authScheme: IAM");
     const Secret password = auth::mysql_clear_response(options_.password);
     first ? send_response(password.reveal(), out) : respond(password.reveal(), out);
     return want_;

@@ -49,7 +49,8 @@ enum class FailureKind {
   kServerError,      // ERR: code, sqlstate, message and raw are set
   kProtocol,         // not what the protocol allows, or over a bound
   kTls,              // the server has no TLS, or plain bytes came before it
-  kAuthUnsupported,  // a plugin that is not spoken here, or only over TLS
+  kAuthUnsupported,  // a plugin that is not spoken here
+  kClearText,        // mysql_clear_password, where the password may not be sent as it is
 };
 
 struct LoginFailure {

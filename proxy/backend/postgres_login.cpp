@@ -186,14 +186,17 @@ Want Login::authentication(std::string_view body, std::string& out) {
                     "GRANT rds_iam TO it, and turn IAM authentication on for the cluster");
 
   switch (code) {
-    case kCleartext:
-      // Who it goes to has to be known by name.
-      if (!tls_up_ || options_.tls != config::TlsMode::kVerifyFull)
-        return fail(FailureKind::kAuthUnsupported,
-                    "the server asks for a password in clear text, which is given over tls.mode: verify-full only");
+    case kCleartext: {
+      const auto what = options_.token ? config::ClearText::kToken : config::ClearText::kPassword;
+      const auto mode = tls_up_ ? options_.tls : config::TlsMode::kDisable;
+      if (const auto why = config::clear_text_refusal(mode, options_.ca_owner, what); !why.empty()) {
+        return fail(FailureKind::kClearText,
+                    "the database asks for the password in clear text, which is given " + std::string(why));
+      }
       wire::password_message(out, options_.password.reveal());
       state_ = State::kPasswordSent;
       return want_;
+    }
     case kMd5: {
       std::array<std::uint8_t, 4> salt;
       if (data.size() != salt.size()) return fail(FailureKind::kProtocol, "a malformed md5 request");

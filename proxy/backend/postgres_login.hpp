@@ -26,6 +26,7 @@ struct LoginOptions {
   Secret password;
   bool token = false;  // of AWS: sent as it is, over TLS, to a server that asks for that, or not at all
   config::TlsMode tls = config::TlsMode::kVerifyFull;
+  config::CaOwner ca_owner = config::CaOwner::kInstallation;
   bool direct_tls = false;   // TLS from the first byte, without an SSLRequest
   bool unix_socket = false;  // then TLS is never asked for
   // Ask for protocol 3.2, which has cancel keys that cannot be guessed. Only where the server is known to be 18 or
@@ -46,7 +47,8 @@ enum class FailureKind {
   kServerError,      // ErrorResponse: sqlstate, message and raw are set
   kProtocol,         // not what the protocol allows, or over a bound
   kTls,              // the server has no TLS, or plain bytes came before it
-  kAuthUnsupported,  // a method that is not spoken here, or only over TLS that shows who the server is
+  kAuthUnsupported,  // a method that is not spoken here
+  kClearText,        // it asks for what it may not have as it is: see config::clear_text_refusal
   kAuthExchange,     // SCRAM went wrong on the server's side: it could not prove who it is, or tried to skip that
 };
 

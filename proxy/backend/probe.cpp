@@ -141,6 +141,7 @@ class ProbeSession::Connection : ProbeConnection {
     options.password = address_.password;
     options.token = address_.token;
     options.tls = address_.tls.mode;
+    options.ca_owner = address_.tls.ca_owner;
     options.direct_tls = address_.tls.direct;
     options.unix_socket = !address_.host.empty() && address_.host[0] == '/';
     Login login(std::move(options));

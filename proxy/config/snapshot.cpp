@@ -77,6 +77,19 @@ bool Snapshot::same_content(const Snapshot& o) const {
          tags == o.tags && maintenance == o.maintenance;
 }
 
+std::string_view clear_text_refusal(TlsMode mode, CaOwner owner, ClearText what) {
+  if (mode != TlsMode::kVerifyFull) return "over tls.mode: verify-full only; set tls.mode";
+  if (owner == CaOwner::kNamespace) {
+    return "to a database only that the installation's CA vouches for, and not the namespace's; have the CA added to "
+           "rdsCA of the installation, and remove tls.caRef";
+  }
+  if (owner == CaOwner::kUnsaid && what == ClearText::kPassword) {
+    return "to a database only that the installation's CA vouches for, and this operator does not say whose CA it is; "
+           "upgrade the operator";
+  }
+  return {};
+}
+
 std::uint32_t connection_limit(const Target& target, const ConnectionPool& pool) {
   if (target.max_connections == 0) return 0;
   std::uint64_t by_percent = std::uint64_t{target.max_connections} * pool.max_connections_percent / 100;

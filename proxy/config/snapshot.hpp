@@ -83,14 +83,25 @@ struct Target {
   bool operator==(const Target&) const = default;
 };
 
+// Whose word the CA is: whoever writes a DBProxy of a namespace could vouch for a server of its own. Manifests in files
+// are the operator's, and so is their CA. kUnsaid: an operator of an older version does not say.
+enum class CaOwner { kInstallation, kNamespace, kUnsaid };
+
 struct ServerTls {
   TlsMode mode = TlsMode::kVerifyFull;
   std::string ca_pem;
+  CaOwner ca_owner = CaOwner::kInstallation;
   bool direct = false;                 // tls.negotiation: direct, to servers from 17
   std::string client_certificate_pem;  // shown to the server; empty: none. Its issuers may follow
   Secret client_key_pem = {};
   bool operator==(const ServerTls&) const = default;
 };
+
+enum class ClearText { kPassword, kToken };
+// Why a server that is known by such TLS is not given that as it is, and what to do, as the rest of a sentence: "over
+// …"; empty: it is. Only who is known by name, on the installation's word, gets either. An operator of an older version
+// has seen to tokens itself.
+std::string_view clear_text_refusal(TlsMode mode, CaOwner owner, ClearText what);
 
 // What clients over TCP have to show besides their password; the words are those of pg_hba.conf's clientcert.
 // verify-full: the certificate's common name is the user's name.

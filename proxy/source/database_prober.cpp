@@ -147,10 +147,8 @@ class Tokens {
       : made_by_(aws::system_environment(), clock, std::move(accounts)) {}
 
   aws::Outcome<Secret> get(const topology::ProbeRequest& request) {
-    if (request.tls.mode != config::TlsMode::kVerifyFull) {
-      return aws::Failure{aws::Failure::Kind::kRefused, "a token is sent to a database over tls.mode: verify-full only",
-                          "set tls.mode"};
-    }
+    const auto why = config::clear_text_refusal(request.tls.mode, request.tls.ca_owner, config::ClearText::kToken);
+    if (!why.empty()) return aws::Failure{aws::Failure::Kind::kRefused, "a token is sent " + std::string(why), ""};
     const auto subject = subject_of(request);
     const std::string key = subject.host + ' ' + std::to_string(subject.port) + ' ' + subject.user + ' ' +
                             subject.region + ' ' + subject.role_arn + ' ' + subject.sts_url + ' ' + subject.account;

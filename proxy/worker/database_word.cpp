@@ -21,9 +21,9 @@ aws::Outcome<bool> ask(const config::Snapshot& snapshot, const std::string& user
   if (target == snapshot.targets.end())
     return Failure{Failure::Kind::kUnreachable, "the token is for the database, which has no writer now", ""};
   // Whoever has such a token is the user, for a quarter of an hour.
-  if (snapshot.server_tls.mode != config::TlsMode::kVerifyFull)
-    return Failure{Failure::Kind::kRefused, "a token is shown to a database over tls.mode: verify-full only",
-                   "set tls.mode"};
+  const config::ServerTls& tls = snapshot.server_tls;
+  if (const auto why = config::clear_text_refusal(tls.mode, tls.ca_owner, config::ClearText::kToken); !why.empty())
+    return Failure{Failure::Kind::kRefused, "a token is shown " + std::string(why), ""};
   backend::ProbeAddress address;
   address.host = target->host;
   address.port = target->port;

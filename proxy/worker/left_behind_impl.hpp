@@ -121,7 +121,8 @@ void LeftBehind<P>::ask(const Group& group, const config::Target& target, const 
     backend::ProbeOutcome outcome;
     if (subject) {
       auto token = tokens.make(*subject);
-      if (!token.ok() || look.tls.mode != config::TlsMode::kVerifyFull) {
+      const auto why_not = config::clear_text_refusal(look.tls.mode, look.tls.ca_owner, config::ClearText::kToken);
+      if (!token.ok() || !why_not.empty()) {
         outcome.detail = "no token can be made for the database";
       } else {
         look.password = std::move(token.value);

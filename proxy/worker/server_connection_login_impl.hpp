@@ -47,13 +47,14 @@ aws::TokenSubject ServerConnection<P>::token_subject() const {
 template <class P>
 void ServerConnection<P>::sign_token(std::function<void(aws::Outcome<Secret>)> then) {
   // Whoever has such a token is the user, for a quarter of an hour.
-  const bool safe = proxy_.snapshot().server_tls.mode == config::TlsMode::kVerifyFull;
-  context_.signing().run([&tokens = context_.tokens, subject = token_subject(), safe, alive = alive(),
+  const auto& tls = proxy_.snapshot().server_tls;
+  const auto why_not = config::clear_text_refusal(tls.mode, tls.ca_owner, config::ClearText::kToken);
+  if (!why_not.empty()) proxy_.stats().clear_text_refused->add();
+  context_.signing().run([&tokens = context_.tokens, subject = token_subject(), why_not, alive = alive(),
                           then = std::move(then)]() -> net::Offload::Done {
-    auto made = safe ? tokens.make(subject)
-                     : aws::Outcome<Secret>(aws::Failure{
-                           aws::Failure::Kind::kRefused,
-                           "a token is sent to a database over tls.mode: verify-full only", "set tls.mode"});
+    auto made = why_not.empty() ? tokens.make(subject)
+                                : aws::Outcome<Secret>(aws::Failure{aws::Failure::Kind::kRefused,
+                                                                    "a token is sent " + std::string(why_not), ""});
     return [alive, then, made = std::move(made)]() mutable {
       if (!alive.expired()) then(std::move(made));
     };
@@ -205,6 +206,7 @@ void ServerConnection<P>::step_login(typename P::ServerWant want, std::string& o
       auto reason =
           failure.is_auth_failure() ? config::HealthReason::kAuthFailure : config::HealthReason::kConnectionFailed;
       auto error = P::login_error(failure, *key_, !token_.empty());
+      if (failure.kind == decltype(failure.kind)::kClearText) proxy_.stats().clear_text_refused->add();
       // The credentials may be those of a role that is not what it was.
       if (!token_.empty() && failure.is_auth_failure()) {
         context_.signing().run([&tokens = context_.tokens, subject = token_subject()]() -> net::Offload::Done {

@@ -85,6 +85,9 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy, std::span<co
   server_login_failures = counter("dbproxy_server_login_failures_total", "Log-ins that a server refused.");
   endpoints_refused = counter("dbproxy_server_endpoints_refused_total",
                               "Connections not begun because the installation refuses the target's address.");
+  clear_text_refused = counter(
+      "dbproxy_server_clear_text_refused_total",
+      "Log-ins given up because the server would have had a password or token in clear text that it may not have.");
   settings_replayed =
       counter("dbproxy_settings_replayed_total", "Times that a client's settings were restored on a server.");
   replay_failures =

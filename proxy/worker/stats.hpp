@@ -33,7 +33,8 @@ struct Stats {
   metrics::Cell *longest_wait, *transactions, *queries, *queries_tls;
   metrics::Cell *client_received, *client_sent, *server_received, *server_sent;
   metrics::Cell *borrow_timeouts, *borrows, *cancels, *server_opened, *server_lost, *suspicions, *clients_kept,
-      *clients_moved, *server_login_failures, *endpoints_refused, *settings_replayed, *replay_failures;
+      *clients_moved, *server_login_failures, *endpoints_refused, *clear_text_refused, *settings_replayed,
+      *replay_failures;
   metrics::Histogram *borrow_seconds, *query_seconds, *server_query_seconds;
 };
 

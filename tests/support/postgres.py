@@ -1,8 +1,8 @@
 """Real PostgreSQL servers: a writer and streaming replicas, as an unprivileged user, in a temporary directory.
 
-SCRAM for everybody but the role `legacy` (MD5); TLS on, with a certificate for localhost and 127.0.0.1; local socket
-trusted, for the tests' own administration. What is in it: databases `orders` and `billing`; roles `app`, `reports`,
-`legacy` and `nologin`, none of them privileged.
+SCRAM for everybody but the roles `legacy` (MD5) and `plain` (clear text, under TLS); TLS on, with a certificate for
+localhost and 127.0.0.1; local socket trusted, for the tests' own administration. What is in it: databases `orders` and
+`billing`; roles `app`, `reports`, `legacy`, `plain` and `nologin`, none of them privileged.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from .ports import free_port
 from .process import Process, run
 from .waiting import wait_for
 
-PASSWORDS = {"app": "app-secret", "reports": "reports-secret", "legacy": "legacy-secret"}
+PASSWORDS = {"app": "app-secret", "reports": "reports-secret", "legacy": "legacy-secret", "plain": "plain-secret"}
 _SETTINGS = {
     "max_connections": "100", "password_encryption": "'scram-sha-256'", "ssl": "on", "fsync": "off",
     "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "'64MB'", "wal_level": "replica",
@@ -31,11 +31,13 @@ _ACCESS = """\
 local all all trust
 hostssl replication replicator samehost scram-sha-256
 host all legacy all md5
+hostssl all plain all password
 host all all all scram-sha-256
 """
 _SCHEMA = """\
 CREATE ROLE app LOGIN PASSWORD 'app-secret';
 CREATE ROLE reports LOGIN PASSWORD 'reports-secret';
+CREATE ROLE plain LOGIN PASSWORD 'plain-secret';
 CREATE ROLE nologin NOLOGIN PASSWORD 'nologin-secret';
 CREATE ROLE replicator REPLICATION LOGIN PASSWORD 'replicator-secret';
 SET password_encryption = 'md5';

@@ -124,6 +124,7 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
   }
   out.set_server_tls_mode(to_wire(kTlsModes, in.server_tls.mode));
   out.set_server_ca_pem(in.server_tls.ca_pem);
+  out.set_server_ca_owner(to_wire(kCaOwners, in.server_tls.ca_owner));
   out.set_server_tls_direct(in.server_tls.direct);
   out.set_server_client_certificate_pem(in.server_tls.client_certificate_pem);
   out.set_server_client_key_pem(std::string(in.server_tls.client_key_pem.reveal()));

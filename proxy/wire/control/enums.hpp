@@ -48,6 +48,11 @@ inline constexpr EnumTable<config::ClientCertMode, v1::ClientCertMode, 3> kClien
      {config::ClientCertMode::kVerifyCa, v1::CLIENT_CERT_VERIFY_CA},
      {config::ClientCertMode::kVerifyFull, v1::CLIENT_CERT_VERIFY_FULL}}};
 
+inline constexpr EnumTable<config::CaOwner, v1::ServerCaOwner, 3> kCaOwners{
+    {{config::CaOwner::kUnsaid, v1::SERVER_CA_OWNER_UNSPECIFIED},
+     {config::CaOwner::kInstallation, v1::SERVER_CA_INSTALLATION},
+     {config::CaOwner::kNamespace, v1::SERVER_CA_NAMESPACE}}};
+
 template <class Own, class Wire, std::size_t kSize>
 constexpr Wire to_wire(const EnumTable<Own, Wire, kSize>& table, Own own) {
   for (const auto& [mine, theirs] : table) {

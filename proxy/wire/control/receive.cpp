@@ -206,6 +206,7 @@ std::string from_proto(const v1::Snapshot& in, config::Snapshot& out) {
   check.range("credential_grace_seconds", in.credential_grace_seconds(), 0, kMaxSeconds);
   check.range("max_clients", in.max_clients(), 1, kMaxClients);
   check.enumeration("server_tls_mode", kTlsModes, in.server_tls_mode(), out.server_tls.mode);
+  check.enumeration("server_ca_owner", kCaOwners, in.server_ca_owner(), out.server_tls.ca_owner);
   check.length("server_ca_pem", in.server_ca_pem(), 0, kMaxPem);
   check.length("server_client_certificate_pem", in.server_client_certificate_pem(), 0, kMaxPem);
   check.length("server_client_key_pem", in.server_client_key_pem(), 0, kMaxPem);

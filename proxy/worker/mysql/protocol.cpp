@@ -88,6 +88,8 @@ std::string Protocol::login_error(const backend::mysql::LoginFailure& failure, c
   const bool passing = failure.code == wire::error::kTooManyConnections ||
                        failure.code == wire::error::kServerShutdown || failure.code == 1129 || failure.code == 1203 ||
                        failure.code == 1226;
+  if (failure.kind == backend::mysql::FailureKind::kClearText)
+    return Protocol::error(Trouble::kNoCredentials, failure.message);
   std::string out;
   if (failure.code == 0 || passing) return out;
   const std::string words =

@@ -132,7 +132,8 @@ std::string Protocol::login_error(const backend::LoginFailure& failure, const Ke
   bool passing = failure.sqlstate.starts_with("57P0") || failure.sqlstate.starts_with("53");
   std::string error;
   // That it wants a password where there is a token is no matter of time.
-  if (token && failure.kind == backend::FailureKind::kAuthUnsupported)
+  if ((token && failure.kind == backend::FailureKind::kAuthUnsupported) ||
+      failure.kind == backend::FailureKind::kClearText)
     return Protocol::error(Trouble::kNoCredentials, failure.message);
   if (failure.sqlstate.empty() || passing) return error;
   auto words = failure.is_auth_failure()

@@ -36,6 +36,7 @@ std::unique_ptr<backend::Login> ServerSide::new_login(Server& server, const conf
   options.token = !token.empty();
   options.password = options.token ? token : server.password(user);
   options.tls = tls.mode;
+  options.ca_owner = tls.ca_owner;
   options.direct_tls = tls.direct;
   options.protocol_3_2 = server.target().side().speaks_3_2();
   options.unix_socket = unix_socket;

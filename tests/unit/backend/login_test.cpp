@@ -208,11 +208,11 @@ TEST(Login, CleartextOnlyInsideOfTls) {
   std::string request;
   wire::authentication(request, 3);
   const Outcome plain = run_all([] { return options(); }, [&] { return script({request}); });
-  EXPECT_EQ(plain.failure.kind, FailureKind::kAuthUnsupported);
+  EXPECT_EQ(plain.failure.kind, FailureKind::kClearText);
   EXPECT_EQ(plain.sent.find("pencil"), std::string::npos);
   for (const auto mode : {config::TlsMode::kRequire, config::TlsMode::kVerifyCa}) {
     const Outcome anybody = run_all([mode] { return options(mode); }, [&] { return script({"S", request}); });
-    EXPECT_EQ(anybody.failure.kind, FailureKind::kAuthUnsupported);
+    EXPECT_EQ(anybody.failure.kind, FailureKind::kClearText);
     EXPECT_EQ(anybody.sent.find("pencil"), std::string::npos);
   }
   const Outcome safe = run_all([] { return options(config::TlsMode::kVerifyFull); },
@@ -221,6 +221,28 @@ TEST(Login, CleartextOnlyInsideOfTls) {
                                });
   EXPECT_EQ(safe.want, Want::kDone);
   EXPECT_NE(safe.sent.find("pencil"), std::string::npos);
+}
+
+TEST(Login, CleartextOnlyOnTheInstallationsWord) {
+  std::string request;
+  wire::authentication(request, 3);
+  using config::CaOwner;
+  for (const auto& [owner, token, given] :
+       {std::tuple(CaOwner::kInstallation, false, true), std::tuple(CaOwner::kInstallation, true, true),
+        std::tuple(CaOwner::kNamespace, false, false), std::tuple(CaOwner::kNamespace, true, false),
+        std::tuple(CaOwner::kUnsaid, false, false), std::tuple(CaOwner::kUnsaid, true, true)}) {
+    LoginOptions made = options(config::TlsMode::kVerifyFull);
+    made.ca_owner = owner;
+    made.token = token;
+    const Outcome asked = run_all([&] { return made; }, [&] { return script({"S", request, ok() + greeting()}); });
+    EXPECT_EQ(asked.want, given ? Want::kDone : Want::kFailed);
+    EXPECT_EQ(asked.sent.find("pencil") != std::string::npos, given);
+    if (given) continue;
+    EXPECT_EQ(asked.failure.kind, FailureKind::kClearText);
+    EXPECT_FALSE(asked.failure.is_auth_failure());
+    const char* remedy = owner == CaOwner::kNamespace ? "have the CA added to rdsCA" : "upgrade the operator";
+    EXPECT_NE(asked.failure.message.find(remedy), std::string::npos) << asked.failure.message;
+  }
 }
 
 TEST(Login, TlsIsNotNegotiable) {

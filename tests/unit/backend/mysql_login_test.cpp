@@ -148,7 +148,7 @@ TEST(MysqlLogin, WithoutTlsThePasswordIsNeverSentAsItIs) {
     std::string request;
     wire::auth_switch(request, 2, auth::kMysqlClearPassword, "");
     EXPECT_EQ(asked.take(request), Want::kFailed);
-    EXPECT_EQ(asked.login.failure().kind, FailureKind::kAuthUnsupported);
+    EXPECT_EQ(asked.login.failure().kind, FailureKind::kClearText);
     EXPECT_EQ(asked.sent.find("pencil"), std::string::npos);
   }
 }

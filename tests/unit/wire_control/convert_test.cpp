@@ -39,7 +39,8 @@ config::Snapshot example() {
   s.aws = {"us-east-2", "arn:aws:iam::123456789012:role/db", "https://sts.us-east-2.amazonaws.com"};
   s.targets = {{"orders-1", "db.example", 5432, config::TargetRole::kReadOnly, config::TargetHealth::kUnavailable,
                 config::HealthReason::kAuthFailure, 100, 3, 1.5}};
-  s.server_tls = {config::TlsMode::kVerifyCa, "PEM", true, "client PEM", Secret("client k3y")};
+  s.server_tls = {config::TlsMode::kVerifyCa, "PEM", config::CaOwner::kNamespace, true, "client PEM",
+                  Secret("client k3y")};
   s.client_cert = {config::ClientCertMode::kVerifyFull, "CA of clients"};
   s.pod_identity = {true, true, {1000, 4294967294}};
   s.pool = {90, 40, std::chrono::seconds(5), true, "SET a = b", 7, 0, std::chrono::seconds(9)};

@@ -150,6 +150,7 @@ TEST_P(Skew, TheSnapshotOfAnOperatorOfThenIsTaken) {
   ASSERT_EQ(taken.users.size(), 1u);
   EXPECT_EQ(taken.users[0].password.reveal(), "new");
   EXPECT_EQ(taken.users[0].previous_until, WallTime{}) << "no client may use what it does not speak of";
+  EXPECT_EQ(taken.server_tls.ca_owner, config::CaOwner::kUnsaid) << "no password in clear text goes by such a CA";
   EXPECT_EQ(taken.targets.at(0).host, "db.example");
   EXPECT_EQ(taken.targets.at(0).max_connections, 100u);
 }
