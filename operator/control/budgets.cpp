@@ -82,6 +82,7 @@ std::vector<Budgets::BookPtr> Budgets::books_at(const std::string& place) const 
     if (here != at_.end()) found.insert(here->second.begin(), here->second.end());
   }
   std::vector<BookPtr> out;
+  out.reserve(found.size());
   for (const auto& [name, book] : found) out.push_back(book);
   return out;
 }
