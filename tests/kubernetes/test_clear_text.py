@@ -37,7 +37,7 @@ def test_a_password_in_clear_text_is_for_no_server_of_a_namespaces_own_ca(shop, 
     # The operator asks databases as one of the users as well.
     shop.api.patch(PATH, [{"op": "remove", "path": "/spec/auth/0"}], "json")
     wait_for(lambda: "asks for the password in clear text" in operator.log(), 30, "nor does it give it away")
-    shop.apply(users=("app", "plain"))
+    shop.api.patch(PATH, {"spec": {"auth": [{"secretRef": {"name": f"orders-{user}"}} for user in ("app", "plain")]}})
     operator.stop()
     operator.argv += ["--rds-ca", bundle]
     operator.start()
