@@ -70,6 +70,9 @@ def events() -> dict[str, Event]:
         for warning, reason, action in re.findall(r'\b(true|false),\s*"([A-Z]\w+)",\s*"([A-Z]\w+)",', path.read_text()):
             out[reason] = Event(reason, action, warning == "true")
     # Degraded's reasons are those of its Events, too.
-    for reason in re.findall(r'degrade\(\s*[^"]*?,\s*"([A-Z]\w+)"', (ROOT / "operator/status/across.cpp").read_text()):
-        out[reason] = Event(reason, "Compare", True)
+    named = dict(re.findall(r'(k\w+) = "([A-Z]\w+)"', (ROOT / "operator/status/status.hpp").read_text()))
+    across = (ROOT / "operator/status/across.cpp").read_text()
+    for text, name in re.findall(r'degrade\(\s*[^"]*?,\s*(?:"([A-Z]\w+)"|(k[A-Z]\w+))', across):
+        word = text or named[name]
+        out[word] = Event(word, "Compare", True)
     return out
