@@ -24,15 +24,15 @@ bool Channel::send(session::Output& output) {
     sent = io.bytes;
     sent_bytes += sent;
   }
-  if (sent < output.size()) output.append_to(unsent_, sent);
+  if (sent < output.size()) output.append_to(unsent_.end(), sent);
   output.clear();
   return unsent_.empty() || flush();
 }
 
 bool Channel::send(std::string_view bytes) {
   if (!filter_)
-    unsent_ += bytes;
-  else if (!filter_->encode(bytes, unsent_))
+    unsent_.append(bytes);
+  else if (!filter_->encode(bytes, unsent_.end()))
     return false;
   return flush();
 }
@@ -41,33 +41,33 @@ net::Io Channel::read_filtered(char* to, std::size_t room) {
   while (decoded_.empty()) {
     if (more_to_decode_) {
       std::size_t consumed = 0;
-      if (!filter_->decode(received_, consumed, decoded_, room)) return {net::IoStatus::kError, 0};
-      received_.erase(0, consumed);
+      if (!filter_->decode(received_.view(), consumed, decoded_.end(), room)) return {net::IoStatus::kError, 0};
+      received_.take(consumed);
       more_to_decode_ = consumed > 0 && !received_.empty();
-      if (received_.empty()) std::string().swap(received_);
+      received_.release(0);
       continue;
     }
     const auto io = stream_.read(to, room);
     if (io.status != net::IoStatus::kOk) return io;
-    received_.append(to, io.bytes);
+    received_.append({to, io.bytes});
     more_to_decode_ = true;
   }
   const std::size_t bytes = std::min(room, decoded_.size());
-  decoded_.copy(to, bytes);
-  decoded_.erase(0, bytes);
-  if (decoded_.empty()) std::string().swap(decoded_);
+  decoded_.view().copy(to, bytes);
+  decoded_.take(bytes);
+  decoded_.release(0);
   return {net::IoStatus::kOk, bytes};
 }
 
 bool Channel::flush() {
   while (!unsent_.empty()) {
-    auto io = stream_.write(std::string_view(unsent_));
+    auto io = stream_.write(unsent_.view());
     if (io.status == net::IoStatus::kBlocked) return true;
     if (io.status != net::IoStatus::kOk) return false;
     sent_bytes += io.bytes;
-    unsent_.erase(0, io.bytes);
+    unsent_.take(io.bytes);
   }
-  if (unsent_.capacity() > 4096) std::string().swap(unsent_);
+  unsent_.release(4096);
   return true;
 }
 

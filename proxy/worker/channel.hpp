@@ -8,6 +8,7 @@
 
 #include "proxy/net/stream.hpp"
 #include "proxy/session/output.hpp"
+#include "proxy/worker/byte_queue.hpp"
 
 namespace dbproxy::worker {
 
@@ -53,10 +54,10 @@ class Channel {
   net::Io read_filtered(char* to, std::size_t room);
 
   net::Stream stream_;
-  std::string unsent_;
+  ByteQueue unsent_;
   std::unique_ptr<Filter> filter_;
-  std::string received_, decoded_;  // before and behind the filter
-  bool more_to_decode_ = false;     // `received_` may hold something whole
+  ByteQueue received_, decoded_;  // before and behind the filter
+  bool more_to_decode_ = false;   // `received_` may hold something whole
 };
 
 }  // namespace dbproxy::worker

@@ -31,7 +31,7 @@ class _Layer:
 
     def __init__(self, connection, sock, file, algorithm: int):
         self._connection, self._sock, self._file, self._algorithm = connection, sock, file, algorithm
-        self._sequence, self._plain = 0, b""
+        self._sequence, self._plain = 0, bytearray()
 
     def sendall(self, data: bytes):
         if data[3] == 0:  # a request begins
@@ -61,7 +61,8 @@ class _Layer:
                 self._connection.expanded += 1
                 payload = zlib.decompress(payload) if self._algorithm == ZLIB else _zstd_decompress(payload, length)
             self._plain += payload
-        out, self._plain = self._plain[:count], self._plain[count:]
+        out = bytes(self._plain[:count])
+        del self._plain[:count]
         return out
 
     def __getattr__(self, name):
