@@ -89,7 +89,8 @@ void add_tools(CLI::App& app, Flags& flags) {
       ->type_name("FILE")
       ->allow_extra_args(false)
       ->required();
-  app.add_option("--manifests", flags.inject.manifests, "inject, preflight, export: directory with the DBProxies")
+  app.add_option("--manifests", flags.inject.manifests,
+                 "inject, preflight, export: directory with the DBProxies; preflight takes - for the input")
       ->type_name("DIR");
   inject->add_option("--image", flags.inject.settings.image, "The sidecar's image")->capture_default_str();
   inject
@@ -181,6 +182,8 @@ void add_tools(CLI::App& app, Flags& flags) {
       ->add_option("--rds-ca", flags.preflight.rds_ca,
                    "CAs of the installation, for a DBProxy in the cluster without caRef")
       ->type_name("FILE");
+  preflight->add_flag("--print", flags.preflight.print,
+                      "Print the DBProxy and what it refers to, passwords too, for --manifests - elsewhere");
   preflight->add_option("--timeout", flags.preflight_seconds, "For each step")
       ->type_name("SECONDS")
       ->check(CLI::Range(1, 300))

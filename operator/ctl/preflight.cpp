@@ -1,6 +1,7 @@
 #include "operator/ctl/preflight.hpp"
 
 #include <fstream>
+#include <iterator>
 #include <ostream>
 #include <set>
 
@@ -170,26 +171,42 @@ std::string fetch(kubernetes::Client& client, const std::string& name_space, con
   return out;
 }
 
-int preflight(const PreflightOptions& options, kubernetes::Client* client, std::ostream& out, std::ostream& err) {
+namespace {
+
+// Of the API server: the text, or an error.
+std::string fetch_named(const PreflightOptions& options, kubernetes::Client& client, std::string& error) {
+  const std::size_t slash = options.name.find('/');
+  std::string name_space = slash == std::string::npos ? options.name_space : options.name.substr(0, slash);
+  if (name_space.empty()) name_space = "default";
+  std::string ca;
+  if (!options.rds_ca.empty()) {
+    std::ifstream file(options.rds_ca);
+    ca.assign(std::istreambuf_iterator<char>(file), {});
+    if (ca.empty()) return error = "--rds-ca: " + options.rds_ca + " cannot be read", std::string();
+  }
+  return fetch(client, name_space, options.name.substr(slash + 1), ca, error);
+}
+
+}  // namespace
+
+int preflight(const PreflightOptions& options, kubernetes::Client* client, std::istream& in, std::ostream& out,
+              std::ostream& err) {
+  const bool of_cluster = options.manifests.empty() || options.manifests == "-";
   manifest::Manifests manifests;
   if (options.manifests.empty()) {
-    const std::size_t slash = options.name.find('/');
-    std::string name_space = slash == std::string::npos ? options.name_space : options.name.substr(0, slash);
-    if (name_space.empty()) name_space = "default";
     std::string error;
-    std::string ca;
-    if (!options.rds_ca.empty()) {
-      std::ifstream file(options.rds_ca);
-      ca.assign(std::istreambuf_iterator<char>(file), {});
-      if (ca.empty()) error = "--rds-ca: " + options.rds_ca + " cannot be read";
-    }
-    std::string text;
-    if (error.empty()) text = fetch(*client, name_space, options.name.substr(slash + 1), ca, error);
+    const std::string text = fetch_named(options, *client, error);
     if (!error.empty()) {
       err << "error: " << printable(error) << "\n";
       return kRefused;
     }
+    if (options.print) {
+      out << text;
+      return kOk;
+    }
     manifests = manifest::load_sources({{options.name, text}});
+  } else if (of_cluster) {
+    manifests = manifest::load_sources({{"the input", std::string(std::istreambuf_iterator<char>(in), {})}});
   } else {
     manifests = manifest::load_directory(options.manifests);
   }
@@ -199,10 +216,11 @@ int preflight(const PreflightOptions& options, kubernetes::Client* client, std::
   bool good = true;
   for (const plan::DesiredProxy& proxy : plan::make_desired(manifests).proxies) {
     topology::Cluster cluster = plan::cluster(proxy);
-    const auto& named = manifests.proxies.front().cluster.tls.ca_ref;
-    if (options.manifests.empty() && named && named->name != operator_status::kInstallationCa)
+    const std::size_t slash = cluster.proxy.find('/');
+    const std::string space = cluster.proxy.substr(0, slash);
+    const auto& named = manifests.find_proxy(space, cluster.proxy.substr(slash + 1))->cluster.tls.ca_ref;
+    if (of_cluster && named && named->name != operator_status::kInstallationCa)
       cluster.tls.ca_owner = config::CaOwner::kNamespace;  // as the operator and sidecars have it
-    const std::string space = cluster.proxy.substr(0, cluster.proxy.find('/'));
     if (!options.name.empty() && !is_named(cluster.proxy, options.name)) continue;
     if (!options.name_space.empty() && space != options.name_space) continue;
     found = true;

@@ -109,12 +109,15 @@ int preflight(Flags& flags) {
   flags.preflight.name_space = flags.options.name_space;
   flags.preflight.timeout = std::chrono::seconds(flags.preflight_seconds);
   std::unique_ptr<kubernetes::Client> client;
+  if (flags.preflight.print && !flags.preflight.manifests.empty()) {
+    return usage("--print shows what the API server has: without --manifests");
+  }
   if (flags.preflight.manifests.empty()) {
     if (flags.preflight.name.empty()) return usage("preflight needs the NAME of a DBProxy, or --manifests DIR");
     client = api_server(flags);
     if (!client) return ctl::kUsage;
   }
-  return ctl::preflight(flags.preflight, client.get(), std::cout, std::cerr);
+  return ctl::preflight(flags.preflight, client.get(), std::cin, std::cout, std::cerr);
 }
 
 int iam_policy(const Flags& flags) {

@@ -155,6 +155,28 @@ def test_preflight_of_what_the_installations_ca_vouches_for(crds, cluster):
     assert "skip  LOGIN" in ctl(*where, "--rds-ca", cluster.authority.certificate).stdout
 
 
+def test_preflight_from_a_pods_place(crds, cluster):
+    """Where nobody may ask the API server, what it knows comes by the input: printed by whoever may, or by kubectl."""
+    document = db_proxy(cluster, ports.free_port(), name="carried")
+    del document["spec"]["targetGroups"][0]["dbCluster"]["tls"]
+    crds.apply(document, secret("carried-app", "app", PASSWORDS["app"]))
+    printed = ctl("preflight", "shop/carried", "--kubeconfig", crds.kubeconfig, "--rds-ca", cluster.authority.certificate,
+                  "--print").stdout
+    found = list(yaml.safe_load_all(printed))
+    assert {each["kind"] for each in found} == {"DBProxy", "Secret", "ConfigMap"}
+    alone = {"KUBECONFIG": "/nowhere"}
+    done = ctl("preflight", "--manifests", "-", input=printed, env=alone)
+    assert done.stdout.count("ok    LOGIN  app, under TLS, tls.mode verify-full") == 2, done.stdout
+    listed = yaml.safe_dump({"apiVersion": "v1", "kind": "List", "items": found})
+    assert "ok    ROLE   writer" in ctl("preflight", "shop/carried", "--manifests", "-", input=listed, env=alone).stdout
+    done = ctl("preflight", "shop/other", "--manifests", "-", input=listed, check=False)
+    assert done.returncode == 1 and "there is no such DBProxy there" in done.stderr
+    done = ctl("preflight", "--manifests", "-", input="kind: [", check=False)
+    assert done.returncode == 2 and done.stderr.startswith("the input:2:1: is not YAML")
+    done = ctl("preflight", "shop/carried", "--manifests", "-", "--print", input=listed, check=False)
+    assert done.returncode == 2 and "--print" in done.stderr
+
+
 def test_check_finds_what_is_missing(crds):
     done = ctl("check", "--kubeconfig", crds.kubeconfig, check=False)
     lines = {line[6:22].strip(): line[:5].strip() for line in done.stdout.splitlines()}
