@@ -132,13 +132,30 @@ def test_a_proxy_without_a_ca_is_served_by_the_installations(shop):
 
 
 def test_a_deleted_proxy_is_drained(shop):
+    """What runs ends with its transaction, clients are told why in words, and the sidecar says so, too."""
     operator = shop.operator()
     shop.apply()
-    sidecar = shop.sidecar(operator)
-    assert shop.select() == 42
-    shop.api.delete(PATH)
-    wait_for(lambda: refuses(shop), 20, "clients are refused")
-    assert sidecar.process.alive()
+    sidecar = shop.sidecar(operator, extra=(f"--port={shop.port}",))
+    where = {"host": "127.0.0.1", "port": shop.port, "user": "app", "password": PASSWORDS["app"], "dbname": "orders"}
+    with psycopg.connect(**where) as busy, psycopg.connect(**where, autocommit=True) as idle:
+        assert busy.execute("SELECT 1").fetchone() == (1,)  # and its transaction stays open
+        shop.api.delete(PATH)
+        end = wait_for(lambda: told(idle), 20, "an idle client is told")
+        assert isinstance(end, psycopg.errors.AdminShutdown) and "DBProxy shop/orders was deleted" in str(end)
+        assert busy.execute("SELECT 2").fetchone() == (2,)
+        busy.commit()
+    wait_for(lambda: refuses(shop), 20, "there is nobody to connect to")
+    assert "removed proxy=shop/orders clients=2" in sidecar.log() and sidecar.process.alive()
+    wait_for(lambda: operator.log().count("DBProxy is gone proxy=shop/orders") == 1, 20, "the operator says so")
+    assert sidecar.metrics().sum("dbproxy_config_version", proxy="shop/orders") == 0
+
+
+def told(connection):
+    """What has ended it; None while it is served."""
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.Error as error:
+        return error
 
 
 def refuses(shop, **options):
