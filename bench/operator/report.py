@@ -5,6 +5,9 @@ import json
 import os
 from pathlib import Path
 
+from support import paths
+from support.process import run
+
 PAGE = "benchmarks-operator.md"
 HEAD = """# The operator: measured
 
@@ -39,10 +42,16 @@ def write_page(docs: Path, figures: Path):
             result = json.loads((figures / file).read_text())
             if "title" not in result:
                 continue  # written by a version that made no page
-            parts.append("\n".join([f"## {result['title']}", "", f"{result['date']}, {result['cores']} cores, load "
+            commit = f", commit {result['revision']}" if "revision" in result else ""
+            parts.append("\n".join([f"## {result['title']}", "", f"{result['date']}{commit}, {result['cores']} cores, load "
                                     f"{result['load_before']:.1f} before and {result['load']:.1f} after.", "",
                                     *result["table"]]) + "\n")
     (docs / PAGE).write_text("\n".join(parts))
+
+
+def revision() -> str:
+    """The commit that the programs were built from, as they say."""
+    return run([paths.release_binary("dbproxyctl"), "version"]).stdout.partition("(")[2].partition(",")[0]
 
 
 def finish(result, goals, title, rows, options, without_goal=()) -> int:
@@ -51,7 +60,7 @@ def finish(result, goals, title, rows, options, without_goal=()) -> int:
     rows: (text, name in result and goals, unit); without_goal: whole lines more.
     """
     lines = table(result, goals, "", rows, without_goal)
-    result |= {"title": title, "table": lines, "date": f"{datetime.date.today()}"}
+    result |= {"title": title, "table": lines, "date": f"{datetime.date.today()}", "revision": revision()}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(result, indent=1) + "\n")
     if options.docs:
