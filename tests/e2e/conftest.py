@@ -34,6 +34,7 @@ def bare(kubernetes):
             world.load_images()
             world.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {
                 "name": world.namespace, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}})
+            world.before = world.inventory()
             yield world
 
 

@@ -96,14 +96,37 @@ def test_helm_upgrades_and_rolls_back_and_no_query_notices(orders):
     orders.wait_condition("True")
 
 
+def test_helms_own_test_passes(orders):
+    assert re.search(r"Phase: +Succeeded", orders.kubernetes.helm("test", RELEASE, "--timeout", "60s").stdout)
+
+
+def test_without_the_webhook_pods_get_their_sidecar_by_dbproxyctl(orders, tmp_path):
+    """What `dbproxyctl inject` prints is applied as it stands: admission looks at it, and has nothing to add."""
+    manifests = orders.kubectl("get", "dbproxy/orders", "secret/orders-app", "configmap/database-ca", "-n", orders.namespace,
+                               "-o", "yaml").stdout
+    (tmp_path / "orders.yaml").write_text(manifests)
+    pod = {"apiVersion": "v1", "kind": "Pod", **orders.pod("printed")}
+    printed = run([paths.release_binary("dbproxyctl"), "inject", "-f", "-", "--manifests", tmp_path, "--image", images.DBPROXY,
+                   "--control", f"{OPERATOR}.{SYSTEM}.svc:9931"], input=json.dumps(pod)).stdout
+    orders.kubernetes.helm("upgrade", RELEASE, CHART, "--values", orders.values, "--set", "webhook.enabled=false", "--wait",
+                           "--timeout", "120s")
+    try:
+        hooks = orders.kubectl("get", "mutatingwebhookconfigurations", "-o", "name").stdout
+        assert "dbproxy" not in hooks
+        orders.kubectl("apply", "-f", "-", input=printed)
+        orders.kubectl("wait", "-n", orders.namespace, "--for=condition=Ready", "pod/printed", "--timeout=60s")
+        assert orders.psql("printed", "SELECT 1").stdout == "1\n"
+        orders.edit_arrives("printed")
+    finally:
+        orders.kubernetes.helm("rollback", RELEASE, "--wait", "--timeout", "120s")
+        orders.kubectl("delete", "pod", "printed", "-n", orders.namespace, "--ignore-not-found", "--wait=false")
+
+
 def test_uninstall_leaves_what_it_promises_and_pods_keep_their_database(orders):
     orders.kubernetes.helm("uninstall", RELEASE, "--wait", "--timeout", "120s")
-    names = orders.kubectl("get", "crd", "-o", "name").stdout
-    assert "dbproxies.dbproxy.io" in names and "dbproxyendpoints.dbproxy.io" in names
-    assert orders.get("dbproxy", "orders", "-n", orders.namespace)
-    kinds = "deployment,service,serviceaccount,role,rolebinding,poddisruptionbudget,networkpolicy"
-    left = orders.kubectl("get", kinds, "-n", SYSTEM, "-o", "name").stdout.split()
-    assert [name for name in left if not name.endswith("/default")] == []
-    cluster_wide = orders.kubectl("get", "clusterrole,clusterrolebinding,mutatingwebhookconfiguration", "-o", "name").stdout
-    assert not re.search(r"/dbproxy", cluster_wide)
+    promised = {"CustomResourceDefinition//dbproxies.dbproxy.io", "CustomResourceDefinition//dbproxyendpoints.dbproxy.io",
+                f"Secret/{SYSTEM}/dbproxy-operator-ca", f"Lease/{SYSTEM}/dbproxy-operator"}
+    promised |= {f"{each}/{orders.namespace}/{name}" for each, name in (
+        ("DBProxy", "orders"), ("ConfigMap", "dbproxy-ceilings-orders"), ("ConfigMap", "dbproxy-operator-ca"))}
+    assert orders.left() == promised | {f"Namespace//{SYSTEM}"}  # docs/operations.md; the last one is --create-namespace's
     assert orders.psql("app", "SELECT 1").stdout == "1\n"

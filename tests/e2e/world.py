@@ -75,6 +75,7 @@ class World:
         self.kubernetes, self.directory = kubernetes, directory
         self.database = Cluster(directory / "pg", replicas=1, address=kubernetes.host)
         self.kubectl, self.get, self.apply = kubernetes.kubectl, kubernetes.get, kubernetes.apply
+        self.before: set[str] = set()  # the inventory without anything of ours
         self.values = directory / "values.json"
         self.values.write_text(json.dumps({
             "image": {"repository": images.DBPROXY.rpartition(":")[0], "tag": images.DBPROXY.rpartition(":")[2],
@@ -99,6 +100,21 @@ class World:
     def leader(self) -> str:
         """Name of the pod that leads, as the Lease says."""
         return self.get("lease", OPERATOR, "-n", SYSTEM)["spec"]["holderIdentity"]
+
+    def inventory(self) -> set[str]:
+        """All objects of the cluster that somebody made: kind/namespace/name. What Kubernetes makes by itself is not there."""
+        passing = ("apiservices", "events", "pods", "endpoints", "endpointslices", "replicasets", "controllerrevisions",
+                   "ipaddresses")
+        kinds = self.kubectl("api-resources", "--verbs=list", "-o", "name").stdout.split()
+        names = [kind for kind in kinds if kind.partition(".")[0] not in passing]
+        lines = self.kubectl("get", ",".join(names), "-A", "--ignore-not-found", "-o", "jsonpath={range .items[*]}"
+                             "{.kind}/{.metadata.namespace}/{.metadata.name}{'\\n'}{end}").stdout.split()
+        return {line for line in lines if not line.endswith(("/kube-root-ca.crt", "/default"))}
+
+    def left(self) -> set[str]:
+        """What of it was not there at first, without what the tests' own application is made of."""
+        return {each for each in self.inventory() - self.before
+                if f"/{self.namespace}/" not in each or "dbproxy" in each.lower()}
 
     # DBProxies.
 
