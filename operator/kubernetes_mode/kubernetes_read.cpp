@@ -5,27 +5,14 @@
 #include "operator/status/installation_ca.hpp"
 #include "proxy/base/log.hpp"
 #include "proxy/manifest/loader.hpp"
-#include "proxy/net/address_policy.hpp"
 #include "proxy/plan/plan.hpp"
 
 namespace dbproxy::kubernetes_mode {
 namespace {
 
 namespace json = boost::json;
-using kubernetes::array_at;
 using kubernetes::text_at;
-using operator_status::kInstallationCa;
 using std::chrono::milliseconds;
-
-// What the loader is given of an object: nothing that it would have to ignore.
-std::string manifest_text(const json::object& object, const char* kind) {
-  json::object out{{"apiVersion", std::string(manifest::kApiVersion)},
-                   {"kind", kind},
-                   {"metadata", json::object{{"namespace", text_at(object, {"metadata", "namespace"})},
-                                             {"name", text_at(object, {"metadata", "name"})}}}};
-  if (const json::value* spec = object.if_contains("spec")) out["spec"] = *spec;
-  return json::serialize(out);
-}
 
 // Said of an object, and not of a place in a file.
 void forget_place(manifest::Diagnostic& told) {
@@ -34,28 +21,6 @@ void forget_place(manifest::Diagnostic& told) {
 }
 
 }  // namespace
-
-// What can be said of hosts as they are written; their addresses are looked at at every connect.
-void KubernetesSource::check_endpoints(const manifest::DBProxyResource& proxy, std::vector<manifest::Diagnostic>& out) {
-  const net::AddressPolicy policy(endpoint_policy());
-  const auto check = [&](const std::string& field, const std::string& host) {
-    if (host.empty()) return;
-    const std::string why = policy.refuse_host(host);
-    if (why.empty()) return;
-    manifest::Diagnostic refused;
-    refused.object = "DBProxy " + proxy.metadata.key();
-    refused.field = "spec.targetGroups[0].dbCluster." + field;
-    refused.value = manifest::in_quotes(host);
-    refused.rule = why;
-    refused.remedy = "write the address of a database that this installation lets DBProxies point at";
-    out.push_back(std::move(refused));
-    ++endpoints_refused_;
-  };
-  check("endpoint", proxy.cluster.endpoint);
-  for (std::size_t i = 0; i < proxy.cluster.instances.size(); ++i) {
-    check("instances[" + std::to_string(i) + "].endpoint", proxy.cluster.instances[i].endpoint);
-  }
-}
 
 std::vector<kubernetes::ObjectPtr> KubernetesSource::endpoints_of(const std::string& key) const {
   std::set<std::string> names;
@@ -69,32 +34,6 @@ std::vector<kubernetes::ObjectPtr> KubernetesSource::endpoints_of(const std::str
     if (kubernetes::ObjectPtr endpoint = endpoints_->store().get(name)) out.push_back(std::move(endpoint));
   }
   return out;
-}
-
-KubernetesSource::Uses KubernetesSource::uses_of(const json::object& object, const std::string& name_space) {
-  Uses uses;
-  const auto add = [&](std::set<std::string>& to, std::string_view name) {
-    if (!name.empty() && name != kInstallationCa) to.insert(name_space + "/" + std::string(name));
-  };
-  const auto add_ca = [&](const json::object& of, std::initializer_list<std::string_view> kind,
-                          std::initializer_list<std::string_view> name) {
-    add(text_at(of, kind) == "Secret" ? uses.secrets : uses.config_maps, text_at(of, name));
-  };
-  if (const json::array* auth = array_at(object, {"spec", "auth"})) {
-    for (const json::value& entry : *auth) {
-      if (entry.is_object()) add(uses.secrets, text_at(entry.get_object(), {"secretRef", "name"}));
-    }
-  }
-  if (const json::array* groups = array_at(object, {"spec", "targetGroups"})) {
-    for (const json::value& group : *groups) {
-      if (!group.is_object()) continue;
-      const json::object& fields = group.get_object();
-      add(uses.secrets, text_at(fields, {"dbCluster", "tls", "clientCertificateRef", "name"}));
-      add_ca(fields, {"dbCluster", "tls", "caRef", "kind"}, {"dbCluster", "tls", "caRef", "name"});
-    }
-  }
-  add_ca(object, {"spec", "clientCert", "caRef", "kind"}, {"spec", "clientCert", "caRef", "name"});
-  return uses;
 }
 
 // False: not all is known yet. `failed`: what cannot be read, and why.
@@ -140,7 +79,12 @@ KubernetesSource::Done KubernetesSource::read(const std::string& key, const json
   manifest::Manifests manifests;
   if (failed.empty()) {
     manifests = manifest::load_sources(sources);
-    if (manifests.proxies.size() == 1) check_endpoints(manifests.proxies.front(), manifests.diagnostics);
+    if (manifests.proxies.size() == 1) {
+      for (manifest::Diagnostic& each : refused_hosts(manifests.proxies.front(), endpoint_policy())) {
+        manifests.diagnostics.push_back(std::move(each));
+        ++endpoints_refused_;
+      }
+    }
     state.diagnostics = manifests.diagnostics;
     operator_status::tell_ca_use(ca, key, state.diagnostics);
   } else {

@@ -15,6 +15,7 @@
 
 #include "operator/kubernetes/reflector.hpp"
 #include "operator/kubernetes/work_queue.hpp"
+#include "operator/kubernetes_mode/proxy_object.hpp"
 #include "operator/kubernetes_mode/references.hpp"
 #include "proxy/manifest/loader.hpp"
 #include "proxy/source/arn_secrets.hpp"
@@ -80,9 +81,6 @@ class KubernetesSource {
   References::Totals references() const { return references_.totals(); }
 
  private:
-  struct Uses {
-    std::set<std::string> secrets, config_maps;  // namespace/name
-  };
   enum class Done { kDone, kNotYet, kFailed };
 
   void run();
@@ -96,12 +94,9 @@ class KubernetesSource {
   void use(const std::string& key, Uses uses);
   std::vector<kubernetes::ObjectPtr> endpoints_of(const std::string& key) const;
   static std::string name_space_of(const std::string& key);
-  // What a DBProxy refers to.
-  static Uses uses_of(const kubernetes::json::object& object, const std::string& name_space);
   bool add_references(const Uses& uses, const std::string& name_space, std::vector<manifest::Source>& sources,
                       std::string& failed);
   void set_state(ProxyState state);
-  void check_endpoints(const manifest::DBProxyResource& proxy, std::vector<manifest::Diagnostic>& out);
   config::EndpointPolicy endpoint_policy() const;
   std::string installation_ca() const;
   void limit_debugging(const kubernetes::json::object& object, const ProxyStatePtr& before, ProxyState& state);
