@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <map>
 #include <mutex>
 #include <random>
 #include <thread>
 #include <vector>
 
 #include "proxy/aws/principals.hpp"
+#include "proxy/aws/slots.hpp"
 #include "proxy/base/log.hpp"
 
 namespace dbproxy::aws {
@@ -48,7 +48,7 @@ struct SecretStore::Impl {
       : options(std::move(o)), changed(std::move(c)), clock(t), principals(options.environment, t, options.accounts) {}
 
   void run();
-  std::map<SecretKey, Slot>::iterator next_due();
+  Slots<SecretKey, Slot>::iterator next_due();
   Read read(const SecretKey& key, const std::string& known_version, bool with_previous);
   void keep(const SecretKey& key, Slot& slot, Read fresh);
   milliseconds jittered(milliseconds time, double least, double most);
@@ -60,7 +60,7 @@ struct SecretStore::Impl {
 
   mutable std::mutex mutex;
   mutable std::condition_variable wake;
-  std::map<SecretKey, Slot> slots;
+  Slots<SecretKey, Slot> slots;
   SteadyClock::time_point throttled_until{};
   std::mt19937 random{std::random_device{}()};
   Totals totals;
@@ -134,7 +134,7 @@ void SecretStore::Impl::keep(const SecretKey& key, Slot& slot, Read fresh) {
 }
 
 // The one that has been due for longest, whoever is not being read.
-std::map<SecretKey, Slot>::iterator SecretStore::Impl::next_due() {
+Slots<SecretKey, Slot>::iterator SecretStore::Impl::next_due() {
   auto best = slots.end();
   for (auto it = slots.begin(); it != slots.end(); ++it) {
     if (it->second.in_flight) continue;
@@ -197,16 +197,7 @@ SecretStore::~SecretStore() {
 void SecretStore::want(const std::string& owner, std::set<SecretKey> keys) {
   Impl* const impl = impl_.get();
   const std::lock_guard lock(impl->mutex);
-  for (auto it = impl->slots.begin(); it != impl->slots.end();) {
-    if (!keys.contains(it->first)) it->second.owners.erase(owner);
-    // One that is in flight is looked for afterwards.
-    it = it->second.owners.empty() ? impl->slots.erase(it) : std::next(it);
-  }
-  for (const SecretKey& key : keys) {
-    Slot& slot = impl->slots[key];
-    if (slot.owners.empty()) slot.due = SteadyClock::now();
-    slot.owners.insert(owner);
-  }
+  impl->slots.want(owner, keys, SteadyClock::now());  // one that goes while it is in flight is looked for afterwards
   while (!impl->stopping && impl->threads.size() < std::min<std::size_t>(impl->options.threads, impl->slots.size()))
     impl->threads.emplace_back([impl] { impl->run(); });
   impl->wake.notify_all();
@@ -214,17 +205,12 @@ void SecretStore::want(const std::string& owner, std::set<SecretKey> keys) {
 
 SecretState SecretStore::state(const SecretKey& key) const {
   const std::lock_guard lock(impl_->mutex);
-  const auto it = impl_->slots.find(key);
-  return it == impl_->slots.end() ? SecretState{} : it->second.state;
+  return impl_->slots.state(key);
 }
 
 bool SecretStore::wait(const std::string& owner, std::chrono::milliseconds at_most) const {
   std::unique_lock lock(impl_->mutex);
-  return impl_->wake.wait_for(lock, at_most, [&] {
-    return impl_->stopping || std::all_of(impl_->slots.begin(), impl_->slots.end(), [&](const auto& each) {
-             return !each.second.owners.contains(owner) || each.second.state.asked;
-           });
-  });
+  return impl_->wake.wait_for(lock, at_most, [&] { return impl_->stopping || impl_->slots.asked(owner); });
 }
 
 void SecretStore::poke(const std::string& owner) {

@@ -106,32 +106,19 @@ void Clusters::run() {
 
 void Clusters::want(const std::string& owner, const std::optional<ClusterKey>& key) {
   const std::lock_guard lock(mutex_);
-  for (auto it = slots_.begin(); it != slots_.end();) {
-    if (!key || !(it->first == *key)) it->second.owners.erase(owner);
-    it = it->second.owners.empty() ? slots_.erase(it) : std::next(it);
-  }
-  if (key) {
-    Slot& slot = slots_[*key];
-    if (slot.owners.empty()) slot.due = SteadyClock::now();
-    slot.owners.insert(owner);
-    if (!stopping_ && !thread_.joinable()) thread_ = std::thread([this] { run(); });
-  }
+  slots_.want(owner, key ? std::set<ClusterKey>{*key} : std::set<ClusterKey>{}, SteadyClock::now());
+  if (key && !stopping_ && !thread_.joinable()) thread_ = std::thread([this] { run(); });
   wake_.notify_all();
 }
 
 ClusterState Clusters::state(const ClusterKey& key) const {
   const std::lock_guard lock(mutex_);
-  const auto it = slots_.find(key);
-  return it == slots_.end() ? ClusterState{} : it->second.state;
+  return slots_.state(key);
 }
 
 bool Clusters::wait(const std::string& owner, milliseconds at_most) const {
   std::unique_lock lock(mutex_);
-  return wake_.wait_for(lock, at_most, [&] {
-    return stopping_ || std::all_of(slots_.begin(), slots_.end(), [&](const auto& each) {
-             return !each.second.owners.contains(owner) || each.second.state.asked;
-           });
-  });
+  return wake_.wait_for(lock, at_most, [&] { return stopping_ || slots_.asked(owner); });
 }
 
 void Clusters::poke(const std::string& owner) {

@@ -10,7 +10,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <functional>
-#include <map>
 #include <mutex>
 #include <optional>
 #include <random>
@@ -20,6 +19,7 @@
 
 #include "proxy/aws/principals.hpp"
 #include "proxy/aws/rds.hpp"
+#include "proxy/aws/slots.hpp"
 
 namespace dbproxy::source {
 
@@ -74,7 +74,7 @@ class Clusters {
   aws::Principals principals_;
   mutable std::mutex mutex_;
   mutable std::condition_variable wake_;
-  std::map<ClusterKey, Slot> slots_;
+  aws::Slots<ClusterKey, Slot> slots_;
   std::mt19937 random_{std::random_device{}()};
   bool stopping_ = false;
   std::thread thread_;
