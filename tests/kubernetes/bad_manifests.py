@@ -30,7 +30,7 @@ def refusals(api, text: str) -> list[str]:
         kind = re.search(r"^kind: (\w+)$", document, re.M)[1]
         namespace = re.search(r"^metadata: .*\bnamespace: (\w+)", document, re.M)
         path = COLLECTIONS[kind].format(namespace[1] if namespace else "default")
-        code, answer = api._raw("POST", f"{path}?dryRun=All&fieldValidation=Strict", document.encode(),
+        code, answer = api.answer("POST", f"{path}?dryRun=All&fieldValidation=Strict", document.encode(),
                                 content_type="application/yaml")
         if code > 299:
             message = json.loads(answer)["message"]
