@@ -13,8 +13,9 @@ from shop import PATH
 from support.certificates import Authority
 from support.kube_apiserver import Refused
 from support.kube_operator import NAMESPACE, PodSidecar, delete_pod, make_pod
-from support.manifests import secret
+from support.manifests import db_proxy, secret
 from support.pages import request
+from support.ports import free_port
 from support.postgres import PASSWORDS
 from support.waiting import wait_for
 
@@ -180,9 +181,12 @@ def test_who_is_let_in(shop):
     sidecar = shop.sidecar(operator, pod=good)
     assert shop.select() == 42
 
-    # Its own token, and another's DBProxy.
+    # Its own token, and another's DBProxy, whose secret it would get.
+    payroll = free_port()
+    shop.api.apply(secret("payroll-app", "app", PASSWORDS["app"]), db_proxy(shop.cluster, payroll, name="payroll"))
     greedy = make_pod(shop.api, "greedy", labels={"app": "shop"})
     denied(shop.sidecar(operator, pod=greedy, proxies=["shop/payroll"], wait=False), "not good for the DBProxy")
+    assert refuses(shop, port=payroll)
     # Not admitted by the selector.
     stranger = make_pod(shop.api, "stranger", labels={"app": "else"})
     denied(shop.sidecar(operator, pod=stranger, wait=False), "does not admit the pod")
@@ -200,6 +204,7 @@ def test_who_is_let_in(shop):
     denied(shop.start(program, wait=False), "does not know the token")
     wait_for(lambda: {each["regarding"]["name"] for each in shop.events("SidecarRefused")}
              >= {"greedy", "stranger", "abroad"}, 20, "there are Events")
+    assert any("shop/payroll" in each["note"] for each in shop.events("SidecarRefused"))
     wait_for(lambda: operator.metrics().sum("dbproxy_operator_pods_refused_total") >= 4, 10, "it is counted")
     wait_for(lambda: shop.status()["sidecars"]["connected"] == 1, 10, "one is counted")
 
