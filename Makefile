@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 JOBS ?= $(shell nproc)
+# Tests wait for servers a third of their time.
+TEST_JOBS ?= $(shell echo $$(($(JOBS) + 1)))
 FUZZ_SECONDS ?= 10
 PYTHON ?= /usr/bin/python3
 export FUZZ_SECONDS
@@ -30,7 +32,7 @@ demo: ## Shows what it does, on a real PostgreSQL with a replica; ENGINE=mysql o
 	@$(PYTHON) tests/demo/demo.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(KEEP),--keep)
 
 test: test-build ## Everything: unit, layers, integration, kubernetes, drivers, demo, fuzz, lint (FILTER=name or LABEL=label for some)
-	@ctest --test-dir build/dev --output-on-failure -j$(JOBS) $(if $(FILTER),-R '$(FILTER)') $(if $(LABEL),-L '$(LABEL)')
+	@ctest --test-dir build/dev --output-on-failure -j$(TEST_JOBS) $(if $(FILTER),-R '$(FILTER)') $(if $(LABEL),-L '$(LABEL)')
 
 test-build:
 	@cmake/setup.sh test

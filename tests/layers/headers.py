@@ -1,8 +1,7 @@
-"""Every header compiles alone. Only those that changed, or whose includes changed, since they last passed."""
+"""Every header compiles alone. Only those that changed, or whose includes changed, since they last passed; and none
+that a source includes before anything else: that it compiles there is the proof already."""
 
 import concurrent.futures
-import hashlib
-import json
 import os
 import subprocess
 
@@ -26,35 +25,25 @@ def compile_alone(root, compiler, header):
     return header, done.returncode, done.stderr
 
 
-def check(tree, compiler, cache_path, say=print):
-    """Failures as [(header, compiler's words)]."""
+def check(tree, compiler, clean, say=print):
+    """Failures as [(header, compiler's words)]. `clean`: support.stamps.Stamps."""
     command = [compiler, "-std=c++20", "-fsyntax-only", "-DBOOST_ASIO_NO_DEPRECATED"]
-    try:
-        with open(cache_path) as file:
-            passed = json.load(file)
-    except (OSError, ValueError):
-        passed = {}
     due, skipped = {}, 0
-    for header in (path for path in tree.sources() if path.endswith(".hpp")):
+    proved = {tree.includes(path)[0] for path in tree.sources() if path.endswith(".cpp") and tree.includes(path)}
+    for header in (path for path in tree.sources() if path.endswith(".hpp") and path not in proved):
         files = closure(tree, header)
         if any(included.startswith(table.HEAVY_PREFIXES) for includes in files.values() for included in includes):
             skipped += 1
             continue
-        state = hashlib.sha256(repr(command).encode())
-        for name in sorted(files):
-            state.update(name.encode() + b"\0" + tree.text(name).encode() + b"\0")
-        if passed.get(header) != state.hexdigest():
-            due[header] = state.hexdigest()
+        state = "\0".join([repr(command), header, *(part for name in sorted(files) for part in (name, tree.text(name)))])
+        if not clean.has(state):
+            due[header] = state
     failures = []
     with concurrent.futures.ThreadPoolExecutor(max(1, len(os.sched_getaffinity(0)))) as pool:
         for header, code, words in pool.map(lambda h: compile_alone(tree.root, command, h), due):
             if code:
                 failures.append((header, words))
-                passed.pop(header, None)
             else:
-                passed[header] = due[header]
-    os.makedirs(os.path.dirname(cache_path), exist_ok=True)
-    with open(cache_path, "w") as file:
-        json.dump(passed, file, indent=1)
+                clean.put(due[header])
     say(f"{len(due)} headers compiled alone, {skipped} left out for what they include")
     return failures

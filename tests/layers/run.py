@@ -13,6 +13,9 @@ import checks
 import headers
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+
+from support.stamps import Stamps, kept  # noqa: E402
 
 
 def main():
@@ -20,11 +23,10 @@ def main():
     parser.add_argument("--root", default=ROOT)
     parser.add_argument("--headers", action="store_true")
     parser.add_argument("--compiler", default="g++")
-    parser.add_argument("--cache", default=os.path.join(ROOT, "build/headers.json"))
     options = parser.parse_args()
     tree = checks.Tree(os.path.abspath(options.root))
     if options.headers:
-        failures = headers.check(tree, options.compiler, options.cache)
+        failures = headers.check(tree, options.compiler, Stamps(kept("headers")))
         for header, words in failures:
             print(f"{header} does not compile alone:\n{words}")
         return 1 if failures else 0

@@ -1,11 +1,16 @@
 """The checks themselves: made-up trees with one fault each, and one without."""
 
 import os
+import sys
 import tempfile
 import unittest
 
 import checks
 import headers
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from support.stamps import Stamps  # noqa: E402
 
 MODULES = [("proxy/base", 0), ("proxy/net", 1), ("proxy/pool", 2), ("proxy/auth", 2), ("proxy/worker", 4),
            ("operator/control", 4)]
@@ -92,7 +97,7 @@ class Checks(unittest.TestCase):
 
     def test_headers(self):
         tree = self.tree({"proxy/base/clock.hpp": "#pragma once\ninline std::string name;\n"})
-        cache = os.path.join(tree.root, "build/headers.json")
+        cache = Stamps(os.path.join(tree.root, "build/headers"))
         failed = headers.check(tree, "g++", cache, say=lambda _: None)
         self.assertEqual([header for header, _ in failed], ["proxy/base/clock.hpp", "proxy/pool/pool.hpp"])
         with open(os.path.join(tree.root, "proxy/base/clock.hpp"), "w") as file:
@@ -101,6 +106,13 @@ class Checks(unittest.TestCase):
         said = []
         headers.check(checks.Tree(tree.root, MODULES), "g++", cache, say=said.append)
         self.assertIn("0 headers compiled", said[0])
+
+    def test_a_header_that_its_source_includes_first(self):
+        said = []
+        tree = self.tree({"proxy/pool/pool.cpp": '#include "proxy/pool/pool.hpp"\n\n#include <map>\n',
+                          "proxy/base/clock.cpp": '#include <string>\n\n#include "proxy/base/clock.hpp"\n'})
+        headers.check(tree, "g++", Stamps(os.path.join(tree.root, "build/headers")), say=said.append)
+        self.assertIn("1 headers compiled", said[0])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Style and static checks over the tracked files:  lint.py [format|tidy|shell|python|all] [--fix] [--seconds N]
 
-tidy takes the files that changed last first, remembers what it found clean (build/lint, by content), and stops after
-so many seconds (LINT_SECONDS, default 480) with a line that says how many files it did not get to.
+tidy takes the files that changed last first, remembers what it found clean (by content, in ccache's directory), and
+stops after so many seconds (LINT_SECONDS, default 300) with a line that says how many files it did not get to.
 """
 
 import argparse
 import concurrent.futures
-import hashlib
 import os
 import shutil
 import subprocess
@@ -16,7 +15,9 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CACHE = ROOT / "build/lint"
+sys.path.insert(0, str(ROOT / "tests"))
+
+from support.stamps import Stamps, kept  # noqa: E402
 
 
 def tracked(*patterns: str) -> list[str]:
@@ -46,15 +47,14 @@ def recent_first(files: list[str]) -> list[str]:
     return sorted(files, key=lambda path: place.get(path, len(log)))
 
 
-def tidy_one(path: str, deadline: float) -> tuple[str, str | None]:
+def tidy_one(path: str, deadline: float, clean: Stamps) -> tuple[str, str | None]:
     """(path, None when clean, "" when there was no time, or what is wrong)."""
     left = deadline - time.monotonic()
     if left <= 1:
         return path, ""
     headers = "".join((ROOT / header).read_text() for header in tracked(os.path.dirname(path) + "/*.hpp"))
     content = (ROOT / ".clang-tidy").read_text() + (ROOT / path).read_text() + headers
-    stamp = CACHE / hashlib.sha256(content.encode()).hexdigest()
-    if stamp.exists():
+    if clean.has(content):
         return path, None
     try:
         done = subprocess.run(
@@ -63,7 +63,7 @@ def tidy_one(path: str, deadline: float) -> tuple[str, str | None]:
     except subprocess.TimeoutExpired:
         return path, ""
     if done.returncode == 0:
-        stamp.touch()
+        clean.put(content)
         return path, None
     return path, done.stdout or done.stderr
 
@@ -73,13 +73,13 @@ def check_tidy(options) -> bool:
     if not shutil.which("clang-tidy-14") or not database.exists():
         print("clang-tidy-14 or build/dev/compile_commands.json is missing: run make test")
         return False
-    CACHE.mkdir(parents=True, exist_ok=True)
+    clean = Stamps(kept("tidy"))
     known = database.read_text()
     files = [path for path in recent_first(tracked("proxy/*.cpp", "operator/*.cpp")) if f"/{path}\"" in known]
     deadline = time.monotonic() + options.seconds
     bad = late = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        for path, result in pool.map(lambda each: tidy_one(each, deadline), files):
+        for path, result in pool.map(lambda each: tidy_one(each, deadline, clean), files):
             if result == "":
                 late += 1
             elif result is not None:
@@ -125,7 +125,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("check", nargs="?", default="all", choices=[*CHECKS, "all"])
     parser.add_argument("--fix", action="store_true", help="format: rewrite the files")
-    parser.add_argument("--seconds", type=float, default=float(os.environ.get("LINT_SECONDS", 480)))
+    parser.add_argument("--seconds", type=float, default=float(os.environ.get("LINT_SECONDS", 300)))
     options = parser.parse_args()
     names = list(CHECKS) if options.check == "all" else [options.check]
     results = [CHECKS[name](options) for name in names]
