@@ -6,6 +6,8 @@
   differential.py --steps 10000000      for as many steps on each server; SIGTERM ends it
   differential.py --file F              plays a script from a file
 
+What they have found before is in found.script, and is played before the kind `wide`.
+
 The native player plays them, in many lanes at once. A difference is played again alone, shrunk and printed as a script.
 Scripts are written as tests/differential/script.py says; `~` sends commands of the protocol: reset, db NAME, ping, option N,
 user native|other NAME, fields TABLE, kill #A#, long STATEMENT N DATA, sreset STATEMENT, fetch STATEMENT N; `* cursor NAME`
@@ -27,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "differential"), str(HERE)]
 import mysql_grammar  # noqa: E402
 from mysql_generator import KINDS, Generator  # noqa: E402
-from script import parse, to_text  # noqa: E402
+from script import cases, parse, to_text  # noqa: E402
 from shrink import shrink  # noqa: E402
 from support import mysql  # noqa: E402
 from support.manifests import Manifests, config_map, db_proxy, secret  # noqa: E402
@@ -36,6 +38,7 @@ from support.ports import free_port  # noqa: E402
 from support.sidecar import Sidecar  # noqa: E402
 from support.testbed import Testbed  # noqa: E402
 
+FOUND = cases((HERE / "found.script").read_text())
 USER, OTHER = "native", "other"
 PASSWORDS[OTHER] = "other-secret"
 # Per cent of 120, so that one of them is one connection; of the widest there are enough for everybody.
@@ -179,11 +182,12 @@ def run(bench: Bench, options, ended: threading.Event, seconds: float, steps: fl
 
     if options.file:
         return int(bench.report(options.file.name, parse(options.file.read_text())))
+    known = sum(bench.report(name, steps) for name, steps in FOUND.items()) if kind == "wide" else 0
     bench.play(scripts(), options.lanes, tell)
     took = time.monotonic() - since
     print(f"{version}, {kind}: {sum(totals.values())} generated scripts from seed {options.seed}, {played[0]:,} steps on both "
           f"sides in {took:.0f} s, {played[0] / took:,.0f} a second, {totals}", flush=True)
-    again = 0
+    again = known
     for number in different[:10]:
         if bench.report(f"--seed {number} --count 1", Generator(number, version, kind).script()):
             again += 1

@@ -2,6 +2,8 @@
 // files.
 #pragma once
 
+#include <limits>
+
 #include "proxy/session/mysql/classify.hpp"
 
 namespace dbproxy::session::mysql {
@@ -55,6 +57,9 @@ class Classifier {
   void hazard();
   void system_variable(std::string_view name);
   void word();
+  void from();
+  void parenthesis();
+  bool shows_no_table() const;
   void last_insert_id();
   void inserted();
 
@@ -62,6 +67,8 @@ class Classifier {
   ClassifyOptions options_;
   Token token_, before_, first_;
   Verdict verdict_;
+  static constexpr int kNoCall = std::numeric_limits<int>::min();
+  int depth_ = 0, call_depth_ = kNoCall;  // of parentheses; of those of a call that may have a FROM of its own
   bool ddl_ = false, handler_ = false, flush_ = false, sets_variables_ = false, into_ = false;
   bool inserts_ = false, values_ = false, creates_ = false;
 };

@@ -32,9 +32,10 @@ bool is_of_rows(const Token& first) {
 }
 
 bool is_without_tables(std::string_view word) {
-  static constexpr std::array<std::string_view, 13> kWords = {"select",   "do",        "begin",   "start",  "commit",
-                                                              "rollback", "savepoint", "release", "signal", "resignal",
-                                                              "get",      "show",      "execute"};
+  static constexpr std::array<std::string_view, 22> kWords = {
+      "select",  "do",       "begin", "start", "commit",  "rollback", "savepoint",  "release",
+      "signal",  "resignal", "get",   "show",  "execute", "prepare",  "deallocate", "unlock",
+      "explain", "values",   "xa",    "help",  "kill",    "with"};
   return std::any_of(kWords.begin(), kWords.end(),
                      [word](std::string_view known) { return equals_folded(word, known); });
 }
@@ -121,7 +122,7 @@ void Classifier::statement() {
     if (shows || token_.is_word("count"))
       verdict_.diagnostics = true;
     else
-      verdict_.tables = true;
+      verdict_.tables = verdict_.tables || !shows_no_table();
   } else if (take("get")) {
     verdict_.diagnostics = true;
     sets_variables_ = true;
@@ -179,6 +180,8 @@ void Classifier::rest() {
     advance();
   }
   handler_ = flush_ = sets_variables_ = into_ = ddl_ = inserts_ = values_ = creates_ = false;
+  depth_ = 0;
+  call_depth_ = kNoCall;
 }
 
 void Classifier::hazard() {
@@ -198,8 +201,17 @@ void Classifier::hazard() {
       return;
     default:
       if (!token_.is(',')) into_ = false;
+      if (token_.is('(')) parenthesis();
+      if (token_.is(')') && depth_-- == call_depth_) call_depth_ = kNoCall;
       return;
   }
+}
+
+// Whose FROM is no table's.
+void Classifier::parenthesis() {
+  ++depth_;
+  for (const std::string_view word : {"trim", "extract", "substring", "substr", "mid"})
+    if (before_.is_word(word)) call_depth_ = depth_;
 }
 
 // What the rows of an INSERT are made of: numbers, one of which may be a row's key, or what may come to any.
@@ -283,7 +295,7 @@ void Classifier::word() {
       break;
     case 'f':
       if (equals_folded(text, "found_rows") && peek().is('(')) verdict_.found_rows = true;
-      if (equals_folded(text, "from")) verdict_.tables = true;
+      if (equals_folded(text, "from")) from();
       break;
     case 's':
       if (equals_folded(text, "sql_calc_found_rows")) verdict_.calc_found_rows = true;
@@ -296,6 +308,20 @@ void Classifier::word() {
     default:
       break;
   }
+}
+
+// Of MariaDB's SHOW these have none.
+bool Classifier::shows_no_table() const {
+  for (const std::string_view word : {"processlist", "full", "grants", "privileges", "profiles", "profile"})
+    if (token_.is_word(word)) return true;
+  const Token after = peek();
+  return token_.is_word("create") && !after.is_word("table") && !after.is_word("view");
+}
+
+// Not TRIM(a FROM b) and its like, nor a text that is prepared.
+void Classifier::from() {
+  if (first_.is_word("prepare") || depth_ == call_depth_ || peek().is_word("dual")) return;
+  verdict_.tables = true;
 }
 
 // With an argument it sets what it returns; an OK tells that, the end of rows does not.

@@ -10,7 +10,8 @@ namespace dbproxy::session::mysql {
 
 namespace wire = dbproxy::wire::mysql;
 
-// Answered here, but where MySQL's answer has a number that nobody else knows: how many conditions an error left.
+// Answered here, but where the server's answer has something that nobody else knows: how many conditions an error left
+// with MySQL, and whether a transaction is open after it.
 void ClientSession::ping(Step& step, std::span<char> packet) {
   static const Verdict kKeeps = [] {
     Verdict verdict;
@@ -18,7 +19,8 @@ void ClientSession::ping(Step& step, std::span<char> packet) {
     verdict.statement_count = 1;
     return verdict;
   }();
-  if (step.server != nullptr && hold_ && warnings_ > 0 && diagnostics_on(*step.server)) {
+  const bool counts = step.server != nullptr && hold_ && warnings_ > 0 && diagnostics_on(*step.server);
+  if (counts || in_doubt(step.server)) {
     step.server->ask(ServerSession::Purpose::kClient, wire::Answer::kOk);
     step.server->verdict_ = &kKeeps;
     return send(step, packet);

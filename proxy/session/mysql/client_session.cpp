@@ -166,7 +166,8 @@ bool ClientSession::rejected(Step& step) {
 }
 
 // One hidden request at a time, until the connection is as this client left it.
-ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes_schema, bool runs) {
+ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes_schema, bool runs,
+                                   const Statement* missing) {
   if (step.server == nullptr) return ClientVerdict::kNeedServer;
   ServerSession& server = *step.server;
   // A procedure may change it, or not: its OK does not tell. So it changes this client's.
@@ -211,29 +212,35 @@ ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes
     server.ask(ServerSession::Purpose::kOption, Answer::kOk);
     return wait(false);
   }
-  if (server.settings() != settings_) {
-    const std::string sql = replay_sql(*server.settings(), *settings_, server.base());
+  SettingsPtr wanted = settings_;
+  if (missing != nullptr && missing->settings->reading() != settings_->reading()) {
+    auto [schema, variables] = missing->settings->read_into(*settings_);
+    wanted = interner_->intern(std::move(schema), std::move(variables));
+  }
+  if (server.settings() != wanted) {
+    const std::string sql = replay_sql(*server.settings(), *wanted, server.base());
     if (!sql.empty()) {
       wire::query(step.to_server.own(), server.capabilities(), sql);
       server.ask(ServerSession::Purpose::kReplay, Answer::kResults);
-      server.replaying_ = interner_->intern(server.schema(), settings_->variables());
+      server.replaying_ = interner_->intern(server.schema(), wanted->variables());
       return wait(false);
     }
     // Before a change of it, too: that may fail, and then it is as it was.
-    if (server.schema() != settings_->schema() && !schema_gone) {
+    if (server.schema() != wanted->schema() && !schema_gone) {
       // There is no way back to no schema at all: one that is everywhere has to do.
       const std::string_view schema =
-          settings_->schema().empty() ? "information_schema" : std::string_view(settings_->schema());
+          wanted->schema().empty() ? "information_schema" : std::string_view(wanted->schema());
       if (server.schema() != schema) {
         wire::command(step.to_server.own(), Command::kInitDb, schema);
         server.ask(ServerSession::Purpose::kSchema, Answer::kOk);
-        server.replaying_ = interner_->intern(std::string(schema), settings_->variables());
+        server.replaying_ = interner_->intern(std::string(schema), wanted->variables());
         return wait(true);
       }
     }
     // The same by another name: what it does not say is as it was when the connection was new.
-    settings_ = server.settings();
+    if (wanted == settings_) settings_ = server.settings();
   }
+  if (missing != nullptr) return ClientVerdict::kMore;
   if (insert_id_missing) {
     wire::query(step.to_server.own(), server.capabilities(), "SET last_insert_id = " + std::to_string(last_insert_id_));
     server.ask(ServerSession::Purpose::kHidden, Answer::kResults);
@@ -341,7 +348,7 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   const bool other = row_count_here_ || !was_last_on(*step.server);
   const bool other_rows = step.server->found_client_ != serial_ || step.server->found_query_ != found_query_;
   Known known;
-  if (found_query_ == 0) found_rows_ = step.server->mariadb_ ? 1 : 0;  // of a new session
+  if (found_query_ == 0) found_rows_ = step.server->mariadb_ ? 1 : first_found_rows_;  // of a new session
   if (verdict.diagnostics && verdict.statement_count == 1 && !kept_.empty() &&
       answer_kept(step, text, lexical, false, known.diagnostics))
     return ClientVerdict::kMore;

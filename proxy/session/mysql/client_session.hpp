@@ -100,9 +100,16 @@ class ClientSession {
   std::uint32_t capabilities() const { return capabilities_; }
   std::uint64_t serial() const { return serial_; }
   std::uint64_t queries() const { return queries_; }
-  // COM_SET_OPTION's word, or what its capabilities say. It outlives COM_RESET_CONNECTION and COM_CHANGE_USER.
-  bool multi_statements() const { return multi_statements_; }
-  void set_multi_statements(bool several) { multi_statements_ = several; }
+  // What outlives COM_RESET_CONNECTION and COM_CHANGE_USER.
+  struct Lasting {
+    bool multi_statements = false;  // COM_SET_OPTION's word, or what its capabilities say
+    std::uint64_t found_rows = 0;   // MySQL's FOUND_ROWS()
+  };
+  Lasting lasting() const { return {multi_statements_, found_query_ == 0 ? first_found_rows_ : found_rows_}; }
+  void take_over(const Lasting& before) {
+    multi_statements_ = before.multi_statements;
+    first_found_rows_ = before.found_rows;
+  }
   std::uint32_t take_answered_here() { return std::exchange(answered_here_, 0); }
   const std::string& change_user() const { return change_user_; }
 
@@ -143,10 +150,14 @@ class ClientSession {
   ClientVerdict set_option(Step& step, std::string_view payload);
   bool local_file(Step& step, std::span<char> packet);
 
-  // What the server lacks. kMore: nothing. `runs`: the statement is carried out then, not only prepared.
-  ClientVerdict steps(Step& step, const Verdict& asks, bool changes_schema = false, bool runs = true);
+  // What the server lacks. kMore: nothing. `runs`: the statement is carried out then, not only prepared. `missing`: a
+  // statement that is to be prepared next, under settings of its own.
+  ClientVerdict steps(Step& step, const Verdict& asks, bool changes_schema = false, bool runs = true,
+                      const Statement* missing = nullptr);
   std::uint32_t statement_number(std::uint32_t told) const;
-  ClientVerdict prepare_here(Step& step, const StatementPtr& statement);
+  // The same, and `runs` is prepared: `there`.
+  ClientVerdict steps_to(Step& step, const StatementPtr& runs, const Verdict& asks, ServerSession::Prepared*& there);
+  void keep_apart(const Step& step, std::uint32_t number, StatementPtr& statement) const;
   ServerSession& ask(Step& step, ServerSession::Purpose purpose, wire::mysql::Answer answer, const Verdict& verdict);
   bool could_let_go(const ServerSession& server) const;
   void fetched(ServerSession& server, ServerSession::Purpose purpose);
@@ -160,6 +171,10 @@ class ClientSession {
   // What a client finds whose transaction was lost while it rested; see client_lost.cpp.
   bool ends_lost(Step& step, std::string_view text);
   void forget_lost();
+  // Its last request here failed, and nobody has said yet whether that has ended its transaction.
+  bool in_doubt(const ServerSession* server) const {
+    return server != nullptr && server->after_error_ && was_last_on(*server);
+  }
   // Its last request was this client's last, so that what that left is there.
   bool was_last_on(const ServerSession& server) const {
     return server.last_client_ == serial_ && server.last_query_ == queries_;
@@ -217,7 +232,7 @@ class ClientSession {
   std::uint64_t insert_id_before_ = 0;
   std::int64_t row_count_ = 0;
   bool row_count_here_ = true;  // it is not the server's: the last request was answered here
-  std::uint64_t found_rows_ = 0;
+  std::uint64_t found_rows_ = 0, first_found_rows_ = 0;
   std::uint64_t found_query_ = 0;  // which of its requests left that
   bool new_settings_ = false;      // it has reset its session: what the server makes of a new one is its own
   std::uint16_t status_ = wire::mysql::status::kAutocommit;

@@ -15,9 +15,9 @@ using wire::Answer;
 
 namespace {
 
-// As eight bytes, which is what it stands for.
+// As eight bytes, which is what it stands for: MariaDB casts a small number to a small one.
 std::string cast(const std::string& number, std::string_view type) {
-  return std::string("CAST(").append(number).append(" AS ").append(type) + ")";
+  return std::string("CAST(COALESCE(").append(number).append(", 9223372036854775807) AS ").append(type) + ")";
 }
 
 // What the text says of its collation is how it ends: nothing beside it may set that once more.
@@ -254,6 +254,7 @@ void ClientSession::request_done(ServerSession& server) {
     pins_ |= bit(PinReason::kSetVariable);
   // Of a single statement that the server could not read nothing has run.
   if (server.syntax_error_ && verdict != nullptr && verdict->statement_count == 1) pins_ = pins_before_;
+  bool explained = false;
   if (verdict != nullptr && !server.failed_) {
     if (verdict->unlocks && !server.tables_locked_) pins_ &= ~bit(PinReason::kLockTables);
     if (verdict->releases && !verdict->pinned_by(PinReason::kLock)) pins_ &= ~bit(PinReason::kLock);
@@ -264,7 +265,7 @@ void ClientSession::request_done(ServerSession& server) {
     }
     if (verdict->only_sets) {
       // Each must have been reported, and be one that can be put elsewhere.
-      bool explained = !verdict->too_many_settings;
+      explained = !verdict->too_many_settings;
       for (std::size_t i = 0; i < verdict->setting_count; ++i) {
         const bool tracking =
             verdict->settings[i].size() > 14 && equals_folded(verdict->settings[i].substr(0, 14), "session_track_");
@@ -285,6 +286,7 @@ void ClientSession::request_done(ServerSession& server) {
   }
   if (verdict != nullptr && verdict->session_tracking) {
     server.needs_start_ = true;
+    server.only_tracking_ = explained;
     if (!verdict->only_sets || verdict->statement_count > 1) pins_ |= bit(PinReason::kOpaque);
   }
   const auto it = statements_.find(std::exchange(executing_, 0));

@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <memory>
+#include <utility>
+
 #include "proxy/session/mysql/client_session.hpp"
 #include "proxy/wire/mysql/commands.hpp"
 #include "proxy/wire/mysql/reader.hpp"
@@ -22,14 +26,13 @@ ClientVerdict ClientSession::prepare(Step& step, std::span<char> packet, std::st
   if (step.server == nullptr) return ClientVerdict::kNeedServer;
   const LexOptions lexical = lex(step);
   const ClassifyOptions how{lexical, false, step.options.hazards};
-  std::string reading = settings_->reading();
-  if (how.hazards != nullptr) (reading += '\0') += std::to_string(how.hazards->version);
-  StatementPtr statement = cache_->intern(text, reading, how);
+  StatementPtr statement = cache_->intern(text, settings_, how);
   const bool own = statement->verdict.connection_id && step.options.connection_id != 0;
   if (own) {
     own_text_ = substituted(text, lexical, {.connection_id = step.options.connection_id});
-    statement = cache_->intern(own_text_, reading, how);
+    statement = cache_->intern(own_text_, settings_, how);
   }
+  keep_apart(step, 0, statement);
   const ClientVerdict ready = steps(step, statement->verdict, false, false);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
@@ -60,19 +63,34 @@ void ClientSession::prepared(std::uint32_t number, const StatementPtr& statement
   made.parameters = parameters;
 }
 
-// kMore: it is prepared on this connection.
-ClientVerdict ClientSession::prepare_here(Step& step, const StatementPtr& statement) {
+ClientVerdict ClientSession::steps_to(Step& step, const StatementPtr& runs, const Verdict& asks,
+                                      ServerSession::Prepared*& there) {
+  if (step.server == nullptr) return ClientVerdict::kNeedServer;
   ServerSession& server = *step.server;
-  if (server.find(*statement) != nullptr) return ClientVerdict::kMore;
+  there = server.find(*runs);
+  const ClientVerdict ready = steps(step, asks, false, true, there == nullptr ? runs.get() : nullptr);
+  if (ready != ClientVerdict::kMore || there != nullptr) return ready;
   if (!server.close_owed_.empty()) {
     step.to_server.own() += server.close_owed_;
     server.close_owed_.clear();
   }
-  wire::command(step.to_server.own(), Command::kStmtPrepare, statement->text);
+  wire::command(step.to_server.own(), Command::kStmtPrepare, runs->text);
   server.ask(ServerSession::Purpose::kPrepare, Answer::kPrepare);
-  server.statement_ = statement;
+  server.statement_ = runs;
   in_step_ = step_error_is_answer_ = true;
   return ClientVerdict::kWait;
+}
+
+// A client's statements of one text share one of the server's, but for what only one of them can have there.
+void ClientSession::keep_apart(const Step& step, std::uint32_t number, StatementPtr& statement) const {
+  if (!(pins_ & (bit(PinReason::kCursor) | bit(PinReason::kLongData)))) return;
+  const bool busy = std::any_of(statements_.begin(), statements_.end(), [&](const auto& entry) {
+    const ClientStatement& other = entry.second;
+    return entry.first != number && other.statement == statement && (other.cursor || other.long_data);
+  });
+  if (!busy) return;
+  statement = std::make_shared<const Statement>(statement->text, statement->settings,
+                                                ClassifyOptions{statement->lex, false, step.options.hazards});
 }
 
 ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::string_view payload) {
@@ -92,29 +110,29 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
     return ClientVerdict::kMore;
   }
   if (step.server == nullptr) return ClientVerdict::kNeedServer;
+  keep_apart(step, number, statement.statement);
   StatementPtr runs = statement.statement;
   const Verdict& verdict = statement.statement->verdict;
   Known known;
-  if (found_query_ == 0) found_rows_ = step.server->mariadb_ ? 1 : 0;
+  if (found_query_ == 0) found_rows_ = step.server->mariadb_ ? 1 : first_found_rows_;
   if (verdict.diagnostics && verdict.statement_count == 1 && !kept_.empty() &&
-      answer_kept(step, runs->text, settings_->lex(), true, known.diagnostics))
+      answer_kept(step, runs->text, runs->lex, true, known.diagnostics))
     return ClientVerdict::kMore;
   known.rows =
       (verdict.row_count && (row_count_here_ || !was_last_on(*step.server))) ||
       (verdict.found_rows && (step.server->found_client_ != serial_ || step.server->found_query_ != found_query_));
-  if (known.any()) {  // a statement of its own, that has the values
-    const ClassifyOptions how{settings_->lex(), false, step.options.hazards};
-    runs = own_statement_ = cache_->intern(substituted(runs->text, how.lex, known), settings_->reading(), how);
+  if (known.any() && !statement.long_data) {  // a statement of its own, that has the values
+    const ClassifyOptions how{runs->lex, false, step.options.hazards};
+    runs = own_statement_ = cache_->intern(substituted(runs->text, how.lex, known), runs->settings, how);
   }
-  ClientVerdict ready = steps(step, verdict);
-  if (ready == ClientVerdict::kMore) ready = prepare_here(step, runs);
+  ServerSession::Prepared* there = nullptr;
+  const ClientVerdict ready = steps_to(step, runs, verdict, there);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
 
   ServerSession& server = ask(step, ServerSession::Purpose::kClient, Answer::kResults, verdict);
-  if (known.diagnostics && !server.mariadb_ && !read_show(statement.statement->text, settings_->lex())) kept_.clear();
+  if (known.diagnostics && !server.mariadb_ && !read_show(statement.statement->text, runs->lex)) kept_.clear();
   server.only_rows_ = server.holds_transaction() && verdict.only_rows;
-  ServerSession::Prepared& there = *server.find(*runs);
   server.statement_ = statement.statement;  // whose the verdict is
   executing_ = number;
   if (execute.types_sent) statement.types = payload.substr(execute.bound_at + 1, execute.types_size);
@@ -122,22 +140,23 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
     server.numbers_.add_all();
   else if (verdict.inserts)
     server.numbers_.add(numbers_of(payload, execute, statement.types));
-  const bool types_missing = execute.bound_at > 0 && !execute.types_sent && there.types != statement.types;
-  if (execute.bound_at > 0) there.types = statement.types;
+  const bool types_missing = execute.bound_at > 0 && !execute.types_sent && there->types != statement.types;
+  if (execute.bound_at > 0) there->types = statement.types;
   if (types_missing) {
     wire::PacketWriter writer(step.to_server.own(), 0);
     writer.u8(static_cast<std::uint8_t>(Command::kStmtExecute))
-        .u32(there.id)
+        .u32(there->id)
         .bytes(payload.substr(5, execute.bound_at - 5));
     writer.u8(1).bytes(statement.types).bytes(payload.substr(execute.bound_at + 1));
   } else {
-    wire::store_u32(packet.data() + wire::kHeaderSize + wire::kStatementAt, there.id);
+    wire::store_u32(packet.data() + wire::kHeaderSize + wire::kStatementAt, there->id);
     send(step, packet);
   }
-  note(verdict, statement.statement->text, settings_->lex());
+  note(verdict, statement.statement->text, runs->lex);
   exclude(server);
   statement.long_data = false;
   statement.cursor = execute.cursor();
+  statement.runs = statement.cursor ? std::move(runs) : nullptr;
   if (statement.cursor) pins_ |= bit(PinReason::kCursor);
   return ClientVerdict::kMore;
 }
@@ -157,16 +176,21 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
     return ClientVerdict::kMore;
   }
   ClientStatement& statement = it->second;
-  if (command == Command::kStmtReset && !statement.long_data && !statement.cursor) {
-    local_ok(step);  // there is nothing anywhere that it would reset
+  // Then there is nothing anywhere that it would reset. After an error the server's answer tells what became of the
+  // transaction.
+  const bool nothing = !statement.long_data && !statement.cursor && !in_step_ && !in_doubt(step.server);
+  if (command == Command::kStmtReset && nothing) {
+    local_ok(step);
     return ClientVerdict::kMore;
   }
+  keep_apart(step, number, statement.statement);
+  const StatementPtr runs = answered && statement.cursor ? statement.runs : statement.statement;
   static const Verdict kNothing{};
-  ClientVerdict ready = steps(step, kNothing);
-  if (ready == ClientVerdict::kMore) ready = prepare_here(step, statement.statement);
+  ServerSession::Prepared* there = nullptr;
+  const ClientVerdict ready = steps_to(step, runs, kNothing, there);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
-  wire::store_u32(packet.data() + wire::kHeaderSize + wire::kStatementAt, step.server->find(*statement.statement)->id);
+  wire::store_u32(packet.data() + wire::kHeaderSize + wire::kStatementAt, there->id);
   if (!answered) {
     statement.long_data = true;
     pins_ |= bit(PinReason::kLongData);
@@ -188,7 +212,8 @@ ClientVerdict ClientSession::close(Step& step, std::string_view payload) {
   const ClientStatement statement = std::move(it->second);
   statements_.erase(it);
   if (statement.long_data || statement.cursor) {
-    if (step.server != nullptr) step.server->drop(*statement.statement, step.to_server);
+    if (step.server != nullptr && statement.cursor) step.server->drop(*statement.runs, step.to_server);
+    if (step.server != nullptr && statement.long_data) step.server->drop(*statement.statement, step.to_server);
     pins_ &= ~(bit(PinReason::kLongData) | bit(PinReason::kCursor));
     for (const auto& [number, other] : statements_) {
       if (other.long_data) pins_ |= bit(PinReason::kLongData);

@@ -65,11 +65,12 @@ void ServerSession::start(Output& to_server) {
   // switches of which MySQL's DEFAULT is the opposite of what a new session has (foreign_key_checks and its like).
   // After a reset the character sets are the server's, not those of the log-in.
   std::string sql = tracking_sql(mariadb_);
-  for (const std::string_view name :
-       {"sql_mode", "autocommit", "time_zone", "foreign_key_checks", "unique_checks", "sql_auto_is_null",
-        "sql_safe_updates", "sql_notes", "sql_warnings", "sql_big_selects", "sql_buffer_result",
-        "sql_quote_show_create", "character_set_client", "character_set_results", "collation_connection"})
-    sql.append(", SESSION ").append(name).append(" = @@SESSION.").append(name);
+  if (!std::exchange(only_tracking_, false))
+    for (const std::string_view name :
+         {"sql_mode", "autocommit", "time_zone", "foreign_key_checks", "unique_checks", "sql_auto_is_null",
+          "sql_safe_updates", "sql_notes", "sql_warnings", "sql_big_selects", "sql_buffer_result",
+          "sql_quote_show_create", "character_set_client", "character_set_results", "collation_connection"})
+      sql.append(", SESSION ").append(name).append(" = @@SESSION.").append(name);
   wire::query(to_server.own(), capabilities_, sql);
   ask(Purpose::kStart, wire::Answer::kResults);
 }
@@ -230,7 +231,6 @@ ServerVerdict ServerSession::whole(PacketKind kind, const wire::Frame& frame, st
     case PacketKind::kPrepareOk: {
       wire::Prepared prepared;
       if (!wire::read_prepared(payload, prepared)) return ServerVerdict::kProtocolError;
-      after_error_ = false;
       if (statement_) keep(statement_, prepared.statement);
       if (forward_) {
         client->prepared(client_number_, statement_, prepared.parameters);
@@ -266,9 +266,11 @@ void ServerSession::on_error(const wire::Frame& frame, std::span<char> packet, O
   const bool read_only = error.message.find("read-only") != std::string_view::npos;
   events_.refused_write |=
       error.code == wire::error::kReadOnlyMode || (error.code == wire::error::kReadOnlyOption && read_only);
-  after_error_ = true;
-  error_in_doubt_ = verdict_ != nullptr &&
-                    (!(status_ & wire::status::kAutocommit) || verdict_->call || verdict_->statement_count > 1);
+  // A step that fails leaves open what was, and says of it no more than was known.
+  if (!hidden()) after_error_ = true;
+  if (!hidden())
+    error_in_doubt_ = verdict_ != nullptr &&
+                      (!(status_ & wire::status::kAutocommit) || verdict_->call || verdict_->statement_count > 1);
   if (error.code == wire::error::kServerShutdown || error.code == wire::error::kConnectionKilled) fatal(error);
   if (hidden()) {
     hidden_failed_ = true;

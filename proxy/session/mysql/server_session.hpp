@@ -107,7 +107,7 @@ class ServerSession {
   bool idle() const {
     return quiet() && !in_transaction() && !savepoint_ && !tables_locked_ && characteristics_.empty();
   }
-  // After an error nobody knows, until the next OK: it may have rolled back.
+  // After an error nobody knows, until the next OK (of a prepare, which has no flags, not): it may have rolled back.
   bool in_transaction() const { return after_error_ || (status_ & wire::mysql::status::kInTransaction); }
   // A part of a packet has been passed on to the client, and the rest has not come yet.
   bool in_mid_message() const { return body_left_ > 0 && forward_; }
@@ -222,6 +222,7 @@ class ServerSession {
 
   // The session.
   bool needs_start_ = true;
+  bool only_tracking_ = false;  // the rest of start() is known
   bool left_behind_ = false;
   bool keeps_role_ = false;
   std::uint16_t status_ = wire::mysql::status::kAutocommit;

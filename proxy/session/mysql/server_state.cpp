@@ -83,7 +83,7 @@ void ServerSession::back_to_new() {
   savepoint_ = tables_locked_ = false;
   characteristics_.clear();
   gives_insert_id(0, 0);
-  left_behind_ = false;
+  left_behind_ = only_tracking_ = false;
   needs_start_ = true;
 }
 
@@ -137,16 +137,16 @@ ServerVerdict ServerSession::finish(ClientSession* client) {
     hidden_failed_ = true;
     collected_.clear();
   }
-  // MariaDB forgets warnings only with statements that use tables, or that have some themselves.
+  // MariaDB forgets warnings only with statements that use tables, or that have some themselves. What a text tells of
+  // tables is not enough for saying that nobody else's are left.
   const bool keeps = purpose_ == Purpose::kClientPrepare && statement_ && statement_->verdict.diagnostics && !failed_;
-  const bool tables = hidden() ? diagnostics_clear_ || collecting_ : verdict_ != nullptr && verdict_->tables;
-  if (!keeps && (!mariadb_ || failed_ || warned_ || tables)) {
+  const bool forgets = !mariadb_ || failed_ || warned_ || (hidden() && (diagnostics_clear_ || collecting_));
+  if (!keeps && forgets) {
     if (!hidden())
       diagnostics_owner_ = theirs ? client->serial() : 0;
     else if (!fetching())
       diagnostics_owner_ = 0;
   }
-  if (hidden()) after_error_ = false;  // asked outside of transactions only
   if (fetching() && client != nullptr && !orphaned_) client->fetched(*this, purpose_);
   if (theirs) {
     last_client_ = client->serial();

@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::string_view kConnection = "character_set_connection", kCollation = "collation_connection",
                            kClient = "character_set_client", kResults = "character_set_results";
+constexpr std::array<std::string_view, 4> kReading = {kClient, kConnection, kCollation, "sql_mode"};
 constexpr std::string_view kJoinSize = "max_join_size", kBigSelects = "sql_big_selects";
 
 // Session variables that statements, drivers and people set; MySQL 8.0's and 8.4's names, and older ones.
@@ -140,12 +141,22 @@ LexOptions Settings::lex() const {
 
 std::string Settings::reading() const {
   std::string reading = schema_;
-  for (const std::string_view name :
-       {std::string_view("character_set_client"), kConnection, kCollation, std::string_view("sql_mode")}) {
+  for (const std::string_view name : kReading) {
     reading += '\0';
     if (const std::string* value = find(name)) reading += *value;
   }
   return reading;
+}
+
+std::pair<std::string, Settings::Variables> Settings::read_into(const Settings& other) const {
+  Variables variables = other.variables_;
+  std::erase_if(variables, [](const auto& entry) {
+    return std::find(kReading.begin(), kReading.end(), entry.first) != kReading.end();
+  });
+  for (const std::string_view name : kReading)
+    if (const std::string* value = find(name)) variables.emplace_back(name, *value);
+  std::sort(variables.begin(), variables.end());
+  return {schema_, std::move(variables)};
 }
 
 SettingsPtr SettingsInterner::intern(std::string schema, Settings::Variables variables) {

@@ -29,6 +29,8 @@ class Settings {
   LexOptions lex() const;
   // Where these are equal, and the schema is, a prepared statement's text means the same.
   std::string reading() const;
+  // `other` with everything that reading() is about as it is here.
+  std::pair<std::string, Variables> read_into(const Settings& other) const;
 
  private:
   std::string schema_;

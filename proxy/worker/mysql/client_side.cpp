@@ -67,7 +67,7 @@ std::unique_ptr<ClientSide::Login> ClientSide::change_user(Client& client, Login
   auto login = std::make_unique<Login>(std::move(policy));
   want = login->change_user(session.change_user(), session.capabilities(), client.tls(), nonces_, out);
   asked_for_schema_ = false;
-  multi_statements_ = session.multi_statements();
+  before_ = session.lasting();
   return login;
 }
 
@@ -110,7 +110,7 @@ void ClientSide::greet(Client& client, Login& login, Greeting, std::optional<ses
       session::mysql::variables_of_collation(login.collation()).value_or(session::mysql::Settings::Variables{});
   session.emplace(shared.statements, shared.settings, shared.settings.intern(login.schema(), std::move(variables)),
                   login.capabilities(), ++shared.last_serial);
-  if (multi_statements_) session->set_multi_statements(*multi_statements_);
+  if (before_) session->take_over(*before_);
   compression_ = login.compression();
   login.finish(out);
 }

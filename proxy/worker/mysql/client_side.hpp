@@ -48,8 +48,8 @@ class ClientSide {
   bool asked_for_schema_ = false;
   std::optional<wire::mysql::Compression> compression_;
   std::string schema_;
-  std::optional<bool> multi_statements_;  // as it was before it changed user
-  std::string nonces_;                    // of its last log-in: what it changes user by may be proved for them
+  std::optional<session::mysql::ClientSession::Lasting> before_;  // it changed user
+  std::string nonces_;  // of its last log-in: what it changes user by may be proved for them
 };
 
 }  // namespace dbproxy::worker::mysql

@@ -11,6 +11,8 @@
 // compared.
 #include <algorithm>
 #include <cctype>
+#include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <thread>
 
@@ -71,6 +73,9 @@ class Lane {
         break;
       }
       const auto expected = one.play(addressed(step, direct));
+      if (show_)
+        std::fprintf(stderr, "%s%s\n  = %s\n  > %s\n", std::string{step.client, step.kind, ' '}.c_str(),
+                     step.text.c_str(), expected.c_str(), got.c_str());
       const bool compared = std::isupper(static_cast<unsigned char>(step.client)) != 0;
       if (compared && expected != got)
         outcome.more = difference(number, step, expected, got);
@@ -148,6 +153,7 @@ class Lane {
   }
 
   const Options& options_;
+  const bool show_ = std::getenv("DIFFERENTIAL_SHOW") != nullptr;  // every answer: for one script played alone
   Place direct_, through_;
   std::string words_;
   std::vector<std::unique_ptr<Connection>> admins_;

@@ -87,7 +87,7 @@ std::string Session::cleaned(std::string_view payload) const {
   return text;
 }
 
-std::uint16_t Session::add_end(std::string_view payload) {
+std::uint16_t Session::add_end(std::string_view payload, std::uint16_t but) {
   const auto number = [this](std::string_view name, std::uint64_t value) {
     answer_.append(" ").append(name).append("=") += std::to_string(value);
   };
@@ -105,7 +105,7 @@ std::uint16_t Session::add_end(std::string_view payload) {
     wire::read_eof(payload, warnings, status);
     add("eof");
     number("warnings", warnings);
-    number("status", status & ~wire::status::kStateChanged);
+    number("status", status & ~(wire::status::kStateChanged | but));
     return status;
   }
   wire::Ok ok;
@@ -132,12 +132,13 @@ void Session::definitions(std::uint64_t count) {
   for (; count > 0; --count) add("column", cleaned(connection_->read()));
 }
 
-bool Session::rows() {
+bool Session::rows(bool parameters) {
   for (;;) {
     const auto row = connection_->read();
     if (static_cast<std::uint8_t>(row[0]) == wire::kErrorHeader ||
         wire::ends_rows(static_cast<std::uint8_t>(row[0]), row.size(), connection_->capabilities()))
-      return add_end(row) & wire::status::kMoreResults;
+      return parameters ? (add_end(row, wire::status::kMoreResults | wire::status::kOutParameters), true)
+                        : (add_end(row) & wire::status::kMoreResults) != 0;
     add("row", cleaned(row));
   }
 }
@@ -159,6 +160,7 @@ void Session::results() {
     const auto count = wire::Reader(first).lenenc();
     add("columns " + std::to_string(count));
     definitions(count);
+    bool parameters = false;
     if (!(connection_->capabilities() & flag::kDeprecateEof)) {
       // Its flags are those of the statement's end, which nobody knows yet who is not the server, but of a cursor.
       std::uint16_t warnings = 0, status = 0;
@@ -167,8 +169,9 @@ void Session::results() {
         add("cursor");
         return;
       }
+      parameters = status & wire::status::kOutParameters;
     }
-    more = rows();
+    more = rows(parameters);
   }
 }
 

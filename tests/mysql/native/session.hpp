@@ -57,10 +57,11 @@ class Session {
   void close_statement(const std::string& name);
   void results();
   void definitions(std::uint64_t count);
-  // Reads rows up to their end. Whether another result follows.
-  bool rows();
-  // OK, EOF or ERR. Its status.
-  std::uint16_t add_end(std::string_view payload);
+  // Reads rows up to their end. Whether another result follows. `parameters`: it is the row of OUT parameters, for a
+  // client without DEPRECATE_EOF: one does, which MySQL's EOF behind it does not say and the proxy's does.
+  bool rows(bool parameters = false);
+  // OK, EOF or ERR. Its status. `but`: flags that are not compared.
+  std::uint16_t add_end(std::string_view payload, std::uint16_t but = 0);
   void add(std::string_view word, std::string_view bytes = {});
   std::string cleaned(std::string_view payload) const;
 

@@ -62,7 +62,7 @@ TEST(MysqlReported, SeveralStatementsOrOneIsNotReset) {
   EXPECT_EQ(world.say(client, request(Command::kSetOption, "\x01\0"sv)), ClientVerdict::kMore);
   EXPECT_EQ(world.say(client, request(Command::kResetConnection)), ClientVerdict::kMore);
   EXPECT_EQ(world.serve(client, Says().ok()), ServerVerdict::kReady);
-  EXPECT_FALSE(client.multi_statements());
+  EXPECT_FALSE(client.lasting().multi_statements);
 }
 
 TEST(MysqlReported, APreparationThatMakesNothingEndsNobody) {
