@@ -13,10 +13,11 @@ data; etcd too. etcd is 3.6, or Debian's 3.4 with etcd="3.4", on which streaming
 import contextlib
 import http.client
 import json
+import select
 import shutil
 import signal
 import ssl
-import urllib.error
+import threading
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -54,6 +55,7 @@ class KubeApiserver:
         self.kubeconfig = self.directory / "admin.kubeconfig"
         self._etcd_program = ETCD[etcd]
         self._arguments = arguments or []
+        self._kept = threading.local()
         self.etcd = Process("etcd", self.directory / "etcd.log")
         self.process = Process("kube-apiserver", self.directory / "kube-apiserver.log")
         self._make_credentials()
@@ -147,20 +149,33 @@ class KubeApiserver:
     # Talking to it.
 
     def answer(self, method: str, path: str, body: bytes | None = None, token: str | None = None,
-             content_type: str = "application/json", timeout: float = 30) -> tuple[int, bytes]:
+               content_type: str = "application/json", timeout: float = 30) -> tuple[int, bytes]:
         """Status and body, whatever they are."""
-        request = urllib.request.Request(self.url + path, body, method=method, headers={
-            "Authorization": f"Bearer {token or self.admin_token}", "Content-Type": content_type,
-            "Accept": "application/json"})
-        context = ssl.create_default_context(cafile=str(self.ca))
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}),
-                                             urllib.request.HTTPSHandler(context=context))
+        connection = self._connection(timeout)
         try:
-            with opener.open(request, timeout=timeout) as answer:
-                return answer.status, answer.read()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read()
+            connection.request(method, path, body, {"Authorization": f"Bearer {token or self.admin_token}",
+                                                    "Content-Type": content_type, "Accept": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        except BaseException:
+            connection.close()
+            raise
+
+    def _connection(self, timeout: float) -> http.client.HTTPSConnection:
+        """Of this thread, and kept by it: most of what a request costs is the connection. One that has ended is readable."""
+        kept, authority = getattr(self._kept, "connection", (None, None))
+        if kept and kept.sock and authority == self.ca:
+            ended = select.poll()
+            ended.register(kept.sock, select.POLLIN)
+            if not ended.poll(0):
+                kept.sock.settimeout(timeout)
+                return kept
+        if kept:
+            kept.close()
+        made = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=timeout,
+                                           context=ssl.create_default_context(cafile=str(self.ca)))
+        self._kept.connection = (made, self.ca)
+        return made
 
     def request(self, method: str, path: str, body=None, token: str | None = None,
                 content_type: str = "application/json") -> dict:
@@ -175,22 +190,9 @@ class KubeApiserver:
         return parsed
 
     def make(self, path: str, bodies: list[dict], connections: int = 4):
-        """POST of each, over connections that stay open: for crowds. In no order."""
-        context = ssl.create_default_context(cafile=str(self.ca))
-        headers = {"Authorization": f"Bearer {self.admin_token}", "Content-Type": "application/json",
-                   "Accept": "application/json"}
-
-        def some(first: int):
-            connection = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=60, context=context)
-            with contextlib.closing(connection):
-                for body in bodies[first::connections]:
-                    connection.request("POST", path, json.dumps(body), headers)
-                    answer = connection.getresponse()
-                    content = answer.read()
-                    if answer.status > 299:
-                        raise Refused(answer.status, json.loads(content))
+        """POST of each, a few at a time."""
         with ThreadPoolExecutor(connections) as pool:
-            list(pool.map(some, range(connections)))
+            list(pool.map(lambda body: self.request("POST", path, body), bodies))
 
     def get(self, path: str, token: str | None = None) -> dict:
         return self.request("GET", path, token=token)
