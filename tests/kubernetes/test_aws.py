@@ -173,7 +173,7 @@ def test_each_secret_that_cannot_be_read_is_a_condition_and_an_event(shop):
                     out.append((name, "no Event"))
             return out
         try:
-            wait_for(lambda: not unsaid(), 60, "each is said")
+            wait_for(lambda: not unsaid(), 60, "each is said", interval=0.3)
         except TimeoutError:
             assert unsaid() == []
         everything = str(shop.api.get(PROXIES.format("shop"))) + str(shop.events("ReferencesUnresolved"))

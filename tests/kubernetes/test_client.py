@@ -56,14 +56,13 @@ class Mirror:
     def equal(self, timeout: float = 20) -> dict:
         """Waits until both views are the server's; returns the mirror's."""
         def same():
-            items = self.api.get(MAPS)["items"]
-            truth = {f"default/{item['metadata']['name']}": item["metadata"]["resourceVersion"] for item in items}
+            truth = {f"default/{name}": version for name, version in self.api.versions(MAPS).items()}
             view = self.view()
             assert view["objects"] == truth, (view["error"], view["lists"], len(view["objects"]), len(truth))
             assert view["changes"] == truth
             return view
         try:
-            return wait_for(same, timeout, "both views are the same")
+            return wait_for(same, timeout, "both views are the same", interval=0.05)
         except TimeoutError as error:
             raise AssertionError(f"{str(error)[-1500:]}\n{self.process.log()[-3000:]}") from None
 

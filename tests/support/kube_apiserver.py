@@ -149,12 +149,13 @@ class KubeApiserver:
     # Talking to it.
 
     def answer(self, method: str, path: str, body: bytes | None = None, token: str | None = None,
-               content_type: str = "application/json", timeout: float = 30) -> tuple[int, bytes]:
+               content_type: str = "application/json", timeout: float = 30,
+               accept: str = "application/json") -> tuple[int, bytes]:
         """Status and body, whatever they are."""
         connection = self._connection(timeout)
         try:
             connection.request(method, path, body, {"Authorization": f"Bearer {token or self.admin_token}",
-                                                    "Content-Type": content_type, "Accept": "application/json"})
+                                                    "Content-Type": content_type, "Accept": accept})
             answer = connection.getresponse()
             return answer.status, answer.read()
         except BaseException:
@@ -196,6 +197,13 @@ class KubeApiserver:
 
     def get(self, path: str, token: str | None = None) -> dict:
         return self.request("GET", path, token=token)
+
+    def versions(self, path: str) -> dict[str, str]:
+        """resourceVersion by name, of a namespace's objects: without these, which may be large."""
+        code, answer = self.answer("GET", path, accept="application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1")
+        if code > 299:
+            raise Refused(code, json.loads(answer))
+        return {each["metadata"]["name"]: each["metadata"]["resourceVersion"] for each in json.loads(answer)["items"]}
 
     def patch(self, path: str, body, kind: str = "merge", token: str | None = None) -> dict:
         """kind: merge, json, apply (then with ?fieldManager=… in the path) or strategic."""
