@@ -100,10 +100,12 @@ class Generator:
         choose = self.random
         victim = choose.choice(clients)
         if victim in self.lockers or victim == client:
-            return [Step(client, ":", "KILL #Y#")]  # who is not there
-        if choose.random() < 0.5:
-            return [Step(client, ":", choose.choice(["KILL #{}#", "KILL CONNECTION #{}#"]).format(victim))]
-        return [Step(client, "~", f"kill #{victim}#"), Step(client, ":", "SELECT a FROM here")]
+            kills = Step(client, ":", "KILL #Y#")  # who is not there
+        elif choose.random() < 0.5:
+            kills = Step(client, ":", choose.choice(["KILL #{}#", "KILL CONNECTION #{}#"]).format(victim))
+        else:
+            kills = Step(client, "~", f"kill #{victim}#")
+        return [kills, Step(client, ":", "SELECT 1")]  # errors of the proxy's own are not among conditions
 
     def _narrow(self, client: str, clients: str) -> list[Step]:
         choose = self.random

@@ -34,7 +34,8 @@ SCHEMA = [
 ]
 # Before each script; behind `? WORD:` where the last one had that word, or came to no end.
 CLEANING = [
-    "DELETE FROM made", "DELETE FROM small", "DELETE FROM log", "DELETE FROM tuned",
+    "? lock: DO (SELECT GET_LOCK(CONCAT('l', tag), 9) FROM here), (SELECT GET_LOCK(CONCAT('f', tag), 9) FROM here)",
+    "? lock: DO RELEASE_ALL_LOCKS()", "DELETE FROM made", "DELETE FROM small", "DELETE FROM log", "DELETE FROM tuned",
     "? !: TRUNCATE made", "? renewed: DROP FUNCTION IF EXISTS renewed", "? fresh: DROP TABLE IF EXISTS fresh",
     "? fresh: DROP VIEW IF EXISTS fresh_view",
     "? fresh: DROP TABLE IF EXISTS billing.fresh", "? fresh: DROP VIEW IF EXISTS billing.fresh_view",

@@ -82,6 +82,10 @@ std::string Session::cleaned(std::string_view payload) const {
       if (payload.find(name) != std::string_view::npos) return std::string(name);
   if (payload.find("has no open cursor") != std::string_view::npos) return "no open cursor";
   std::string text(payload);
+  // A parameter alone: its definition is as whoever executed the statement before has left it.
+  constexpr std::string_view kParameter("\3def\0\0\0\1?\0\x0c", 11);
+  constexpr std::size_t kFlagsAt = kParameter.size() + 2 + 4 + 1;
+  if (text.starts_with(kParameter) && text.size() > kFlagsAt) text[kFlagsAt] = static_cast<char>(text[kFlagsAt] & 0x7f);
   replace_all(text, place_->billing, "BILLING");
   replace_all(text, place_->schema, "HERE");
   return text;
