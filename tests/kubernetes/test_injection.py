@@ -140,8 +140,21 @@ def test_a_new_dbproxy_is_known_at_once(crds, operator):
 
 
 def test_the_ca_is_put_back(crds, operator):
-    crds.patch(HOOK, [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": "eA=="}], "json")
-    wait_for(lambda: made(crds), 20, "pods can be made again", interval=0.2)
+    """A selector tells which of its webhook's versions the API server has heard of: that is a while after it took it."""
+    marked = pod()
+    marked["metadata"]["labels"]["dbproxy.io/marked"] = ""
+
+    def passes_unseen() -> bool:
+        return "initContainers" not in crds.request("POST", PODS + "?dryRun=All", marked)["spec"]
+    expressions = "/webhooks/0/objectSelector/matchExpressions"
+    last = len(crds.get(HOOK)["webhooks"][0]["objectSelector"]["matchExpressions"])
+    crds.patch(HOOK, [{"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": "eA=="},
+                      {"op": "add", "path": f"{expressions}/-", "value": {
+                          "key": "dbproxy.io/marked", "operator": "DoesNotExist"}}], "json")
+    wait_for(passes_unseen, 20, "the API server has heard of it")
+    wait_for(lambda: crds.get(HOOK)["webhooks"][0]["clientConfig"]["caBundle"] != "eA==", 20, "it is back")
+    crds.patch(HOOK, [{"op": "remove", "path": f"{expressions}/{last}"}], "json")
+    wait_for(lambda: not passes_unseen(), 20, "pods can be made again")
 
 
 def test_check_is_content(crds, operator):
