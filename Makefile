@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/build/testbed/go/bin:$(PATH)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help setup build demo test lint bench bench-mysql bench-operator bench-failover suites fuzz clean test-build cluster cluster-stop images e2e
+.PHONY: help setup build arm64 demo test lint bench bench-mysql bench-operator bench-failover suites fuzz clean test-build cluster cluster-stop images e2e
 
 help: ## Lists these targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,12 @@ build: ## Builds the programs: build/release/bin/{dbproxy,dbproxy-operator,dbpro
 	@cmake/setup.sh build
 	@mkdir -p build && cmake --preset release >build/release-configure.log 2>&1 || { cat build/release-configure.log; exit 1; }
 	@ninja -C build/release -j$(JOBS)
+
+arm64: ## Builds the programs for arm64 on an amd64 machine: build/arm64/bin; with TESTS=net the unit tests of that, run in qemu
+	@cmake/setup.sh arm64
+	@mkdir -p build && cmake --preset arm64 >build/arm64-configure.log 2>&1 || { cat build/arm64-configure.log; exit 1; }
+	@ninja -C build/arm64 -j$(JOBS) $(if $(TESTS),test_$(TESTS),dbproxy dbproxy-operator dbproxyctl)
+	$(if $(TESTS),@qemu-aarch64-static -L build/testbed/arm64-sysroot build/arm64/bin/test_$(TESTS) --gtest_brief=1)
 
 demo: ## Shows what it does, on a real PostgreSQL with a replica; ENGINE=mysql on MySQL's; KEEP=1 leaves it running
 	@cmake/setup.sh $(if $(filter mysql,$(ENGINE)),demo-mysql,demo)
@@ -96,4 +102,4 @@ fuzz: ## Runs each fuzz target for FUZZ_SECONDS (10)
 	@$(PYTHON) tests/fuzz/run.py --no-build --seconds $(FUZZ_SECONDS)
 
 clean: ## Removes everything that was built
-	@rm -rf build/dev build/release build/tsan build/fuzz
+	@rm -rf build/dev build/release build/tsan build/fuzz build/arm64

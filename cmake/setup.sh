@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building, testing and benchmarking need on Debian 12: packages by apt, drivers into build/testbed.
-#   cmake/setup.sh [build|demo|demo-mysql|kube|cluster|test|bench|all]   default: build; each includes the ones before it where it needs them
+#   cmake/setup.sh [build|demo|demo-mysql|kube|cluster|test|bench|arm64|all]   default: build; each includes the ones before it where it needs them
 # Safe to run again and again: says nothing and takes a moment when nothing is missing. Works as root or through sudo.
 set -euo pipefail
 
@@ -35,6 +35,12 @@ kube_packages=(etcd-server openssl)
 cluster_packages=(containerd runc containernetworking-plugins conntrack iptables nftables iproute2 util-linux kmod
   postgresql-15 gcc libc6-dev)
 bench_packages=(pgbouncer haproxy sysbench)
+arm64_packages=(g++-aarch64-linux-gnu qemu-user-static)
+# Of arm64, unpacked and never installed.
+arm64_libraries=(libstdc++-12-dev)
+for package in "${build_packages[@]}"; do
+  [[ $package != *-dev ]] || arm64_libraries+=("$package")
+done
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*" >&2; }
 
@@ -272,6 +278,30 @@ suites_go() {
   (cd "$suite" && GOTOOLCHAIN=local go mod download)
 }
 
+# Debian's own packages for arm64, with what they need, in a directory: nothing of this machine changes, and apt here
+# does not learn of another architecture.
+arm64_sysroot() {
+  say "libraries for arm64 → build/testbed/arm64-sysroot"
+  local root=$testbed/arm64-sysroot apt link package
+  apt=$(mktemp -d)
+  mkdir -p "$apt"/{lists/partial,cache/archives/partial}
+  : >"$apt/status"
+  local options=(-qq -o APT::Architecture=arm64 -o APT::Architectures=arm64 -o "Dir::State=$apt"
+    -o "Dir::State::Lists=$apt/lists" -o "Dir::State::Status=$apt/status" -o "Dir::Cache=$apt/cache" -o APT::Sandbox::User=)
+  { apt-get "${options[@]}" update && apt-get "${options[@]}" install --download-only -y --no-install-recommends \
+      "${arm64_libraries[@]}"; } >"$apt/log" 2>&1 || { cat "$apt/log" >&2; return 1; }
+  rm -rf "$root" && mkdir -p "$root"
+  for package in "$apt"/cache/archives/*.deb; do dpkg-deb -x "$package" "$root"; done
+  # Links that begin at the root of a system begin at this one.
+  find "$root" -type l -lname '/*' | while read -r link; do ln -sfnr "$root$(readlink "$link")" "$link"; done
+  rm -rf "$apt"
+}
+
+setup_arm64() {
+  apt_install "${build_packages[@]}" "${arm64_packages[@]}"
+  once arm64-sysroot "${arm64_libraries[*]}" arm64_sysroot
+}
+
 setup_build() { apt_install "${build_packages[@]}"; }
 setup_demo() { apt_install "${build_packages[@]}" "${demo_packages[@]}"; }
 setup_demo-mysql() { apt_install "${build_packages[@]}" "${demo_mysql_packages[@]}"; }
@@ -326,10 +356,10 @@ setup_test() {
 setup_bench() { apt_install "${build_packages[@]}" "${demo_packages[@]}" "${bench_packages[@]}"; }
 
 case $what in
-  build | demo | demo-mysql | kube | cluster | test | bench) "setup_$what" ;;
+  build | demo | demo-mysql | kube | cluster | test | bench | arm64) "setup_$what" ;;
   all) setup_test && setup_bench ;;
   *)
-    echo "usage: cmake/setup.sh [build|demo|demo-mysql|kube|cluster|test|bench|all]" >&2
+    echo "usage: cmake/setup.sh [build|demo|demo-mysql|kube|cluster|test|bench|arm64|all]" >&2
     exit 2
     ;;
 esac

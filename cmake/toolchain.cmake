@@ -7,7 +7,7 @@ if(CCACHE_PROGRAM)
   set(ENV{CCACHE_SLOPPINESS} "pch_defines,time_macros,include_file_mtime,include_file_ctime")
 endif()
 find_program(MOLD_PROGRAM mold)
-if(MOLD_PROGRAM AND NOT DBPROXY_FUZZ)
+if(MOLD_PROGRAM AND NOT DBPROXY_FUZZ AND NOT CMAKE_CROSSCOMPILING)
   add_link_options(-fuse-ld=mold)
 endif()
 
