@@ -6,7 +6,7 @@
   differential.py --steps 10000000      for as many steps on each server; SIGTERM ends it
   differential.py --file F              plays a script from a file
 
-What they have found before is in found.script, and is played before the kind `wide`.
+What they have found before is in found.script, and is played before others of its kind.
 
 The native player plays them, in many lanes at once. A difference is played again alone, shrunk and printed as a script.
 Scripts are written as tests/differential/script.py says; `~` sends commands of the protocol: reset, db NAME, ping, option N,
@@ -182,7 +182,7 @@ def run(bench: Bench, options, ended: threading.Event, seconds: float, steps: fl
 
     if options.file:
         return int(bench.report(options.file.name, parse(options.file.read_text())))
-    known = sum(bench.report(name, steps) for name, steps in FOUND.items()) if kind == "wide" else 0
+    known = sum(bench.report(name, steps) for name, steps in FOUND.items() if name.partition(":")[0] == kind)
     bench.play(scripts(), options.lanes, tell)
     took = time.monotonic() - since
     print(f"{version}, {kind}: {sum(totals.values())} generated scripts from seed {options.seed}, {played[0]:,} steps on both "

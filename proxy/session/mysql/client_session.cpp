@@ -299,7 +299,6 @@ LexOptions ClientSession::lex(const Step& step) const {
 void ClientSession::note(const Verdict& verdict, std::string_view text, const LexOptions& lex) {
   if (verdict.pins != 0 && pins_ == 0) pin_statement_ = digest(text, lex);
   pins_ |= verdict.pins;
-  calc_found_rows_ = calc_found_rows_ || verdict.calc_found_rows;
   if (keep_text) last_text = text;
 }
 

@@ -62,5 +62,17 @@ TEST(MysqlPins, AVariableThatIsNotReportedIsExcludedToo) {
   }
 }
 
+// What the connection would say is somebody else's.
+TEST(MysqlPins, RowsThatAFailedStatementWouldHaveFoundAreNotAskedFor) {
+  World world;
+  Client client(world);
+  world.run(client, "SELECT SQL_CALC_FOUND_ROWS n FROM nowhere LIMIT 1", Says().error(1146));
+  Output out;
+  ASSERT_TRUE(client.let_go(world.server, out));
+  EXPECT_EQ(drain(out), query(kAskDiagnostics));
+  world.serve(client, Says().raw("\3").raw("Level").raw("Code").raw("Message").end());
+  EXPECT_TRUE(client.can_release(world.server));
+}
+
 }  // namespace
 }  // namespace dbproxy::session::mysql

@@ -100,8 +100,10 @@ TEST_F(MysqlCrowd, ManyClientsOnFewConnectionsWhileTheConfigurationChangesAndPag
   ASSERT_EQ(apply(), "");
   std::atomic<bool> stop{false};
   std::atomic<int> own{0};
+  constexpr int kClients = 8;
   std::vector<std::jthread> threads;
-  for (int number = 0; number < 8; ++number) {
+  threads.reserve(kClients);
+  for (int number = 0; number < kClients; ++number) {
     threads.emplace_back([&, number] {
       for (int round = 0; round < 6; ++round) {
         auto connection = client();
@@ -133,7 +135,7 @@ TEST_F(MysqlCrowd, ManyClientsOnFewConnectionsWhileTheConfigurationChangesAndPag
   threads.clear();
   stop = true;
   pages.join();
-  EXPECT_EQ(own, 8 * 6 * 20);
+  EXPECT_EQ(own, kClients * 6 * 20);
   EXPECT_LE(server_.open(), 4 + 1);
 }
 
