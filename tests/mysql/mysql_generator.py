@@ -25,6 +25,8 @@ class Generator:
                           if not (self.mariadb and name in grammar.ONLY_MYSQL)}
         self.audit = grammar.audit(set(self.variables) - grammar.NOT_AUDITED)
         self.changes = grammar.CHANGES + (grammar.ONLY_MARIADB if self.mariadb else grammar.ONLY_MYSQL_CHANGES)
+        if kind == "two":  # refused in words where somebody else has had the connection
+            self.changes = [text for text in self.changes if "GET DIAGNOSTICS" not in text]
         self.lockers: set[str] = set()  # who may have a lock by name: others see when it is gone
 
     def script(self) -> list[Step]:
