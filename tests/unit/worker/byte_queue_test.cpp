@@ -1,7 +1,6 @@
 #include "proxy/worker/byte_queue.hpp"
 
 #include <gtest/gtest.h>
-
 #include <string>
 
 using dbproxy::worker::ByteQueue;
