@@ -105,15 +105,14 @@ pki::Identity Hub::listener_identity(const std::string& identity) {
                {{"identity", identity}, {"error", made.error().message()}});
     return {};
   }
-  known = {made.value(), authorities_};
+  const Result<WallTime> due = pki::renewal_due(made.value().certificate_pem);
+  known = {made.value(), authorities_, due.has_value() ? due.value() : WallTime{}};
   return known.identity;
 }
 
 // With the lock of certificates.
 bool Hub::is_due(const Certificate& certificate) const {
-  if (certificate.authority != authorities_) return true;
-  const Result<bool> due = pki::needs_renewal(certificate.identity.certificate_pem, clock);
-  return due.has_error() || due.value();
+  return certificate.authority != authorities_ || clock.wall() > certificate.due;
 }
 
 bool Hub::is_due(const std::string& identity) {

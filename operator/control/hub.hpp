@@ -60,6 +60,7 @@ class Hub {
   struct Certificate {
     pki::Identity identity;
     std::uint64_t authority = 0;  // which one signed it
+    WallTime due{};               // to be renewed
   };
   bool is_due(const Certificate& certificate) const;
   void show_end(const char* which, const std::string& pem);

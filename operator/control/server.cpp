@@ -88,12 +88,16 @@ std::string Server::start() {
   builder.RegisterService(&impl_->service);
   builder.SetMaxReceiveMessageSize(wire_control::kMaxMessageToOperator);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // or a second operator would share the port silently
-  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 5000);
+  // Sidecars ping every 5 s, so that they notice soon when their operator is gone. That one of them is, is of no use
+  // before the 15 s after which people are told, and thousands of pings are what an idle operator works for.
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, 12000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 3000);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  // Sidecars ping every 5 s: gRPC's own default of 5 minutes would end them for it.
+  // gRPC's own default of 5 minutes would end sidecars for their pings.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 2000);
+  // Messages are small: how wide the way is need not be measured, with a ping for nearly each of them.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
   // Each connection keeps a buffer for one TLS record of its own; 16 KB of it would be most of what a stream costs.
   builder.AddChannelArgument(GRPC_ARG_TSI_MAX_FRAME_SIZE, kTlsRecord);
   impl_->server = builder.BuildAndStart();

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
 #include <openssl/crypto.h>
 #include <openssl/rand.h>
@@ -66,6 +67,24 @@ Verdict FileTokenStore::verify(const Secret& token, const std::string& identity)
     if (other && other->token == token) return {Verdict::Kind::kOtherIdentity, {}};
   }
   return {};
+}
+
+bool FileTokenStore::still_good(const Secret& token, const std::string& identity) const {
+  struct ::stat file {};
+  const bool there = valid_identity(identity) && ::stat((directory_ + "/" + identity).c_str(), &file) == 0;
+  const Stamp stamp{file.st_ino, file.st_size, file.st_ctim.tv_sec,
+                    file.st_ctim.tv_nsec};  // no write leaves it as it is
+  const std::lock_guard lock(mutex_);
+  const auto known = good_.find(identity);
+  if (there && known != good_.end() && known->second == std::pair(stamp, token)) return true;
+  const bool good = verify(token, identity).kind == Verdict::Kind::kGood;
+  const std::chrono::system_clock::time_point written{std::chrono::seconds(file.st_ctim.tv_sec)};
+  if (good && std::chrono::system_clock::now() - written >= settles_) {
+    good_.insert_or_assign(identity, std::pair(stamp, token));
+  } else {
+    good_.erase(identity);
+  }
+  return good;
 }
 
 bool FileTokenStore::exists(const std::string& identity) const {

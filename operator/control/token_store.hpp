@@ -2,12 +2,18 @@
 //
 // In manifest mode tokens are files of the state directory, `tokens/<identity>` with mode 0600: the first line is the
 // token (32 random bytes in hexadecimal), each further line the namespace/name of a DBProxy that it is good for;
-// without such lines it is good for all. Files are read at every check, so adding or deleting one needs no restart.
+// without such lines it is good for all. Files are looked at with every check, so adding or deleting one needs no
+// restart; one that has not changed is not read again.
 // On Kubernetes it is the pod's projected token (operator/kubernetes_mode). Thread-safe.
 #pragma once
 
+#include <chrono>
+#include <cstdint>
 #include <functional>
+#include <map>
+#include <mutex>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "proxy/base/result.hpp"
@@ -50,9 +56,12 @@ class TokenStore {
 
 class FileTokenStore final : public TokenStore {
  public:
-  explicit FileTokenStore(std::string state_dir) : directory_(std::move(state_dir) + "/tokens") {}
+  // `settles`: until then a file that was written may be written again without looking so.
+  explicit FileTokenStore(std::string state_dir, std::chrono::seconds settles = std::chrono::seconds(2))
+      : directory_(std::move(state_dir) + "/tokens"), settles_(settles) {}
 
   Verdict verify(const Secret& token, const std::string& identity) const override;
+  bool still_good(const Secret& token, const std::string& identity) const override;
 
   // Whether there is one; where that cannot be told, yes.
   bool exists(const std::string& identity) const;
@@ -61,7 +70,11 @@ class FileTokenStore final : public TokenStore {
   Result<std::string> ensure(const std::string& identity, const std::vector<std::string>& proxies = {}) const;
 
  private:
+  using Stamp = std::tuple<std::uint64_t, std::int64_t, std::int64_t, std::int64_t>;  // a file's, when it was read
   std::string directory_;
+  std::chrono::seconds settles_;
+  mutable std::mutex mutex_;
+  mutable std::map<std::string, std::pair<Stamp, Secret>> good_;  // by identity
 };
 
 // NAME or NAMESPACE/NAME, each of letters, digits, '.', '_' and '-' and not beginning with a dot; at most 253 in all:

@@ -23,13 +23,19 @@ Result<WallTime> expires_at(const std::string& certificate_pem) {
   return to_wall(X509_get0_notAfter(certificate.get()));
 }
 
-Result<bool> needs_renewal(const std::string& certificate_pem, const Clock& clock) {
+Result<WallTime> renewal_due(const std::string& certificate_pem) {
   const CertificatePtr certificate = parse_certificate(certificate_pem);
   if (!certificate) return Error::kBadCertificate;
   const Result<WallTime> start = to_wall(X509_get0_notBefore(certificate.get()));
   const Result<WallTime> end = to_wall(X509_get0_notAfter(certificate.get()));
   if (start.has_error() || end.has_error()) return Error::kBadCertificate;
-  return clock.wall() > end.value() - (end.value() - start.value()) / 3;
+  return end.value() - (end.value() - start.value()) / 3;
+}
+
+Result<bool> needs_renewal(const std::string& certificate_pem, const Clock& clock) {
+  const Result<WallTime> due = renewal_due(certificate_pem);
+  if (due.has_error()) return Error::kBadCertificate;
+  return clock.wall() > due.value();
 }
 
 bool is_issued_by(const Identity& identity, const Authority& authority, const LeafRequest& request) {

@@ -50,8 +50,9 @@ Result<Authority> make_authority(const std::string& common_name, int years, cons
 Result<Authority> make_authority(const std::string& common_name, std::chrono::seconds life, const Clock& clock);
 Result<Identity> issue(const Authority& authority, const LeafRequest& request, const Clock& clock);
 
-// The end of the first certificate's life, and whether less than a third of that life is left.
+// The end of the first certificate's life, from when on less than a third of that life is left, and whether it is.
 Result<WallTime> expires_at(const std::string& certificate_pem);
+Result<WallTime> renewal_due(const std::string& certificate_pem);
 Result<bool> needs_renewal(const std::string& certificate_pem, const Clock& clock);
 
 // Whether the first certificate is signed by the authority, belongs to the key and carries all the request's names.

@@ -48,19 +48,30 @@ def busy(clients: list[psycopg.Connection]):
 
 
 def test_two_sidecars_share_what_one_could_have(bed, pair):
+    def shown(name: str, **labels) -> float:
+        return pair.operator.metrics().sum(f"dbproxy_operator_{name}", proxy="shop/orders", **labels)
+
+    def writing(name: str) -> float:
+        return shown(name, lane="READ_WRITE")
+
     with Watch(bed.writer) as watch:
         first = [pair.client(0) for _ in range(LIMIT)]
         busy(first[:LIMIT - 1])  # the other one keeps its floor
+        wait_for(lambda: shown("slots_used") == writing("slots_asked") == LIMIT - 1, 30, "metrics show those in use")
+        assert writing("slots_limit") == writing("slots_granted") == LIMIT and writing("slots_unknown") == 0
         for client in first[:LIMIT - 1]:
             client.execute("COMMIT")
+        granted, moved = writing("slot_grants_total"), writing("slots_moved_total")
+        assert writing("slot_grant_seconds_count") == granted > 0
         second = [pair.client(1) for _ in range(LIMIT // 2)]
         busy(second)  # from what is idle at the first
+        assert writing("slots_moved_total") >= moved + LIMIT // 2 - 1
+        assert writing("slot_grant_seconds_count") == writing("slot_grants_total") > granted
+        assert 0 < writing("slot_grant_seconds_sum") < 30 * writing("slot_grant_seconds_count")
         for client in second:
             client.execute("COMMIT")
     assert watch.samples > 0 and watch.most <= LIMIT
-    shown = pair.operator.metrics
-    wait_for(lambda: shown().sum("dbproxy_operator_slots_used") == 0 and
-             0 < shown().sum("dbproxy_operator_slots_idle") <= LIMIT, 30, "the operator's metrics show that none is in use")
+    wait_for(lambda: shown("slots_used") == 0 and 0 < shown("slots_idle") <= LIMIT, 30, "and that none is any more")
     rows = [row for sidecar in pair.sidecars for row in sidecar.json("targets") if row["role"] == "READ_WRITE"]
     assert [row["limit"] for row in rows] == [LIMIT, LIMIT]
     assert pair.granted() <= LIMIT

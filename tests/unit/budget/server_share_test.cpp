@@ -41,6 +41,7 @@ TEST(ServerShare, WhoeverWaitsGetsItsPartFromWhoeverHasMore) {
   EXPECT_EQ(share({{"a", {96, 48, 1}}, {"b", {96, 48, 96}}}, "a", 96), 1u) << "what it does not need goes to who waits";
   EXPECT_EQ(share({{"a", {96, 40, 40}}, {"b", {96, 56, 96}}}, "b", 96), 56u);
   EXPECT_EQ(share({{"a", {60, 60, 60}}, {"b", {20, 0, 20}}}, "b", 96), 20u) << "there is enough for both";
+  EXPECT_EQ(share({{"a", {20, 20, 80}}, {"b", {60, 0, 0}}}, "b", 96), 60u) << "nothing is kept beyond a limit";
   EXPECT_EQ(share({{"a", {60, 60, 60}}, {"b", {20, 0, 20}}}, "a", 60), 45u) << "others have the rest: three to one";
 }
 
