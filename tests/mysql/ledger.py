@@ -73,6 +73,7 @@ class Ledger:
         self._stopping = threading.Event()
         self.attempted, self.acknowledged = [0] * clients, [[] for _ in range(clients)]
         self.failed, self.unknown, self.unexpected, self.lost = 0, [], [], 0
+        self.refused = []  # (seconds, writer, its row, what it was told)
         self._clients = [(_Connector if number % 2 else _PyMySQL)(bed) for number in range(clients)]
         self._threads = [threading.Thread(target=self._write, args=(number,)) for number in range(clients)]
 
@@ -101,6 +102,7 @@ class Ledger:
                 if error.args[0] in KEPT_NOTHING:
                     failed = True
                     self.failed += 1
+                    self.refused.append((round(time.time() % 1000, 3), writer, number, str(error)))
                     # A write that is refused leaves its transaction open; where that cannot be said it ends by itself.
                     with contextlib.suppress(pymysql.err.MySQLError, mysql.connector.Error):
                         client.rollback()

@@ -133,7 +133,8 @@ def test_two_writers_at_once(ring_bed, ring, sidecar):
 
 
 def test_a_writer_that_becomes_a_reader_gets_no_write_before_anybody_is_promoted(ring_bed, ring, sidecar):
-    """It goes on, and so do all connections to it: each may hear of it once, and then waits for a writer."""
+    """It goes on, and so do all connections to it: each client may hear of it, and then waits for a writer. Most hear of it
+    once; some again, where what they write next finds a connection before the sidecar has looked at the server."""
     old, new = ring.writer, ring.replicas[0]
     resting, answers = ring_bed.connect(read_timeout=120), []
     value(resting, "SELECT 1 / 0")
@@ -146,7 +147,7 @@ def test_a_writer_that_becomes_a_reader_gets_no_write_before_anybody_is_promoted
         waiting.start()
         wait_for(lambda: sum(row["clientsWaiting"] for row in sidecar.json("pools")) == len(ledger.attempted) + 1, 30,
                  "everybody waits")
-        assert ledger.failed <= len(ledger.attempted), "only what was in flight has failed"
+        assert ledger.failed <= 2 * len(ledger.attempted), f"only what was in flight has failed: {ledger.refused}"
         ring.wait_caught_up()
         if all_there(ring):
             old.set(rpl_semi_sync_master_enabled="OFF")
@@ -154,7 +155,7 @@ def test_a_writer_that_becomes_a_reader_gets_no_write_before_anybody_is_promoted
         ledger.goes_on()
         waiting.join(60)
         assert len(answers) == 1, "it has been written, without an error"
-        assert (ledger.unknown, ledger.failed <= len(ledger.attempted)) == ([], True)
+        assert (ledger.unknown, ledger.failed <= 2 * len(ledger.attempted)) == ([], True)
     ledger.check(new)
 
 
