@@ -63,7 +63,8 @@ bool Allocator::report(const budget::Report& report, TimePoint now) {
     entry.held = held;
     entry.want = std::min(said.want, kMost);
     if (report.complete) entry.remains = 0;
-    if (!pod.usable || entry.goal > entry.held) entry.goal = entry.held;
+    // What is on its way to it counts: it may have come down just before that reaches it.
+    if (!pod.usable || entry.goal > entry.own()) entry.goal = entry.own();
     const bool waits = entry.want > entry.own();
     if (waits && !entry.waits) entry.waiting = now;
     entry.waits = waits;

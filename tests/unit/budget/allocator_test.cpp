@@ -126,6 +126,47 @@ TEST(Allocator, MoreSidecarsThanSlotsTakeTurns) {
   EXPECT_THAT(turns, Each(testing::Ge(10)));
 }
 
+// It was told to give its slot back, then to keep it, and that crossed its word that it has given it back.
+TEST(Allocator, ASlotThatCameBackOverACrossingMovesOnLikeAnyOther) {
+  TimePoint now{1h};
+  Allocator allocator({.chunk = 2}, 1, {});
+  allocator.set_limits({{"a", 1}}, 1000);
+  budget::Ledger one({.pod = "one", .incarnation = 1});
+  budget::Ledger two({.pod = "two", .incarnation = 2});
+  const auto hears = [&](budget::Ledger& ledger, Slots open, Slots waiting) {
+    ledger.set_use("a", {true, open, waiting}, now);
+    if (const auto report = ledger.report()) allocator.report(*report, now);
+  };
+  std::vector<std::pair<std::string, budget::Allowance>> sent;
+  const auto step = [&] {
+    for (int turn = 0; turn < 3; ++turn) {
+      Actions actions = allocator.step(now);
+      sent.insert(sent.end(), actions.allowances.begin(), actions.allowances.end());
+      if (actions.save) allocator.saved(true);
+    }
+  };
+  const auto deliver = [&] {
+    for (const auto& [name, allowance] : std::exchange(sent, {})) (name == "one" ? one : two).take(allowance, now);
+  };
+  one.take(allocator.hello(one.hello()));
+  two.take(allocator.hello(two.hello()));
+  hears(two, 0, 0), hears(one, 0, 1), step(), deliver();
+  ASSERT_EQ(one.limit("a"), 1u);
+  hears(one, 1, 0), step(), deliver();
+  now += 300ms;
+  hears(two, 0, 1), step(), deliver();
+  ASSERT_EQ(one.limit("a"), 0u) << "its slice is over";
+  hears(one, 1, 1), hears(two, 0, 0), step();
+  ASSERT_EQ(sent.size(), 1u) << "nobody else wants it any more";
+  hears(one, 0, 1);  // it has closed its connection meanwhile
+  deliver();
+  ASSERT_EQ(one.limit("a"), 1u);
+  hears(one, 1, 0), step(), deliver();
+  now += 300ms;
+  hears(two, 0, 1), step(), deliver();
+  EXPECT_EQ(one.limit("a"), 0u) << "it has to go on to who waits";
+}
+
 TEST(Allocator, OneSidecarGetsNoMoreThanItsMost) {
   Fleet fleet({{"a", 40}}, 2, 10);
   fleet.want(0, 30), fleet.want(1, 4);
