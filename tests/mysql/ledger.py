@@ -72,10 +72,14 @@ class Ledger:
     def __init__(self, bed, clients=6):
         self._stopping = threading.Event()
         self.attempted, self.acknowledged = [0] * clients, [[] for _ in range(clients)]
-        self.failed, self.unknown, self.unexpected, self.lost = 0, [], [], 0
+        self.unknown, self.unexpected, self.lost = [], [], 0
         self.refused = []  # (seconds, writer, its row, what it was told)
         self._clients = [(_Connector if number % 2 else _PyMySQL)(bed) for number in range(clients)]
         self._threads = [threading.Thread(target=self._write, args=(number,)) for number in range(clients)]
+
+    @property
+    def failed(self) -> int:
+        return len(self.refused)
 
     def __enter__(self):
         for thread in self._threads:
@@ -101,7 +105,6 @@ class Ledger:
             except (pymysql.err.MySQLError, mysql.connector.Error) as error:
                 if error.args[0] in KEPT_NOTHING:
                     failed = True
-                    self.failed += 1
                     self.refused.append((round(time.time() % 1000, 3), writer, number, str(error)))
                     # A write that is refused leaves its transaction open; where that cannot be said it ends by itself.
                     with contextlib.suppress(pymysql.err.MySQLError, mysql.connector.Error):

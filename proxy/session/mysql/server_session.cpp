@@ -267,10 +267,11 @@ void ServerSession::on_error(const wire::Frame& frame, std::span<char> packet, O
   events_.refused_write |=
       error.code == wire::error::kReadOnlyMode || (error.code == wire::error::kReadOnlyOption && read_only);
   // A step that fails leaves open what was, and says of it no more than was known.
-  if (!hidden()) after_error_ = true;
-  if (!hidden())
+  if (!hidden()) {
+    after_error_ = true;
     error_in_doubt_ = verdict_ != nullptr &&
                       (!(status_ & wire::status::kAutocommit) || verdict_->call || verdict_->statement_count > 1);
+  }
   if (error.code == wire::error::kServerShutdown || error.code == wire::error::kConnectionKilled) fatal(error);
   if (hidden()) {
     hidden_failed_ = true;
