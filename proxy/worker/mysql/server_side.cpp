@@ -136,9 +136,10 @@ bool ServerSide::let_go(Server& server) {
   return true;
 }
 
+// Wanted by others, or not worth keeping: each answer may leave one thing more to ask for.
 void ServerSide::let_go_if_wanted(Server& server) {
   const auto& pool = server.target().pool();
-  if (pool.waiting() > pool.connecting()) let_go(server);
+  if (server.spent() || pool.waiting() > pool.connecting()) let_go(server);
 }
 
 void ServerSide::answered(Server& server, const session::mysql::ServerEvents& events) {
