@@ -16,9 +16,10 @@ enum class LoginResult {
   kProtocol,
   kCertificate,
   kPodIdentity,  // it is not where the clients of the pod are, or not the user that they are
-  kIamToken      // it showed no token of AWS, or one that does not let it in
+  kIamToken,     // it showed no token of AWS, or one that does not let it in
+  kDeleted       // the DBProxy is no more
 };
-inline constexpr std::size_t kLoginResultCount = 11;
+inline constexpr std::size_t kLoginResultCount = 12;
 
 // clientAuth: PodIdentity. kTrusted: this client stands where those stand that need no password.
 enum class PodIdentity { kOff, kTrusted, kElsewhere };

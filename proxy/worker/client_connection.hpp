@@ -117,6 +117,8 @@ class ClientConnection final : public net::Pollable, public net::Deferred, publi
   // The log-in has got so far; `out` is sent first.
   void step_login(typename Login::Want want, std::string& out);
   void finish(std::string_view error);
+  // In place of a greeting.
+  void refuse_deleted(std::string_view words);
 
  private:
   void pump();

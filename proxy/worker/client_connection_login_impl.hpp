@@ -79,6 +79,13 @@ void ClientConnection<P>::step_login(typename Login::Want want, std::string& out
   }
 }
 
+// For an engine whose server speaks first.
+template <class P>
+void ClientConnection<P>::refuse_deleted(std::string_view words) {
+  count_login(LoginResult::kDeleted);
+  finish(error(Trouble::kGoingAway, words, kDeletedHint));
+}
+
 // Who it is in the database's eyes, and who in the cluster's.
 template <class P>
 void ClientConnection<P>::log_login(log::Level level, std::string_view event, log::Fields more) const {

@@ -42,7 +42,11 @@ class Runtime {
   virtual std::string apply(Prepared prepared) = 0;
   virtual void tick() = 0;  // four times a second
   virtual void drain(bool end_now) = 0;
+  // Clients end between transactions; who comes from now on is told that the DBProxy was deleted.
   virtual void remove() = 0;
+  // After remove(): leaves the ports that the other one wants.
+  virtual void give_way(const config::Snapshot& other) = 0;
+  virtual bool listening() const = 0;
   virtual bool empty() const = 0;  // no client is left
 
   virtual void take(const budget::Open& open) = 0;

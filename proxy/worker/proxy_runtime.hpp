@@ -23,6 +23,10 @@
 
 namespace dbproxy::worker {
 
+inline constexpr std::string_view kDeletedHint =
+    "Apply the DBProxy again, or give the application the database's own address and restart its pods without the "
+    "label "
+    "dbproxy.io/inject.";
 inline constexpr Duration kLookForKeys = std::chrono::seconds(30);  // again, while there are none
 
 template <class P>
@@ -35,7 +39,7 @@ class ProxyRuntime final : public Runtime {
   ~ProxyRuntime() override;
 
   std::string apply(Prepared prepared) override;
-  bool listening() const { return !endpoints_.empty(); }
+  bool listening() const override { return !endpoints_.empty(); }
 
   const config::Snapshot& snapshot() const { return *prepared_.snapshot; }
   std::string name() const { return snapshot().name_space + "/" + snapshot().name; }
@@ -57,6 +61,8 @@ class ProxyRuntime final : public Runtime {
   const std::shared_ptr<const void>& keys() const { return prepared_.keys; }
   const config::SnapshotPtr& snapshot_ptr() const { return prepared_.snapshot; }
   bool full() const { return clients_.size() >= snapshot().max_clients; }
+  // What whoever still comes is told; empty: it is served.
+  std::string deleted() const { return deleted_ ? "DBProxy " + name() + " was deleted" : std::string(); }
 
   // For a client that needs a server connection: `current` as long as it serves, else a new choice, which may be one
   // that is waited for. Null: nobody is to be waited for, as `error` says.
@@ -98,6 +104,7 @@ class ProxyRuntime final : public Runtime {
   void tick() override;
   void drain(bool end_now) override;
   void remove() override;
+  void give_way(const config::Snapshot& other) override;
   bool empty() const override { return clients_.empty(); }
 
   const std::map<std::string, std::unique_ptr<Target<P>>>& targets() const { return targets_; }
@@ -167,7 +174,8 @@ class ProxyRuntime final : public Runtime {
   std::unordered_map<std::string, std::uint64_t> generations_;
   bool debug_logging_ = false;
   bool has_time_limits_ = false;
-  bool ending_ = false;  // no new clients
+  bool ending_ = false;   // no new clients
+  bool deleted_ = false;  // new ones are told so
   TimePoint paused_until_{};
   std::uint64_t pause_seen_ = 0, reconnect_seen_ = 0;
   TimePoint refusals_since_{};

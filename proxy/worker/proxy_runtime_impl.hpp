@@ -36,7 +36,7 @@ ProxyRuntime<P>::~ProxyRuntime() {
 
 template <class P>
 void ProxyRuntime<P>::accept(const std::shared_ptr<EndpointRuntime>& endpoint, int fd, bool unix_socket) {
-  if (ending_) {
+  if (ending_ && !deleted_) {
     ::close(fd);
     return;
   }
@@ -208,12 +208,23 @@ void ProxyRuntime<P>::drain(bool end_now) {
 
 template <class P>
 void ProxyRuntime<P>::remove() {
-  ending_ = true;
-  close_endpoints({});
-  endpoints_.clear();
+  ending_ = deleted_ = true;
   retire_clients("terminating connection: DBProxy " + name() + " was deleted");
   for (const auto& [id, target] : targets_) target->close_idle();
   log::info("config", "removed", {{"proxy", name()}, {"clients", clients_.size()}});
+}
+
+// A DBProxy that came back takes all ports of its own, whichever it listens on now: one of them is nobody's address.
+template <class P>
+void ProxyRuntime<P>::give_way(const config::Snapshot& other) {
+  Endpoints kept;
+  for (const auto& endpoint : endpoints_) {
+    const bool taken = std::any_of(other.endpoints.begin(), other.endpoints.end(),
+                                   [&](const auto& each) { return each.port == endpoint->endpoint.port; });
+    if (!taken && name() != other.name_space + "/" + other.name) kept.push_back(endpoint);
+  }
+  close_endpoints(kept);
+  endpoints_ = std::move(kept);
 }
 
 template <class P>

@@ -85,9 +85,9 @@ struct Service::Impl {
     look_for_slots();
     context.early_ports.refuse_late(context.loop.clock().now(), no_configuration);
     for (auto& proxy : removed) proxy->tick();
-    std::erase_if(removed, [](const auto& proxy) { return proxy->empty(); });
+    std::erase_if(removed, [](const auto& proxy) { return proxy->empty() && !proxy->listening(); });
     if (draining && !drained) {
-      bool empty = removed.empty();
+      bool empty = std::all_of(removed.begin(), removed.end(), [](const auto& proxy) { return proxy->empty(); });
       for (auto& [name, proxy] : proxies) empty = empty && proxy->empty();
       if (empty) {
         end_all();
@@ -115,6 +115,7 @@ struct Service::Impl {
   void end_all() {
     ended = true;
     for (auto& [name, proxy] : proxies) proxy->drain(true);
+    for (auto& proxy : removed) proxy->drain(true);
   }
 
   Engine* engine(config::EngineFamily family) const {
@@ -187,6 +188,7 @@ std::string Service::apply(config::SnapshotPtr snapshot, ListenerTls tls) {
       if (impl_->ended) made->drain(true);
       it = impl_->proxies.emplace(name, std::move(made)).first;
     }
+    for (auto& gone : impl_->removed) gone->give_way(*snapshot);
     auto refusal = it->second->apply(std::move(prepared));
     if (!refusal.empty()) {
       if (fresh) impl_->proxies.erase(it);

@@ -104,7 +104,8 @@ class Service {
   // Puts the snapshot in force: new listeners, users, targets, limits. Returns "" or a sentence that says why not
   // (a port in use, a certificate that cannot be parsed); then what was in force before still is.
   std::string apply(config::SnapshotPtr snapshot, ListenerTls tls);
-  // The DBProxy is gone: its listeners close, clients are told so and ended between transactions.
+  // The DBProxy is gone: clients are told so and ended between transactions; so is whoever comes later, until another
+  // one takes the ports.
   void remove(const std::string& proxy);
 
   // Listens on these ports at once; clients wait there until a snapshot has an endpoint with that port. "" or why not.

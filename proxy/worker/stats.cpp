@@ -40,7 +40,7 @@ Stats::Stats(metrics::Registry& registry, const std::string& proxy, std::span<co
   clients_closed = counter("dbproxy_client_connections_closed_total", "Client connections that ended.");
   static constexpr const char* kResults[] = {"abandoned",    "success",      "success_previous", "wrong_password",
                                              "unknown_user", "tls_required", "too_many_clients", "protocol_error",
-                                             "certificate",  "pod_identity", "iam_token"};
+                                             "certificate",  "pod_identity", "iam_token",        "deleted"};
   for (std::size_t i = 0; i < logins.size(); ++i) {
     logins[i] = &registry.counter("dbproxy_logins_total", "Log-ins of clients by result.", with("result", kResults[i]));
   }

@@ -164,6 +164,32 @@ def test_too_many_clients(bed):
     assert error_of(bed.connect) == 1040
 
 
+def test_who_comes_after_a_deletion_is_told(bed):
+    """In place of the server's greeting."""
+    sidecar = bed.sidecar()
+    early = bed.connect()
+    bed.manifests.remove("orders.yaml")
+    wait_for(lambda: "removed" in sidecar.log(), 10, "the sidecar has seen it")
+    with pytest.raises(pymysql.err.MySQLError) as ended:
+        early.query("SELECT 1")
+        early.query("SELECT 1")
+    assert ended.value.args[0] in (1053, 2006, 2013)
+    with pytest.raises(pymysql.err.MySQLError) as refused:
+        bed.connect()
+    assert refused.value.args[0] == 1053 and "orders was deleted. Apply the DBProxy again" in refused.value.args[1]
+    done = bed.command_line("SELECT 4", check=False)
+    assert done.returncode != 0 and "orders was deleted" in done.stderr, done.stderr
+    bed.write()
+    wait_for(lambda: works(bed), 10, "it is back")
+
+
+def works(bed) -> bool:
+    try:
+        return value(bed.connect(), "SELECT 1") == 1
+    except pymysql.err.MySQLError:
+        return False
+
+
 def test_a_drain_serves_until_nobody_is_left(bed):
     sidecar = bed.sidecar(limit=4)
     client = bed.connect()

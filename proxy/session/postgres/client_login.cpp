@@ -158,6 +158,8 @@ bool ClientLogin::read_replication(std::string_view value) {
 }
 
 ClientLogin::Want ClientLogin::check_access(std::string& out) {
+  if (!policy_.deleted.empty())
+    return refuse(out, LoginResult::kDeleted, "57P03", policy_.deleted, policy_.deleted_hint);
   if (policy_.too_many_clients) {
     return refuse(out, LoginResult::kTooManyClients, "53300", "sorry, too many clients already",
                   "The sidecar is at its maximum of client connections: close idle ones, or use fewer.");

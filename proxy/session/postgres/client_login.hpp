@@ -42,7 +42,9 @@ struct LoginPolicy {
   config::ClientCertMode client_cert = config::ClientCertMode::kNone;
   bool unix_socket = false;  // counts as secure: libpq never does TLS there
   session::PodIdentity pod_identity = session::PodIdentity::kOff;
-  bool too_many_clients = false;    // refuse with 53300 once the client said who it is
+  bool too_many_clients = false;  // refuse with 53300 once the client said who it is
+  std::string deleted;            // unless empty: refuse with 57P03 and these words, likewise
+  std::string_view deleted_hint;
   std::string_view process_secret;  // for users that do not exist
   bool mock_clear_text = false;     // users that do not exist are asked as those with iamAuth are
   std::function<std::optional<Credential>(std::string_view)> find;

@@ -38,6 +38,8 @@ class Compressed final : public Filter {
 }  // namespace
 
 void ClientSide::started(Client& client, Login& login) {
+  // In place of the greeting, which nobody may have seen yet.
+  if (const std::string deleted = client.proxy().deleted(); !deleted.empty()) return client.refuse_deleted(deleted);
   connection_id_ = client.proxy().shared().new_connection_id(client);
   ungreeted_ = &login;
   if (!try_to_greet(client)) client.proxy().side().wait_for_greeting(client);

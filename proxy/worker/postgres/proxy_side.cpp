@@ -33,6 +33,8 @@ std::unique_ptr<session::postgres::ClientLogin> ProxySide::new_login(Proxy& prox
   policy.unix_socket = unix_socket;
   policy.pod_identity = pod_identity(snapshot, context_.options.own_user_only, unix_socket, fd);
   policy.too_many_clients = proxy.full();
+  policy.deleted = proxy.deleted();
+  policy.deleted_hint = kDeletedHint;
   policy.process_secret = context_.process_secret;
   policy.random = context_.random;
   policy.mock_clear_text = std::any_of(snapshot.users.begin(), snapshot.users.end(), [](const config::User& user) {

@@ -234,11 +234,44 @@ TEST_F(Apply, AProxyIsRemovedAndComesBackAtOnce) {
   busy.ask("BEGIN");
   service_->remove("default/shop");
   EXPECT_EQ(first_error(idle.wire.read_until('Z')), "57P01");
-  EXPECT_TRUE(refused(port_));
+  EXPECT_EQ(client().refusal(), "57P03");
   ASSERT_EQ(apply(), "");
   EXPECT_TRUE(client().in());
   EXPECT_EQ(types(busy.ask("COMMIT")), "CZ");
   EXPECT_EQ(first_error(busy.wire.read_until('Z')), "57P01");
+}
+
+TEST_F(Apply, WhoComesAfterADeletionIsToldUntilAnotherProxyTakesThePort) {
+  auto served = client();
+  ASSERT_EQ(types(served.ask("SELECT")), "TDCZ");
+  service_->remove("default/shop");
+  auto late = client();
+  ASSERT_EQ(late.refusal(), "57P03");
+  EXPECT_EQ(late.greeting.back().field('M'), "DBProxy default/shop was deleted");
+  EXPECT_NE(late.greeting.back().field('H').find("Apply the DBProxy again"), std::string::npos);
+  EXPECT_NE(registry_.text().find("dbproxy_logins_total{proxy=\"default/shop\",result=\"deleted\"} 1\n"),
+            std::string::npos);
+  EXPECT_TRUE(eventually([&] { return server_.open() == 0; })) << "nothing is kept open for nobody";
+  snapshot_.name = "another";
+  ASSERT_EQ(apply(), "");
+  EXPECT_TRUE(client().in());
+}
+
+TEST_F(Apply, ADeletedProxyThatComesBackElsewhereLeavesItsOldPort) {
+  const auto before = port_;
+  service_->remove("default/shop");
+  port_ = snapshot_.endpoints[0].port = free_port();
+  ASSERT_EQ(apply(), "");
+  EXPECT_TRUE(client().in());
+  EXPECT_TRUE(refused(before));
+}
+
+TEST_F(Apply, ADeletedProxyDoesNotHoldUpTheEndNorListenAfterIt) {
+  service_->remove("default/shop");
+  EXPECT_EQ(client().refusal(), "57P03");
+  service_->drain(std::chrono::seconds(60));
+  EXPECT_TRUE(eventually([&] { return service_->drained(); }));
+  EXPECT_TRUE(refused(port_));
 }
 
 TEST_F(Apply, DrainsWithoutClients) {
