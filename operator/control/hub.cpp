@@ -9,6 +9,7 @@
 namespace dbproxy::operator_control {
 namespace {
 constexpr std::chrono::seconds kVerifyEvery{30};
+constexpr std::chrono::minutes kForgetAfter{10};  // a sidecar that comes later tells what it has
 }  // namespace
 
 Hub::Hub(ServerOptions o, const TokenStore& t, metrics::Registry& registry, const Clock& c)
@@ -58,7 +59,8 @@ void Hub::opened(const std::shared_ptr<Stream>& stream) {
   streams_.emplace(stream.get(), stream);
 }
 
-void Hub::enroll(const std::shared_ptr<Stream>& stream, const std::string& identity) {
+void Hub::enroll(const std::shared_ptr<Stream>& stream, const std::string& identity, const std::string& certificate) {
+  learn(identity, certificate);
   std::shared_ptr<Stream> older;
   {
     const std::lock_guard lock(mutex_);
@@ -106,8 +108,30 @@ pki::Identity Hub::listener_identity(const std::string& identity) {
     return {};
   }
   const Result<WallTime> due = pki::renewal_due(made.value().certificate_pem);
-  known = {made.value(), authorities_, due.has_value() ? due.value() : WallTime{}};
+  known = {made.value(), authorities_, due.has_value() ? due.value() : WallTime{}, clock.now()};
   return known.identity;
+}
+
+bool Hub::signs(const std::string& certificate) const {
+  const std::lock_guard lock(certificates_mutex_);
+  return certificate.empty() || authority_.certificate_pem.empty() || pki::is_signed_by(certificate, authority_);
+}
+
+// A sidecar leaves out of its Hello what is due; of one that does not show its certificate no more is known than that.
+void Hub::learn(const std::string& identity, const std::string& certificate) {
+  const std::lock_guard lock(certificates_mutex_);
+  if (authority_.certificate_pem.empty()) return;
+  const auto [known, fresh] = certificates_.try_emplace(identity);
+  known->second.seen = clock.now();
+  if (!fresh) return;
+  const Result<WallTime> due = pki::renewal_due(certificate);
+  known->second.authority = authorities_;
+  known->second.due = due.has_value() ? due.value() : clock.wall() + options.listener_life / 6;
+}
+
+void Hub::forget_certificates(TimePoint now) {
+  const std::lock_guard lock(certificates_mutex_);
+  std::erase_if(certificates_, [&](const auto& each) { return now - each.second.seen > kForgetAfter; });
 }
 
 // With the lock of certificates.
@@ -118,7 +142,9 @@ bool Hub::is_due(const Certificate& certificate) const {
 bool Hub::is_due(const std::string& identity) {
   const std::lock_guard lock(certificates_mutex_);
   const auto known = certificates_.find(identity);
-  return known != certificates_.end() && is_due(known->second);
+  if (known == certificates_.end()) return false;
+  known->second.seen = clock.now();
+  return is_due(known->second);
 }
 
 void Hub::lead(bool leading, std::function<std::string()> leader) {
@@ -200,6 +226,7 @@ void Hub::tick() {
     }
     if (verify && is_due(stream->identity())) stream->refresh();
   }
+  if (verify) forget_certificates(now);
   behind_.set(behind);
   budgets.tick();
   if (on_use) on_use(used);

@@ -26,12 +26,15 @@ class Hub {
   Hub(ServerOptions options, const TokenStore& tokens, metrics::Registry& registry, const Clock& clock);
 
   // Called by a stream whose Hello was taken: it is served from now on; an older one of the same identity ends.
-  void enroll(const std::shared_ptr<Stream>& stream, const std::string& identity);
+  // `certificate`: what its listeners show already, PEM or empty; another process may have issued it.
+  void enroll(const std::shared_ptr<Stream>& stream, const std::string& identity, const std::string& certificate);
   void opened(const std::shared_ptr<Stream>& stream);  // no Hello yet
   void closed(const Stream* stream);
 
   bool admit();  // false: too many at once, come back later
   pki::Identity listener_identity(const std::string& identity);
+  // What a sidecar's listeners show already, PEM or empty, is of the authority that signs now.
+  bool signs(const std::string& certificate) const;
   // What signs from now on. The identity is shown by the server; here its end is.
   void set_certificates(const pki::Identity& identity, const pki::Authority& authority);
 
@@ -58,13 +61,16 @@ class Hub {
 
  private:
   struct Certificate {
-    pki::Identity identity;
+    pki::Identity identity;       // empty: another process issued it
     std::uint64_t authority = 0;  // which one signed it
     WallTime due{};               // to be renewed
+    TimePoint seen{};             // that its sidecar was there
   };
+  void learn(const std::string& identity, const std::string& certificate);
+  void forget_certificates(TimePoint now);
   bool is_due(const Certificate& certificate) const;
   void show_end(const char* which, const std::string& pem);
-  bool is_due(const std::string& identity);  // its listener certificate
+  bool is_due(const std::string& identity);  // its listener certificate; notes that it is there
 
   metrics::Registry& registry_;
   mutable std::mutex mutex_;
@@ -74,7 +80,8 @@ class Hub {
   std::map<const Stream*, std::shared_ptr<Stream>> streams_;
   std::map<std::string, std::weak_ptr<Stream>> by_identity_;
   // Streams ask for these two with their own lock held, so they are not the hub's.
-  std::mutex certificates_mutex_, count_mutex_;
+  mutable std::mutex certificates_mutex_;
+  std::mutex count_mutex_;
   std::map<std::string, Certificate> certificates_;  // by identity
   pki::Authority authority_;
   std::uint64_t authorities_ = 0;  // that there have been

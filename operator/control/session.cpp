@@ -26,11 +26,11 @@ std::string presentable(std::string text) {
 bool Session::Entry::due() const {
   if (!nonce.empty() || (desired && !desired->snapshot)) return false;
   if (!desired) return !digest_in_force.empty();
-  return desired->digest != digest_in_force && desired->digest != digest_refused;
+  return (renew || desired->digest != digest_in_force) && desired->digest != digest_refused;
 }
 
 std::string Session::begin(const v1::Hello& hello, const std::vector<std::string>& allowed,
-                           const std::vector<std::string>& withheld) {
+                           const std::vector<std::string>& withheld, bool renew) {
   allowed_ = allowed;
   asked_.assign(hello.proxies().begin(), hello.proxies().end());
   everything_ = asked_.empty();
@@ -45,6 +45,7 @@ std::string Session::begin(const v1::Hello& hello, const std::vector<std::string
     Entry& entry = entries_[held.proxy()];
     entry.version_in_force = held.version();
     entry.digest_in_force = held.digest();
+    entry.renew = renew;
   }
   return {};
 }
@@ -66,7 +67,7 @@ void Session::publish_all(const std::map<std::string, PublishedPtr>& book) {
 
 void Session::refresh() {
   for (auto& [proxy, entry] : entries_) {
-    if (entry.nonce.empty() && entry.desired && entry.desired->snapshot) entry.digest_in_force.clear();
+    if (entry.desired && entry.desired->snapshot) entry.renew = true;
   }
 }
 
@@ -74,6 +75,7 @@ std::optional<Push> Session::next() {
   for (auto& [proxy, entry] : entries_) {
     if (!entry.due()) continue;
     entry.sent = entry.desired;
+    entry.renew = false;
     entry.nonce = std::to_string(++nonces_);
     if (entry.sent) entry.version_sent = entry.sent->snapshot->version;
     return Push{entry.nonce, proxy, entry.sent};

@@ -37,9 +37,10 @@ struct Push {
 class Session {
  public:
   // `allowed`: DBProxies that the token is good for; empty: all. `withheld`: those that it may ask for and does not
-  // get. Returns the first one that is asked for and in neither, or "".
+  // get. `renew`: what it holds is sent again, for its listener certificate is of a CA that signs no more. Returns the
+  // first one that is asked for and in neither, or "".
   std::string begin(const v1::Hello& hello, const std::vector<std::string>& allowed,
-                    const std::vector<std::string>& withheld = {});
+                    const std::vector<std::string>& withheld = {}, bool renew = false);
 
   bool wants(const std::string& proxy) const;
   // What the sidecar should have from now on; none: nothing. Ignored where it is not wanted.
@@ -75,6 +76,7 @@ class Session {
     std::uint64_t version_sent = 0;
     std::uint64_t version_in_force = 0;
     std::string digest_in_force;
+    bool renew = false;  // to be sent though it is in force
     std::string digest_refused;
     std::string error;
     v1::StatusReport figures;

@@ -173,10 +173,11 @@ void Stream::greet(const Verdict& verdict) {
   const std::string name = word(hello.identity());
   std::string forbidden;
   grpc::Status status = judge(verdict);
+  const bool renew = status.ok() && !hub_.signs(hello.listener_certificate());
   if (status.ok()) {
     const std::lock_guard lock(mutex_);
     if (state_ != State::kChecking) return;
-    forbidden = session_.begin(hello, verdict.proxies, verdict.withheld);
+    forbidden = session_.begin(hello, verdict.proxies, verdict.withheld, renew);
     if (!forbidden.empty()) {
       status = {grpc::StatusCode::PERMISSION_DENIED, "the token is not good for the DBProxy " + word(forbidden)};
     } else {
@@ -199,7 +200,7 @@ void Stream::greet(const Verdict& verdict) {
                {"peer", peer_},
                {"version", word(hello.software_version())},
                {"held", hello.held_size()}});
-    hub_.enroll(shared_from_this(), name);
+    hub_.enroll(shared_from_this(), name, hello.listener_certificate());
   }
   go_on(status);
 }

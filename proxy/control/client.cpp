@@ -163,6 +163,7 @@ std::string Client::Impl::attempt() {
   hello.mutable_hello()->set_identity(options.identity);
   hello.mutable_hello()->set_software_version(options.software_version);
   hello.mutable_hello()->set_incarnation(options.incarnation);
+  hello.mutable_hello()->set_listener_certificate(configs.listener_certificate());
   for (const std::string& proxy : with_namespaces(options.proxies)) hello.mutable_hello()->add_proxies(proxy);
   for (v1::HeldConfig& held : configs.held()) {
     if (callbacks.overridden && callbacks.overridden(held.proxy())) continue;

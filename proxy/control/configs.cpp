@@ -107,14 +107,33 @@ std::vector<v1::HeldConfig> Configs::held() const {
   const std::lock_guard lock(mutex_);
   std::vector<v1::HeldConfig> out;
   for (const auto& [proxy, held] : held_) {
-    const Result<bool> due = pki::needs_renewal(held.tls.certificate_pem, clock_);
-    if (!held.own_certificate && (due.has_error() || due.value())) continue;
+    if (!held.own_certificate && is_due(held)) continue;
     v1::HeldConfig& entry = out.emplace_back();
     entry.set_proxy(proxy);
     entry.set_version(held.snapshot->version);
     entry.set_digest(held.digest);
   }
   return out;
+}
+
+bool Configs::is_due(const Held& held) const {
+  const Result<bool> due = pki::needs_renewal(held.tls.certificate_pem, clock_);
+  return due.has_error() || due.value();
+}
+
+// DBProxies whose certificates differ were sent before and after a renewal: the older one is the one to judge by.
+std::string Configs::listener_certificate() const {
+  const std::lock_guard lock(mutex_);
+  std::string oldest;
+  WallTime due{};
+  for (const auto& [proxy, held] : held_) {
+    if (held.own_certificate || is_due(held)) continue;
+    const Result<WallTime> its = pki::renewal_due(held.tls.certificate_pem);
+    if (its.has_error() || (!oldest.empty() && its.value() >= due)) continue;
+    oldest = held.tls.certificate_pem;
+    due = its.value();
+  }
+  return oldest;
 }
 
 bool Configs::complete() const {

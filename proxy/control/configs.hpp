@@ -46,6 +46,8 @@ class Configs {
 
   // For Hello. What has a listener certificate that is due is left out, so that it comes again with a new one.
   std::vector<v1::HeldConfig> held() const;
+  // PEM, likewise; empty: an operator has issued none that is still good.
+  std::string listener_certificate() const;
   // Every DBProxy that is wanted is in force.
   bool complete() const;
 
@@ -64,6 +66,7 @@ class Configs {
 
   std::string put_in_force(const std::string& proxy, v1::Snapshot& message);
   void drop(const std::string& proxy);
+  bool is_due(const Held& held) const;  // its listeners' certificate
   bool wanted(const std::string& proxy) const;
   Secret sealing_key(const Secret& token) const;
   void save() const;

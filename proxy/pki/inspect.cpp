@@ -38,13 +38,18 @@ Result<bool> needs_renewal(const std::string& certificate_pem, const Clock& cloc
   return clock.wall() > due.value();
 }
 
+bool is_signed_by(const std::string& certificate_pem, const Authority& authority) {
+  const CertificatePtr leaf = parse_certificate(certificate_pem);
+  const CertificatePtr issuer = parse_certificate(authority.certificate_pem);
+  EVP_PKEY* issuer_key = issuer ? X509_get0_pubkey(issuer.get()) : nullptr;
+  return leaf && issuer_key != nullptr && X509_verify(leaf.get(), issuer_key) == 1;
+}
+
 bool is_issued_by(const Identity& identity, const Authority& authority, const LeafRequest& request) {
+  if (!is_signed_by(identity.certificate_pem, authority)) return false;
   const CertificatePtr leaf = parse_certificate(identity.certificate_pem);
   const KeyPtr key = parse_key(identity.key_pem.reveal());
-  const CertificatePtr issuer = parse_certificate(authority.certificate_pem);
-  if (!leaf || !key || !issuer) return false;
-  EVP_PKEY* issuer_key = X509_get0_pubkey(issuer.get());
-  if (issuer_key == nullptr || X509_verify(leaf.get(), issuer_key) != 1) return false;
+  if (!leaf || !key) return false;
   if (X509_check_private_key(leaf.get(), key.get()) != 1) return false;
   for (const std::string& name : request.dns_names) {
     if (X509_check_host(leaf.get(), name.data(), name.size(), 0, nullptr) != 1) return false;

@@ -55,7 +55,9 @@ Result<WallTime> expires_at(const std::string& certificate_pem);
 Result<WallTime> renewal_due(const std::string& certificate_pem);
 Result<bool> needs_renewal(const std::string& certificate_pem, const Clock& clock);
 
-// Whether the first certificate is signed by the authority, belongs to the key and carries all the request's names.
+// Whether the first certificate is signed by the authority.
+bool is_signed_by(const std::string& certificate_pem, const Authority& authority);
+// Whether it is, belongs to the key and carries all the request's names.
 bool is_issued_by(const Identity& identity, const Authority& authority, const LeafRequest& request);
 
 // An authority and a server leaf in `directory` (which must exist): ca.pem, ca.key, server.pem, server.key.

@@ -89,7 +89,35 @@ TEST(Session, HeldDigestIsNotSentAndHeldOrphanIsRemoved) {
   ASSERT_EQ(session.rows().size(), 1u);
   EXPECT_EQ(session.rows()[0].state, SidecarState::kUpdated);
   session.refresh();
-  EXPECT_EQ(session.next()->proxy, "a/b");
+  EXPECT_FALSE(session.behind()) << "what is in force is what was published";
+  const std::optional<Push> again = session.next();
+  ASSERT_TRUE(again.has_value());
+  EXPECT_EQ(again->proxy, "a/b");
+  session.refresh();  // while that is under way: it may carry the certificate of before
+  EXPECT_FALSE(session.next().has_value());
+  session.reply(answer(*again));
+  EXPECT_TRUE(session.next().has_value());
+}
+
+TEST(Session, SendsWhatIsHeldOnceMoreWhereItsCertificateIsOfAnotherCa) {
+  v1::Hello hello;
+  v1::HeldConfig* held = hello.add_held();
+  held->set_proxy("a/b");
+  held->set_version(8);
+  held->set_digest(content(8)->digest);
+  for (const bool renew : {false, true}) {
+    Session session;
+    session.begin(hello, {}, {}, renew);
+    session.publish_all({{"a/b", content(8)}});
+    EXPECT_EQ(session.next().has_value(), renew);
+  }
+  Session gone;  // and that it is gone is told, as ever
+  gone.begin(hello, {}, {}, true);
+  gone.publish_all({});
+  gone.publish("a/b", nullptr);
+  const std::optional<Push> push = gone.next();
+  ASSERT_TRUE(push.has_value());
+  EXPECT_EQ(push->content, nullptr);
 }
 
 TEST(Session, LeavesAloneWhatNobodyKnowsNow) {

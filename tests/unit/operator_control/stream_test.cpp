@@ -119,6 +119,7 @@ class StreamTest : public ::testing::Test {
       EXPECT_NE(tls.certificate_pem.find("BEGIN CERTIFICATE"), std::string::npos);
       std::unique_lock lock(gate_);
       if (refuse_ == s->version) return "port 5432 is in use";
+      shown_ = tls.certificate_pem;
       applied_.add(s->name + " " + std::to_string(s->version));
       return {};
     };
@@ -131,6 +132,10 @@ class StreamTest : public ::testing::Test {
     };
     client_ = std::make_unique<control::Client>(options, callbacks, client_registry_, clock_);
     client_->start();
+  }
+  std::string shown() {
+    const std::lock_guard lock(gate_);
+    return shown_;
   }
   void write_token(const std::string& text) {
     token_file_ = directory_ + "/some-token";
@@ -154,6 +159,7 @@ class StreamTest : public ::testing::Test {
   std::unique_ptr<control::Client> client_;
   Events applied_, reports_;
   std::mutex gate_;  // held: apply waits
+  std::string shown_;
   std::atomic<std::uint64_t> refuse_{0};
 };
 
@@ -256,6 +262,41 @@ TEST_F(StreamTest, ReconnectsAndWhatIsHeldIsNotSentAgain) {
   EXPECT_EQ(applied_.count("orders 1"), 1u);
   server_->publish({{"shop/orders", snapshot(2)}});
   EXPECT_TRUE(applied_.wait("orders 2"));
+}
+
+// What another process issued is renewed as one's own is: the CA's next step may come long after a restart.
+TEST_F(StreamTest, AnotherCaRenewsCertificatesThatAnOperatorOfBeforeIssued) {
+  start_server();
+  server_->publish({{"shop/orders", snapshot(1)}});
+  start_client(client_options());
+  ASSERT_TRUE(state_is(SidecarState::kUpdated, 1));
+  server_.reset();
+  ASSERT_TRUE(eventually([&] { return !client_->connected(); }));
+  start_server(address_);
+  server_->publish({{"shop/orders", snapshot(1)}});
+  ASSERT_TRUE(state_is(SidecarState::kUpdated, 1));
+  ASSERT_EQ(applied_.count("orders 1"), 1u);
+  const auto next = pki::make_authority("next", 1, clock_).value();
+  server_->set_certificates(files_.server, next);
+  ASSERT_TRUE(applied_.wait("orders 1", 2));
+  EXPECT_TRUE(pki::is_signed_by(shown(), next));
+}
+
+TEST_F(StreamTest, ACertificateOfACaThatSignsNoMoreIsRenewedBehindARestart) {
+  start_server();
+  server_->publish({{"shop/orders", snapshot(1)}});
+  start_client(client_options());
+  ASSERT_TRUE(state_is(SidecarState::kUpdated, 1));
+  server_.reset();
+  ASSERT_TRUE(eventually([&] { return !client_->connected(); }));
+  const auto trusted = files_.authority;
+  files_.authority =
+      pki::make_authority("next", 1, clock_).value();  // signs; the server's own leaf is of the one before
+  start_server(address_);
+  server_->publish({{"shop/orders", snapshot(1)}});
+  ASSERT_TRUE(applied_.wait("orders 1", 2));
+  EXPECT_TRUE(pki::is_signed_by(shown(), files_.authority));
+  EXPECT_FALSE(pki::is_signed_by(shown(), trusted));
 }
 
 TEST_F(StreamTest, ChangesBehindASlowSidecarGoAsOne) {

@@ -43,6 +43,10 @@ TEST(Pki, LeafIsSignedByItsAuthorityAndCarriesTheNames) {
   EXPECT_FALSE(is_issued_by(leaf.value(), authority.value(), {.common_name = "x", .addresses = {"10.0.0.1"}}));
   const auto stranger = make_authority("test", 1, clock);
   EXPECT_FALSE(is_issued_by(leaf.value(), stranger.value(), kRequest));
+  EXPECT_TRUE(is_signed_by(leaf.value().certificate_pem, authority.value()));
+  EXPECT_FALSE(is_signed_by(leaf.value().certificate_pem, stranger.value()));
+  EXPECT_FALSE(is_signed_by("", authority.value()));
+  EXPECT_FALSE(is_signed_by(leaf.value().certificate_pem, {}));
 }
 
 TEST(Pki, NamesThatWouldSmuggleOthersStayOneName) {
