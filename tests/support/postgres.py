@@ -168,7 +168,8 @@ class Cluster(DatabaseCluster):
         return self
 
     def wait_caught_up(self, timeout: float = 20):
-        position = self.writer.sql("SELECT pg_current_wal_insert_lsn()")
+        # Not the insert position: at the end of a page it is behind the next one's header, which nobody has replayed.
+        position = self.writer.sql("SELECT pg_current_wal_flush_lsn()")
         for replica in self.replicas:
             wait_for(lambda r=replica: r.sql(f"SELECT pg_last_wal_replay_lsn() >= '{position}'") == "t", timeout,
                      f"{replica.name} has replayed {position}", interval=0.05)
