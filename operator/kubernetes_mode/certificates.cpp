@@ -118,10 +118,13 @@ Outcome<bool> Certificates::keep(bool leads) {
 
 Failure publish_bundle(kubernetes::Client& client, const std::string& name_space, const std::string& ca_pem,
                        kubernetes::Canceller& canceller) {
-  const json::object map{{"apiVersion", "v1"},
-                         {"kind", "ConfigMap"},
-                         {"metadata", json::object{{"name", kAuthorityName}, {"namespace", name_space}}},
-                         {"data", json::object{{kBundleKey, ca_pem}}}};
+  const json::object map{
+      {"apiVersion", "v1"},
+      {"kind", "ConfigMap"},
+      {"metadata", json::object{{"name", kAuthorityName},
+                                {"namespace", name_space},
+                                {"labels", json::object{{"app.kubernetes.io/managed-by", "dbproxy-operator"}}}}},
+      {"data", json::object{{kBundleKey, ca_pem}}}};
   const auto applied = kubernetes::apply(client, {{"", "v1", "configmaps"}, name_space, kAuthorityName}, map,
                                          "dbproxy-operator", {}, &canceller);
   return applied.has_error() ? applied.error() : Failure{};

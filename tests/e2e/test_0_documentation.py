@@ -95,5 +95,6 @@ def test_as_a_new_user(bare, user, page, heading):
         assert line[:2] == ["orders", "POSTGRESQL"], line
         wait_for(lambda: bare.condition().get("status") == "True", 30, "it is Ready")
     if heading == "Uninstalling":
-        assert "dbproxies" not in bare.kubectl("api-resources", "--api-group=dbproxy.io").stdout
-        assert bare.left() == {"ClusterRoleBinding//dbproxy-watcher"}  # somebody's own, of the live page
+        wait_for(lambda: "dbproxies" not in bare.kubectl("api-resources", "--api-group=dbproxy.io").stdout, 30,
+                 "the API server has forgotten the definitions", interval=0.5)
+        bare.wait_left({"ClusterRoleBinding//dbproxy-watcher"})  # somebody's own, of the live page

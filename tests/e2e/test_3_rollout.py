@@ -128,5 +128,5 @@ def test_uninstall_leaves_what_it_promises_and_pods_keep_their_database(orders):
                 f"Secret/{SYSTEM}/dbproxy-operator-ca", f"Lease/{SYSTEM}/dbproxy-operator"}
     promised |= {f"{each}/{orders.namespace}/{name}" for each, name in (
         ("DBProxy", "orders"), ("ConfigMap", "dbproxy-ceilings-orders"), ("ConfigMap", "dbproxy-operator-ca"))}
-    assert orders.left() == promised | {f"Namespace//{SYSTEM}"}  # docs/operations.md; the last one is --create-namespace's
+    orders.wait_left(promised | {f"Namespace//{SYSTEM}"})  # docs/operations.md; the last one is --create-namespace's
     assert orders.psql("app", "SELECT 1").stdout == "1\n"

@@ -112,9 +112,17 @@ class World:
         return {line for line in lines if not line.endswith(("/kube-root-ca.crt", "/default"))}
 
     def left(self) -> set[str]:
-        """What of it was not there at first, without what the tests' own application is made of."""
-        return {each for each in self.inventory() - self.before
-                if f"/{self.namespace}/" not in each or "dbproxy" in each.lower()}
+        """What of it was not there at first, without what the tests' own application is made of, and Kubernetes itself."""
+        return {each for each in self.inventory() - self.before if "/kube-" not in each and
+                (f"/{self.namespace}/" not in each or "dbproxy" in each.lower())}
+
+    def wait_left(self, expected: set[str]):
+        """Exactly that is left, as soon as Kubernetes has cleaned up."""
+        def difference() -> set[str]:
+            difference = self.left() ^ expected
+            assert not difference, difference
+            return expected
+        wait_for(difference, 60, "what is left is what is promised", interval=0.5)
 
     # DBProxies.
 
