@@ -38,7 +38,8 @@ demo: ## Shows what it does, on a real PostgreSQL with a replica; ENGINE=mysql o
 	@$(PYTHON) tests/demo/demo.py $(if $(ENGINE),--engine $(ENGINE)) $(if $(KEEP),--keep)
 
 test: test-build ## Everything: unit, layers, integration, kubernetes, drivers, demo, fuzz, lint (FILTER=name or LABEL=label for some)
-	@ctest --test-dir build/dev --output-on-failure -j$(TEST_JOBS) $(if $(FILTER),-R '$(FILTER)') $(if $(LABEL),-L '$(LABEL)')
+	@ctest --test-dir build/dev --output-on-failure -j$(TEST_JOBS) $(if $(FILTER),-R '$(FILTER)') $(if $(LABEL),-L '$(LABEL)') || \
+	  { code=$$?; $(PYTHON) -B tests/support/digest.py build/dev; exit $$code; }
 
 test-build:
 	@cmake/setup.sh test
