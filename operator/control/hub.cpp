@@ -59,8 +59,7 @@ void Hub::opened(const std::shared_ptr<Stream>& stream) {
   streams_.emplace(stream.get(), stream);
 }
 
-void Hub::enroll(const std::shared_ptr<Stream>& stream, const std::string& identity, const std::string& certificate) {
-  learn(identity, certificate);
+void Hub::enroll(const std::shared_ptr<Stream>& stream, const std::string& identity) {
   std::shared_ptr<Stream> older;
   {
     const std::lock_guard lock(mutex_);
@@ -112,21 +111,19 @@ pki::Identity Hub::listener_identity(const std::string& identity) {
   return known.identity;
 }
 
-bool Hub::signs(const std::string& certificate) const {
-  const std::lock_guard lock(certificates_mutex_);
-  return certificate.empty() || authority_.certificate_pem.empty() || pki::is_signed_by(certificate, authority_);
-}
-
 // A sidecar leaves out of its Hello what is due; of one that does not show its certificate no more is known than that.
-void Hub::learn(const std::string& identity, const std::string& certificate) {
+bool Hub::learn(const std::string& identity, const std::string& certificate) {
   const std::lock_guard lock(certificates_mutex_);
-  if (authority_.certificate_pem.empty()) return;
+  if (authority_.certificate_pem.empty()) return true;
+  const bool ours = certificate.empty() || pki::is_signed_by(certificate, authority_);
   const auto [known, fresh] = certificates_.try_emplace(identity);
   known->second.seen = clock.now();
-  if (!fresh) return;
-  const Result<WallTime> due = pki::renewal_due(certificate);
-  known->second.authority = authorities_;
-  known->second.due = due.has_value() ? due.value() : clock.wall() + options.listener_life / 6;
+  if (fresh) {
+    const Result<WallTime> due = pki::renewal_due(certificate);
+    known->second.authority = ours ? authorities_ : 0;
+    known->second.due = due.has_value() ? due.value() : clock.wall() + options.listener_life / 6;
+  }
+  return ours;
 }
 
 void Hub::forget_certificates(TimePoint now) {

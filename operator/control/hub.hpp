@@ -26,15 +26,15 @@ class Hub {
   Hub(ServerOptions options, const TokenStore& tokens, metrics::Registry& registry, const Clock& clock);
 
   // Called by a stream whose Hello was taken: it is served from now on; an older one of the same identity ends.
-  // `certificate`: what its listeners show already, PEM or empty; another process may have issued it.
-  void enroll(const std::shared_ptr<Stream>& stream, const std::string& identity, const std::string& certificate);
+  void enroll(const std::shared_ptr<Stream>& stream, const std::string& identity);
   void opened(const std::shared_ptr<Stream>& stream);  // no Hello yet
   void closed(const Stream* stream);
 
   bool admit();  // false: too many at once, come back later
   pki::Identity listener_identity(const std::string& identity);
-  // What a sidecar's listeners show already, PEM or empty, is of the authority that signs now.
-  bool signs(const std::string& certificate) const;
+  // Notes what a sidecar's listeners show already, PEM or empty, which another process may have issued. False: it is of
+  // an authority that signs no more.
+  bool learn(const std::string& identity, const std::string& certificate);
   // What signs from now on. The identity is shown by the server; here its end is.
   void set_certificates(const pki::Identity& identity, const pki::Authority& authority);
 
@@ -62,11 +62,10 @@ class Hub {
  private:
   struct Certificate {
     pki::Identity identity;       // empty: another process issued it
-    std::uint64_t authority = 0;  // which one signed it
+    std::uint64_t authority = 0;  // which one signed it; 0: none that signs now
     WallTime due{};               // to be renewed
     TimePoint seen{};             // that its sidecar was there
   };
-  void learn(const std::string& identity, const std::string& certificate);
   void forget_certificates(TimePoint now);
   bool is_due(const Certificate& certificate) const;
   void show_end(const char* which, const std::string& pem);
@@ -80,8 +79,7 @@ class Hub {
   std::map<const Stream*, std::shared_ptr<Stream>> streams_;
   std::map<std::string, std::weak_ptr<Stream>> by_identity_;
   // Streams ask for these two with their own lock held, so they are not the hub's.
-  mutable std::mutex certificates_mutex_;
-  std::mutex count_mutex_;
+  std::mutex certificates_mutex_, count_mutex_;
   std::map<std::string, Certificate> certificates_;  // by identity
   pki::Authority authority_;
   std::uint64_t authorities_ = 0;  // that there have been

@@ -173,7 +173,7 @@ void Stream::greet(const Verdict& verdict) {
   const std::string name = word(hello.identity());
   std::string forbidden;
   grpc::Status status = judge(verdict);
-  const bool renew = status.ok() && !hub_.signs(hello.listener_certificate());
+  const bool renew = status.ok() && !hub_.learn(name, hello.listener_certificate());
   if (status.ok()) {
     const std::lock_guard lock(mutex_);
     if (state_ != State::kChecking) return;
@@ -200,7 +200,7 @@ void Stream::greet(const Verdict& verdict) {
                {"peer", peer_},
                {"version", word(hello.software_version())},
                {"held", hello.held_size()}});
-    hub_.enroll(shared_from_this(), name, hello.listener_certificate());
+    hub_.enroll(shared_from_this(), name);
   }
   go_on(status);
 }

@@ -118,11 +118,11 @@ class World:
 
     def wait_left(self, expected: set[str]):
         """Exactly that is left, as soon as Kubernetes has cleaned up."""
-        def difference() -> set[str]:
+        def as_expected() -> bool:
             difference = self.left() ^ expected
             assert not difference, difference
-            return expected
-        wait_for(difference, 60, "what is left is what is promised", interval=0.5)
+            return True
+        wait_for(as_expected, 60, "what is left is what is promised", interval=0.5)
 
     # DBProxies.
 

@@ -180,14 +180,7 @@ def test_who_comes_after_a_deletion_is_told(bed):
     done = bed.command_line("SELECT 4", check=False)
     assert done.returncode != 0 and "orders was deleted" in done.stderr, done.stderr
     bed.write()
-    wait_for(lambda: works(bed), 10, "it is back")
-
-
-def works(bed) -> bool:
-    try:
-        return value(bed.connect(), "SELECT 1") == 1
-    except pymysql.err.MySQLError:
-        return False
+    wait_for(lambda: value(bed.connect(), "SELECT 1") == 1, 10, "it is back")
 
 
 def test_a_drain_serves_until_nobody_is_left(bed):

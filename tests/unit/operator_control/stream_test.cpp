@@ -137,6 +137,20 @@ class StreamTest : public ::testing::Test {
     const std::lock_guard lock(gate_);
     return shown_;
   }
+  // One configuration in force at one sidecar.
+  void serve() {
+    start_server();
+    server_->publish({{"shop/orders", snapshot(1)}});
+    start_client(client_options());
+    ASSERT_TRUE(state_is(SidecarState::kUpdated, 1));
+  }
+  // Another process at the same address, with the same to publish.
+  void restart() {
+    server_.reset();
+    ASSERT_TRUE(eventually([&] { return !client_->connected(); }));
+    start_server(address_);
+    server_->publish({{"shop/orders", snapshot(1)}});
+  }
   void write_token(const std::string& text) {
     token_file_ = directory_ + "/some-token";
     std::ofstream(token_file_) << text;
@@ -248,15 +262,9 @@ TEST_F(StreamTest, OperatorWithAnotherCaIsNotTrusted) {
 }
 
 TEST_F(StreamTest, ReconnectsAndWhatIsHeldIsNotSentAgain) {
-  start_server();
-  server_->publish({{"shop/orders", snapshot(1)}});
-  start_client(client_options());
-  ASSERT_TRUE(state_is(SidecarState::kUpdated, 1));
-  server_.reset();
-  ASSERT_TRUE(eventually([&] { return !client_->connected(); }));
+  ASSERT_NO_FATAL_FAILURE(serve());
   const std::uint64_t before = pushes();
-  start_server(address_);
-  server_->publish({{"shop/orders", snapshot(1)}});
+  ASSERT_NO_FATAL_FAILURE(restart());
   ASSERT_TRUE(state_is(SidecarState::kUpdated, 1));
   EXPECT_EQ(pushes(), before);
   EXPECT_EQ(applied_.count("orders 1"), 1u);
@@ -266,14 +274,8 @@ TEST_F(StreamTest, ReconnectsAndWhatIsHeldIsNotSentAgain) {
 
 // What another process issued is renewed as one's own is: the CA's next step may come long after a restart.
 TEST_F(StreamTest, AnotherCaRenewsCertificatesThatAnOperatorOfBeforeIssued) {
-  start_server();
-  server_->publish({{"shop/orders", snapshot(1)}});
-  start_client(client_options());
-  ASSERT_TRUE(state_is(SidecarState::kUpdated, 1));
-  server_.reset();
-  ASSERT_TRUE(eventually([&] { return !client_->connected(); }));
-  start_server(address_);
-  server_->publish({{"shop/orders", snapshot(1)}});
+  ASSERT_NO_FATAL_FAILURE(serve());
+  ASSERT_NO_FATAL_FAILURE(restart());
   ASSERT_TRUE(state_is(SidecarState::kUpdated, 1));
   ASSERT_EQ(applied_.count("orders 1"), 1u);
   const auto next = pki::make_authority("next", 1, clock_).value();
@@ -283,17 +285,11 @@ TEST_F(StreamTest, AnotherCaRenewsCertificatesThatAnOperatorOfBeforeIssued) {
 }
 
 TEST_F(StreamTest, ACertificateOfACaThatSignsNoMoreIsRenewedBehindARestart) {
-  start_server();
-  server_->publish({{"shop/orders", snapshot(1)}});
-  start_client(client_options());
-  ASSERT_TRUE(state_is(SidecarState::kUpdated, 1));
-  server_.reset();
-  ASSERT_TRUE(eventually([&] { return !client_->connected(); }));
+  ASSERT_NO_FATAL_FAILURE(serve());
   const auto trusted = files_.authority;
-  files_.authority =
-      pki::make_authority("next", 1, clock_).value();  // signs; the server's own leaf is of the one before
-  start_server(address_);
-  server_->publish({{"shop/orders", snapshot(1)}});
+  // Signs; the server's own leaf is of the one before.
+  files_.authority = pki::make_authority("next", 1, clock_).value();
+  ASSERT_NO_FATAL_FAILURE(restart());
   ASSERT_TRUE(applied_.wait("orders 1", 2));
   EXPECT_TRUE(pki::is_signed_by(shown(), files_.authority));
   EXPECT_FALSE(pki::is_signed_by(shown(), trusted));
