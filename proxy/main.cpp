@@ -325,7 +325,7 @@ int run(const Flags& flags) {
   service.on_observation({});
   if (configuration.client) {
     service.leave_budget(kPartingTime);
-    configuration.client->flush(kPartingTime);
+    configuration.client->part(kPartingTime);
     service.on_budget_report({});
   }
   if (configuration.client) configuration.client->stop();

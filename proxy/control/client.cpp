@@ -68,12 +68,12 @@ struct Client::Impl {
   std::mutex mutex;
   std::condition_variable wake;
   bool stopping = false;
+  bool parting = false;      // the last reports, then the stream's end, then no other stream
   bool stream_over = false;  // tells the writer of the current stream to end
   bool hello_taken = false;
   bool leases = false;  // the operator of the current stream does
   SteadyClock::time_point served_from;
-  bool writing = false;
-  std::condition_variable flushed;
+  std::condition_variable parted;
   grpc::ClientContext* context = nullptr;
   Outbox outbox;
 
@@ -109,7 +109,7 @@ void Client::Impl::run() {
     const std::string reason = attempt();
     {
       const std::lock_guard lock(mutex);
-      if (stopping) return;
+      if (stopping || parting) return;
       if (hello_taken && SteadyClock::now() - begin >= kStableAfter) backoff.reset();
       if (hello_taken || reason != last_reason) {
         log::warn("control", "operator is away, what is in force stays",
@@ -206,6 +206,7 @@ std::string Client::Impl::attempt() {
     if (stopping || !redirect.empty()) stream_context.TryCancel();
   }
   wake.notify_all();
+  parted.notify_all();
   writer.join();
   const grpc::Status status = stream->Finish();
   return "stream ended with code " + std::to_string(status.error_code()) + ": " +
@@ -300,15 +301,17 @@ void Client::Impl::write(Stream& stream, grpc::ClientContext& stream_context, St
         }
         burst.push_back(std::move(*message));
       }
-      writing = true;
       lock.unlock();
       for (const v1::SidecarMessage& message : burst) {
         if (!stream.Write(message)) return;  // the reader sees the end too
       }
       lock.lock();
-      writing = false;
-      flushed.notify_all();
       continue;
+    }
+    if (hello_taken && parting && !outbox.has_budget()) {
+      lock.unlock();
+      stream.WritesDone();  // behind what was written; the operator ends the stream once it has read it all
+      return;
     }
     lock.unlock();
     restore_when_due();
@@ -317,12 +320,12 @@ void Client::Impl::write(Stream& stream, grpc::ClientContext& stream_context, St
     if (!outbox.empty() && hello_taken) {
       const auto until = outbox.has_budget() ? std::min(next_report, budget_from) : next_report;
       wake.wait_until(lock, until, [&] {
-        return stream_over || stopping || outbox.has_reply() ||
+        return stream_over || stopping || outbox.has_reply() || (parting && !outbox.has_budget()) ||
                (outbox.has_budget() && SteadyClock::now() >= budget_from);
       });
     } else {
       wake.wait_for(lock, milliseconds(callbacks.status || !hello_taken || !restored ? 100 : 1000),
-                    [this] { return stream_over || stopping || (hello_taken && !outbox.empty()); });
+                    [this] { return stream_over || stopping || (hello_taken && (parting || !outbox.empty())); });
     }
   }
 }
@@ -363,11 +366,11 @@ void Client::report(const std::string& proxy, const budget::Report& report) {
   impl_->wake.notify_all();
 }
 
-void Client::flush(std::chrono::milliseconds timeout) {
+void Client::part(std::chrono::milliseconds timeout) {
   std::unique_lock lock(impl_->mutex);
-  impl_->flushed.wait_for(lock, timeout, [this] {
-    return !impl_->hello_taken || impl_->context == nullptr || (!impl_->outbox.has_budget() && !impl_->writing);
-  });
+  impl_->parting = true;
+  impl_->wake.notify_all();
+  impl_->parted.wait_for(lock, timeout, [this] { return !impl_->hello_taken || impl_->context == nullptr; });
 }
 
 void Client::observe(const worker::TargetObservation& observation) {

@@ -81,8 +81,10 @@ class Client {
   // What is held and wanted of a DBProxy's connection budget: the newest is told, at once or as soon as the operator
   // may be expected to take it.
   void report(const std::string& proxy, const budget::Report& report);
-  // Until what has been reported is on its way, or there is no stream, or the time is over.
-  void flush(std::chrono::milliseconds timeout);
+  // The last thing before `stop`: until the operator has read what was reported of connection budgets and has ended the
+  // stream, or there is no stream, or the time is over. A stream that `stop` cuts off takes with it what the operator
+  // has not read yet.
+  void part(std::chrono::milliseconds timeout);
 
  private:
   struct Impl;
