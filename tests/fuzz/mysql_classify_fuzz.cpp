@@ -23,7 +23,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (at > text.data() + text.size()) std::abort();
   }
   const Verdict verdict = classify(text, options);
-  for (std::size_t i = 0; i < verdict.setting_count; ++i) {
+  for (std::size_t i = 0; i < verdict.settings.size(); ++i) {
     const std::string_view name = verdict.settings[i];
     if (!name.empty() && (name.data() < text.data() || name.data() + name.size() > text.data() + text.size())) {
       if (name != "transaction_isolation" && name != "transaction_read_only") std::abort();

@@ -19,7 +19,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (!name.empty() && name.size() < 64) hazards.insert(name);
   }
   for (const HazardSet* set : {static_cast<const HazardSet*>(nullptr), static_cast<const HazardSet*>(&hazards)}) {
-    if (!is_plain(sql, set)) continue;
+    const bool plain = is_plain(sql, set);
+    if (plain != is_plain(sql, set, Width::kNarrow)) std::abort();
+    if (!plain) continue;
     for (const bool standard : {true, false}) {
       ClassifyOptions options;
       options.standard_conforming_strings = standard;

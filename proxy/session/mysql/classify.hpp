@@ -5,7 +5,7 @@
 // Lexical, one pass, no allocation. Where the text does not tell, the verdict pins. Pure and thread-safe.
 #pragma once
 
-#include <array>
+#include <boost/container/static_vector.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -60,8 +60,7 @@ struct Verdict {
   std::string_view collation;  // of SET NAMES … COLLATE, unquoted
   // System variables of the session that are set, without scope. transaction_isolation is also tx_isolation.
   static constexpr std::size_t kMaxSettings = 12;
-  std::uint8_t setting_count = 0;
-  std::array<std::string_view, kMaxSettings> settings{};
+  boost::container::static_vector<std::string_view, kMaxSettings> settings;
 
   bool pinned_by(PinReason reason) const { return pins & bit(reason); }
 };

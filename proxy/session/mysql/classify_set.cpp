@@ -37,8 +37,8 @@ void Classifier::setting(std::string_view name) {
   verdict_.sets = true;
   name = unquoted(name);
   if (name.size() >= 14 && equals_folded(name.substr(0, 14), "session_track_")) verdict_.session_tracking = true;
-  if (verdict_.setting_count < Verdict::kMaxSettings)
-    verdict_.settings[verdict_.setting_count++] = name;
+  if (verdict_.settings.size() < Verdict::kMaxSettings)
+    verdict_.settings.push_back(name);
   else
     verdict_.too_many_settings = true;
 }

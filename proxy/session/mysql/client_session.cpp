@@ -378,10 +378,10 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   if (tracking) server.verdict_store_.session_tracking = false;
   // Its views are of bytes that go.
   own_text_.clear();
-  for (std::size_t i = 0; i < verdict.setting_count; ++i) own_text_ += verdict.settings[i];
+  for (std::size_t i = 0; i < verdict.settings.size(); ++i) own_text_ += verdict.settings[i];
   own_text_ += verdict.collation;
   std::size_t at = 0;
-  for (std::size_t i = 0; i < verdict.setting_count; ++i) {
+  for (std::size_t i = 0; i < verdict.settings.size(); ++i) {
     server.verdict_store_.settings[i] = std::string_view(own_text_).substr(at, verdict.settings[i].size());
     at += verdict.settings[i].size();
   }

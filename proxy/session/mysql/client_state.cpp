@@ -22,7 +22,7 @@ std::string cast(const std::string& number, std::string_view type) {
 
 // What the text says of its collation is how it ends: nothing beside it may set that once more.
 bool tells_collation(const Verdict& verdict) {
-  for (std::size_t i = 0; i < verdict.setting_count; ++i)
+  for (std::size_t i = 0; i < verdict.settings.size(); ++i)
     for (const std::string_view name : {"character_set_results", "character_set_connection", "collation_connection"})
       if (equals_folded(verdict.settings[i], name)) return false;
   return std::all_of(verdict.collation.begin(), verdict.collation.end(), [](char c) {
@@ -258,7 +258,7 @@ void ClientSession::request_done(ServerSession& server) {
   if (verdict != nullptr && !server.failed_) {
     if (verdict->unlocks && !server.tables_locked_) pins_ &= ~bit(PinReason::kLockTables);
     if (verdict->releases && !verdict->pinned_by(PinReason::kLock)) pins_ &= ~bit(PinReason::kLock);
-    for (std::size_t i = 0; i < verdict->setting_count; ++i) {
+    for (std::size_t i = 0; i < verdict->settings.size(); ++i) {
       if (!equals_folded(verdict->settings[i], "last_insert_id") && !equals_folded(verdict->settings[i], "identity"))
         continue;
       server.gives_insert_id(serial_, last_insert_id_);  // whatever it is, this connection has it
@@ -266,7 +266,7 @@ void ClientSession::request_done(ServerSession& server) {
     if (verdict->only_sets) {
       // Each must have been reported, and be one that can be put elsewhere.
       explained = !verdict->too_many_settings;
-      for (std::size_t i = 0; i < verdict->setting_count; ++i) {
+      for (std::size_t i = 0; i < verdict->settings.size(); ++i) {
         const bool tracking =
             verdict->settings[i].size() > 14 && equals_folded(verdict->settings[i].substr(0, 14), "session_track_");
         explained = explained && (tracking || (server.reported_ & (1u << i)) != 0);

@@ -32,7 +32,7 @@ void ServerSession::reported(std::string_view told, std::string_view value) {
   const std::string name = lower(own_name(told, mariadb_));
   if (!is_replayed(name)) return;
   if (verdict_ != nullptr)
-    for (std::size_t i = 0; i < verdict_->setting_count; ++i)
+    for (std::size_t i = 0; i < verdict_->settings.size(); ++i)
       if (equals_folded(own_name(verdict_->settings[i], mariadb_), name)) reported_ |= 1u << i;
   settings_ = interner_->with(settings_, name, value);
   // Their collations come with them, and are told by nobody: the client's text may say another, see request_done().

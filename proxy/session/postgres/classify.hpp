@@ -6,7 +6,7 @@
 // triggers, views and casts of the database is found through a HazardSet of their names. Pure and thread-safe.
 #pragma once
 
-#include <array>
+#include <boost/container/static_vector.hpp>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -74,10 +74,9 @@ struct Verdict {
   bool sets_path : 1 = false;         // a search path that is not told: what is created may be temporary
   // What is set or reset and not reported: tracked_name() of each is not empty. More than fit pin.
   static constexpr std::size_t kMaxSettings = 16;
-  std::uint8_t setting_count = 0;
   // The number of the parameter that names what set_config sets, where that is all that pins by kSetVariable.
   std::uint16_t setting_parameter = 0;
-  std::array<std::string_view, kMaxSettings> settings{};
+  boost::container::static_vector<std::string_view, kMaxSettings> settings;
   std::string_view prepared_name;  // token of PREPARE's or DEALLOCATE's name: see identifier_name
   std::string_view executed_name;  // token of EXECUTE's name
 

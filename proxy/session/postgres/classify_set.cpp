@@ -45,16 +45,16 @@ std::string_view Classifier::whole_name(const Token& first) {
 }
 
 void Classifier::note_setting(std::string_view text) {
-  if (verdict_.setting_count == Verdict::kMaxSettings || tracked_name(text).empty())
+  if (verdict_.settings.size() == Verdict::kMaxSettings || tracked_name(text).empty())
     return pin(PinReason::kSetVariable);
-  verdict_.settings[verdict_.setting_count++] = text;
+  verdict_.settings.push_back(text);
 }
 
 // By what the text mentions; many times the same, perhaps. When it is over it may be as it was.
 void Classifier::note_hidden_setting(std::string_view name) {
   verdict_.settings_go_back = true;
-  const auto end = verdict_.settings.begin() + verdict_.setting_count;
-  if (std::find(verdict_.settings.begin(), end, name) == end) note_setting(name);
+  const auto& known = verdict_.settings;
+  if (std::find(known.begin(), known.end(), name) == known.end()) note_setting(name);
 }
 
 void Classifier::set_name() {

@@ -13,7 +13,7 @@ void ClientSession::note(const Verdict& verdict, std::string_view text, const St
   if (verdict.changes_schema && !temporary) step.server->schema_dirty_ = true;
   if (step.options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
   if (verdict.may_end) probe_due_ = true;
-  if (verdict.setting_count != 0 || verdict.role_too || verdict.characteristics || verdict.reset_all ||
+  if (!verdict.settings.empty() || verdict.role_too || verdict.characteristics || verdict.reset_all ||
       verdict.sets_listed) {
     auto& server = *step.server;
     server.touch(verdict, server.transaction_status_ != 'I' || !server.requests_.empty());

@@ -11,6 +11,8 @@ namespace dbproxy::session::postgres {
 
 // True: classify() gives a Verdict that says nothing but statement_count 1, whatever the options about strings and
 // encodings are. False tells nothing. Pure, no allocation, about half a nanosecond a byte.
-bool is_plain(std::string_view sql, const HazardSet* hazards);
+// The answer does not depend on `width`; kNarrow keeps to what every processor has, so that tests see both.
+enum class Width { kBest, kNarrow };
+bool is_plain(std::string_view sql, const HazardSet* hazards, Width width = Width::kBest);
 
 }  // namespace dbproxy::session::postgres

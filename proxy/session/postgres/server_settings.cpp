@@ -18,7 +18,7 @@ void ServerSession::touch(std::string name) {
 }
 
 void ServerSession::touch(const Verdict& verdict, bool maybe_back) {
-  for (std::size_t i = 0; i < verdict.setting_count; ++i) touch(tracked_name(verdict.settings[i]));
+  for (std::size_t i = 0; i < verdict.settings.size(); ++i) touch(tracked_name(verdict.settings[i]));
   if (verdict.role_too) touch("role");
   if (verdict.characteristics) {
     for (auto name : {"default_transaction_isolation", "default_transaction_deferrable"}) touch(name);

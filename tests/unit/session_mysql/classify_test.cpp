@@ -13,7 +13,7 @@ std::string pins(std::string_view sql, ClassifyOptions options = {}) {
 std::vector<std::string> settings(std::string_view sql) {
   const Verdict verdict = classify(sql);
   std::vector<std::string> names;
-  for (std::size_t i = 0; i < verdict.setting_count; ++i) names.emplace_back(verdict.settings[i]);
+  for (std::size_t i = 0; i < verdict.settings.size(); ++i) names.emplace_back(verdict.settings[i]);
   return names;
 }
 using Names = std::vector<std::string>;

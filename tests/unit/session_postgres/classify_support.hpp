@@ -19,7 +19,7 @@ inline std::string pins_of(const Verdict& verdict) {
   }
   // What is read back: "=work_mem".
   const auto add = [&](const std::string& name) { out += (out.empty() ? "=" : " =") + name; };
-  for (std::size_t i = 0; i < verdict.setting_count; ++i) add(tracked_name(verdict.settings[i]));
+  for (std::size_t i = 0; i < verdict.settings.size(); ++i) add(tracked_name(verdict.settings[i]));
   if (verdict.role_too) add("role");
   if (verdict.characteristics) add("characteristics");
   if (verdict.sets_listed) add("listed");

@@ -1,9 +1,12 @@
 #include "proxy/session/postgres/plain.hpp"
 
+#include <cctype>
 #include <gtest/gtest.h>
 #include <string>
+#include <vector>
 
 #include "proxy/session/postgres/classify.hpp"
+#include "proxy/session/postgres/words.hpp"
 
 namespace dbproxy::session::postgres {
 namespace {
@@ -47,6 +50,7 @@ constexpr const char* kNotPlain[] = {
 TEST(Plain, TellsWhatHasNothingToSee) {
   for (auto text : kPlain) {
     EXPECT_TRUE(is_plain(text, nullptr)) << text;
+    EXPECT_TRUE(is_plain(text, nullptr, Width::kNarrow)) << text;
     const Verdict verdict = classify_exactly(text, {});
     EXPECT_EQ(verdict.pins, 0U) << text;
     EXPECT_EQ(verdict.statement_count, 1U) << text;
@@ -69,6 +73,31 @@ TEST(Plain, SeesWordsAtEveryOffset) {
       ASSERT_FALSE(is_plain(text("set_config"), &hazards)) << before;
       ASSERT_FALSE(is_plain(text("x_pg_advisory_lock"), &hazards)) << before;
       ASSERT_FALSE(is_plain(text("a\\b"), &hazards)) << before;
+    }
+  }
+}
+
+// Without hazards most words are passed over by their first two letters. Each one that matters alone is seen.
+TEST(Plain, SeesEachWordThatMatters) {
+  std::vector<std::string> words{"pg_temp_1", "pg_toast_temp_1", "x_advisory_lock", "$$", "1set_config", "u&\"a\""};
+  for (const auto& [text, word] : words::kTable) {
+    if (word == Word::kTemp || word == Word::kTemporary || word >= Word::kSetConfig) words.emplace_back(text);
+  }
+  for (const std::string_view prefix : words::kPrefixes) words.push_back(std::string(prefix) + "_x");
+  ASSERT_GT(words.size(), 30U);
+  const auto upper = [](std::string word) {
+    for (char& c : word) c = static_cast<char>(std::toupper(c));
+    return word;
+  };
+  for (std::size_t before = 0; before < 130; ++before) {
+    for (const std::string& word : words) {
+      for (const std::string& text : {word, upper(word)}) {
+        const std::string sql = "SELECT vast" + std::string(before, ' ') + ' ' + text;
+        for (const std::string& whole : {sql, sql + " v", sql + "(v)" + std::string(64, ' ') + '1'}) {
+          ASSERT_FALSE(is_plain(whole, nullptr)) << whole;
+          ASSERT_FALSE(is_plain(whole, nullptr, Width::kNarrow)) << whole;
+        }
+      }
     }
   }
 }
