@@ -305,7 +305,7 @@ int run(const Flags& flags) {
   std::optional<admin::CredentialsEndpoint> credentials;
   if (flags.aws_credentials_port != 0) {
     credentials.emplace(admin::CredentialsOptions{flags.aws_credentials_port, flags.aws_credentials_token_file},
-                        service_options.own_keys, registry, clock);
+                        service_options.own_keys, registry);
     if (const std::string error = credentials->start(); !error.empty())
       return fail("--aws-credentials-port: " + error, kFailed);
   }

@@ -74,10 +74,9 @@ http::ServerOptions server_options(const CredentialsOptions& options) {
 }  // namespace
 
 CredentialsEndpoint::CredentialsEndpoint(CredentialsOptions options, std::shared_ptr<aws::OwnKeys> keys,
-                                         metrics::Registry& registry, const Clock& clock)
+                                         metrics::Registry& registry)
     : options_(std::move(options)),
       keys_(std::move(keys)),
-      clock_(clock),
       token_(draw_token()),
       given_(registry.counter("dbproxy_aws_credentials_requests_total", kHelp, {{"result", "given"}})),
       refused_(registry.counter("dbproxy_aws_credentials_requests_total", kHelp, {{"result", "refused"}})),

@@ -23,8 +23,7 @@ struct CredentialsOptions {
 
 class CredentialsEndpoint {
  public:
-  CredentialsEndpoint(CredentialsOptions options, std::shared_ptr<aws::OwnKeys> keys, metrics::Registry& registry,
-                      const Clock& clock);
+  CredentialsEndpoint(CredentialsOptions options, std::shared_ptr<aws::OwnKeys> keys, metrics::Registry& registry);
   ~CredentialsEndpoint();  // stops; the file goes
 
   std::string start();  // "" or a sentence that says why not
@@ -35,7 +34,6 @@ class CredentialsEndpoint {
 
   const CredentialsOptions options_;
   const std::shared_ptr<aws::OwnKeys> keys_;
-  const Clock& clock_;
   Secret token_;
   metrics::Cell& given_;
   metrics::Cell& refused_;

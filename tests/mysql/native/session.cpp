@@ -108,7 +108,7 @@ std::uint16_t Session::add_end(std::string_view payload, std::uint16_t but) {
     std::uint16_t warnings = 0, status = 0;
     wire::read_eof(payload, warnings, status);
     add("eof");
-    number("warnings", warnings);
+    if (!(but & wire::status::kOutParameters)) number("warnings", warnings);
     number("status", status & ~(wire::status::kStateChanged | but));
     return status;
   }

@@ -58,9 +58,11 @@ class Session {
   void results();
   void definitions(std::uint64_t count);
   // Reads rows up to their end. Whether another result follows. `parameters`: it is the row of OUT parameters, for a
-  // client without DEPRECATE_EOF: one does, which MySQL's EOF behind it does not say and the proxy's does.
+  // client without DEPRECATE_EOF: one does, which MySQL's EOF behind it does not say and the proxy's does; nor does its
+  // EOF have the count of warnings that the OK behind it has.
   bool rows(bool parameters = false);
-  // OK, EOF or ERR. Its status. `but`: flags that are not compared.
+  // OK, EOF or ERR. Its status. `but`: flags that are not compared; with that of OUT parameters warnings are not,
+  // either.
   std::uint16_t add_end(std::string_view payload, std::uint16_t but = 0);
   void add(std::string_view word, std::string_view bytes = {});
   std::string cleaned(std::string_view payload) const;
