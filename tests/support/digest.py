@@ -8,20 +8,20 @@ import sys
 from pathlib import Path
 
 _TESTS, _LINES, _WIDTH = 6, 12, 400  # shown at most: tests, lines of each, characters of a line
-# pytest's summary and assertions, GoogleTest's failures, sanitizers, time limits, what an exception says.
+# pytest's summary and assertions, GoogleTest's failures, sanitizers, what an exception says.
 _TELLING = re.compile(
     r"E  |FAILED |ERROR |\[  FAILED  \]|ERROR: |WARNING: ThreadSanitizer|SUMMARY: |\w*(Error|Exception|Timeout)\b|"
-    r".*: (Failure|error:|runtime error:)|Test timeout")
+    r".*: (Failure|error:|runtime error:)")
 
 
-def outputs(log: str) -> dict[str, list[str]]:
-    """Lines of output by test, of ctest's LastTest.log."""
+def outputs(log: str) -> dict[str, tuple[str, list[str]]]:
+    """By test, how long it took and the lines of its output, of ctest's LastTest.log, which does not tell a time limit."""
     found = {}
     for part in re.split(r"^\d+/\d+ Testing: ", log, flags=re.M)[1:]:
         name, _, rest = part.partition("\n")
-        output = rest.partition("\nOutput:\n")[2].rpartition("<end of output>")
-        ended = re.findall(r"^Test timeout.*", output[2], re.M)  # what ctest itself says behind the output
-        found[name.strip()] = [line for line in output[0].splitlines() + ended if line.strip(" -")]
+        output, _, end = rest.partition("\nOutput:\n")[2].rpartition("<end of output>")
+        took = re.search(r"^Test time = +(.*)", end, re.M)
+        found[name.strip()] = took[1] if took else "?", [line for line in output.splitlines() if line.strip(" -")]
     return found
 
 
@@ -42,7 +42,10 @@ def digest(build: Path) -> str:
         return ""
     names = [line.partition(":")[2] for line in failed.read_text().splitlines()]
     said = outputs((temporary / "LastTest.log").read_text(errors="replace"))
-    parts = [f"{name}:\n" + "".join(f"  {line}\n" for line in telling(said.get(name, []))) for name in names[:_TESTS]]
+    parts = []
+    for name in names[:_TESTS]:
+        took, lines = said.get(name, ("?", []))
+        parts.append(f"{name}, after {took}:\n" + "".join(f"  {line}\n" for line in telling(lines)))
     return "".join(parts)
 
 
