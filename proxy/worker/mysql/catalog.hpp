@@ -3,6 +3,7 @@
 // Read again after a client has changed any of them, and when what is known is older than `max_age`. One thread.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -22,14 +23,16 @@ class Catalog {
   void expire() { expired_ = true; }
   // Whether somebody should ask; begin() says that somebody does.
   bool due(TimePoint now) const;
-  const std::string& begin(TimePoint now);
-  void finish(const session::mysql::ServerSession::Rows& rows, TimePoint now);
+  // `reading`: counts up as readings begin.
+  const std::string& begin(TimePoint now, std::uint64_t& reading);
+  // What has begun later is in force whenever it comes: it has seen all that this one has.
+  void finish(std::uint64_t reading, const session::mysql::ServerSession::Rows& rows, TimePoint now);
   void failed() { asked_at_ = {}; }
 
  private:
   const Duration max_age_;
   std::shared_ptr<const session::mysql::HazardNames> names_;
-  std::uint64_t versions_ = 0;
+  std::uint64_t versions_ = 0, begun_ = 0, taken_ = 0;
   bool expired_ = false;
   TimePoint read_at_{}, asked_at_{};
 };

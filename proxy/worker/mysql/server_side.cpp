@@ -113,7 +113,7 @@ bool ServerSide::wants_catalog(Server& server) const {
 
 void ServerSide::read_catalog(Server& server) {
   auto& context = server.context();
-  server.session().query_rows(catalog_->begin(context.loop.now()), context.to_server);
+  server.session().query_rows(catalog_->begin(context.loop.now(), reading_number_), context.to_server);
   reading_ = true;
 }
 
@@ -152,7 +152,7 @@ void ServerSide::answered(Server& server, const session::mysql::ServerEvents& ev
                 {{"proxy", server.proxy().name()}, {"user", server.pool_key()->user}});
       session.clear_hidden_failure();
     }
-    catalog_->finish(session.take_rows(), server.context().loop.now());
+    catalog_->finish(reading_number_, session.take_rows(), server.context().loop.now());
   }
   if (!events.programs_changed) return;
   catalog_->expire();

@@ -62,7 +62,8 @@ class ServerSide {
   std::shared_ptr<Catalog> catalog_;
   std::uint32_t connection_id_ = 0;
   bool reading_ = false;  // the catalogue
-  bool is_new_ = true;    // nobody has had it yet
+  std::uint64_t reading_number_ = 0;
+  bool is_new_ = true;  // nobody has had it yet
   Phase phase_ = Phase::kTrackers;
   bool pinned_ = false;  // by a client that left it as it was
 };

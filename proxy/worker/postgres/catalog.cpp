@@ -37,14 +37,17 @@ void Catalog::schema_changed(std::uint64_t tick) {
   schema_since_ = tick;
 }
 
-std::string Catalog::begin(TimePoint now, bool writer) {
+std::string Catalog::begin(Reading& reading, TimePoint now, bool writer) {
+  reading = {++begun_, fingerprint_, hazards_};
   if (writer) from_writer_ = true;
   next_ = now + age_;
   return session::postgres::catalog_scan_sql(fingerprint_);
 }
 
-bool Catalog::finish(const session::postgres::ServerSession::Rows& rows, TimePoint now, bool writer) {
+bool Catalog::finish(const Reading& reading, const session::postgres::ServerSession::Rows& rows, TimePoint now,
+                     bool writer) {
   session::postgres::CatalogScan scan;
+  if (reading.number < taken_) return true;
   if (rows.too_long) {
     if (!warned_)
       log::warn("session", "the catalogue is too large to be read: every client is pinned",
@@ -52,6 +55,7 @@ bool Catalog::finish(const session::postgres::ServerSession::Rows& rows, TimePoi
     warned_ = known_ = true;
     put_in_force(anything());
     fingerprint_.clear();
+    taken_ = reading.number;
     next_ = now + age_;
     return true;
   }
@@ -70,7 +74,14 @@ bool Catalog::finish(const session::postgres::ServerSession::Rows& rows, TimePoi
   known_ = true;
   from_writer_ = writer;
   next_ = now + age_;
+  taken_ = reading.number;
   if (scan.fingerprint() == fingerprint_) return true;
+  if (scan.fingerprint() == reading.fingerprint) {  // seen otherwise in between, and back to what it was
+    fingerprint_ = reading.fingerprint;
+    hazards_ = reading.hazards;
+    generation_ = next_number();
+    return true;
+  }
   auto result = scan.finish();
   fingerprint_ = scan.fingerprint();
   log::info("session", "catalogue read",

@@ -5,6 +5,7 @@
 // read before its client hears that it is done. A change made elsewhere may go unseen for that minute. One thread.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -37,11 +38,18 @@ class Catalog {
   // Ask again at the next opportunity.
   void expire() { next_ = {}; }
 
+  // One that was begun. Several may be under way, on connections that answer in their own time.
+  struct Reading {
+    std::uint64_t number = 0;  // counts up as they begin
+    // What was known then: of a catalogue that has not changed since no rows come.
+    std::string fingerprint;
+    std::shared_ptr<const session::postgres::HazardSet> hazards;
+  };
   // The query to run now; others need not.
-  std::string begin(TimePoint now, bool writer);
+  std::string begin(Reading& reading, TimePoint now, bool writer);
   // Its rows. False: they are of no use, and what was known before stays in force; if nothing was, that anything may
-  // change session state.
-  bool finish(const session::postgres::ServerSession::Rows& rows, TimePoint now, bool writer);
+  // change session state. What has begun later is in force whenever it comes: it has seen all that this one has.
+  bool finish(const Reading& reading, const session::postgres::ServerSession::Rows& rows, TimePoint now, bool writer);
 
  private:
   void put_in_force(std::shared_ptr<const session::postgres::HazardSet> hazards);
@@ -53,6 +61,7 @@ class Catalog {
   std::uint64_t generation_;
   std::shared_ptr<const session::postgres::HazardSet> hazards_;  // null: no hazards
   std::string fingerprint_;
+  std::uint64_t begun_ = 0, taken_ = 0;  // numbers of readings
   TimePoint next_{};
   bool known_ = false, from_writer_ = false, warned_ = false;
 };

@@ -29,13 +29,13 @@ bool ServerSide::wants_catalog(Server& server) const {
 
 void ServerSide::read_catalog(Server& server) {
   auto& context = server.context();
-  server.session().query_rows(catalog_->begin(context.loop.now(), on_writer(server)), context.to_server);
+  server.session().query_rows(catalog_->begin(reading_, context.loop.now(), on_writer(server)), context.to_server);
 }
 
 void ServerSide::catalog_read(Server& server) {
   auto& session = server.session();
   auto rows = session.take_rows();
-  if (catalog_->finish(rows, server.context().loop.now(), on_writer(server)) || ++catalog_failures_ >= 2) {
+  if (catalog_->finish(reading_, rows, server.context().loop.now(), on_writer(server)) || ++catalog_failures_ >= 2) {
     catalog_failures_ = 0;
     session.catalog_is_known();
   }

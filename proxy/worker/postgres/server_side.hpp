@@ -86,6 +86,7 @@ class ServerSide {
   std::unique_ptr<Listener> listener_;
   bool may_share_listen_ = false;
   std::shared_ptr<Catalog> catalog_;
+  Catalog::Reading reading_;
   session::postgres::SettingsPtr start_settings_;
   std::uint32_t process_id_ = 0;
   std::string cancel_key_;

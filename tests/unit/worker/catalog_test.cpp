@@ -1,6 +1,11 @@
 #include "proxy/worker/postgres/catalog.hpp"
 
 #include <gtest/gtest.h>
+#include <initializer_list>
+#include <string>
+#include <string_view>
+
+#include "proxy/wire/postgres/messages.hpp"
 
 namespace dbproxy::worker::postgres {
 namespace {
@@ -12,16 +17,67 @@ TEST(Catalog, WhatCannotBeReadMayHideAnything) {
   Catalog catalog("shop/orders", "orders", std::chrono::minutes(1));
   const TimePoint now{};
   EXPECT_FALSE(catalog.known());
-  catalog.begin(now, true);
+  Catalog::Reading reading;
+  catalog.begin(reading, now, true);
   session::postgres::ServerSession::Rows rows;
   rows.failed = true;
   rows.error = "57014: canceling statement due to statement timeout";
-  EXPECT_FALSE(catalog.finish(rows, now, true));
+  EXPECT_FALSE(catalog.finish(reading, rows, now, true));
   EXPECT_TRUE(catalog.known());
   ClassifyOptions options;
   catalog.describe(options);
   EXPECT_TRUE(session::postgres::classify("DELETE FROM parent", options).pinned_by(PinReason::kOpaque));
   EXPECT_TRUE(catalog.due(now + std::chrono::seconds(5), true));
+}
+
+// A catalogue as a reading finds it, with one function that may change session state; none: it is as it was.
+session::postgres::ServerSession::Rows found(std::string_view fingerprint, std::string_view function = {}) {
+  session::postgres::ServerSession::Rows rows;
+  const auto row = [&rows](std::initializer_list<std::string_view> columns) {
+    wire::postgres::MessageWriter message(rows.messages, 'D');
+    message.u16(static_cast<std::uint16_t>(columns.size()));
+    for (const std::string_view each : columns) message.u32(static_cast<std::uint32_t>(each.size())).bytes(each);
+  };
+  row({"g", "", "", fingerprint, "", ""});
+  if (!function.empty()) row({"n", "f20000", "", function, "danger", ""});
+  return rows;
+}
+
+class CatalogReadings : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    Catalog::Reading first;
+    catalog_.begin(first, now_, true);
+    ASSERT_TRUE(catalog_.finish(first, found("1:1", "sees"), now_, true));
+    ASSERT_TRUE(is_hazard("sees"));
+    catalog_.begin(early_, now_, true);
+    catalog_.begin(late_, now_, true);
+  }
+  bool is_hazard(const std::string& function) const {
+    ClassifyOptions options;
+    catalog_.describe(options);
+    return session::postgres::classify("SELECT " + function + "()", options).pinned_by(PinReason::kOpaque);
+  }
+  const TimePoint now_{};
+  Catalog catalog_{"shop/orders", "orders", std::chrono::minutes(1)};
+  Catalog::Reading early_, late_;
+};
+
+TEST_F(CatalogReadings, OneThatFindsWhatWasKnownWhenItBeganBringsThatBack) {
+  ASSERT_TRUE(catalog_.finish(early_, found("2:2", "other"), now_, true));
+  EXPECT_TRUE(is_hazard("other") && !is_hazard("sees"));
+  ASSERT_TRUE(catalog_.finish(late_, found("1:1"), now_, true));
+  EXPECT_TRUE(is_hazard("sees") && !is_hazard("other"));
+  Catalog::Reading next;
+  EXPECT_NE(catalog_.begin(next, now_, true).find("'1:1'"), std::string::npos);
+}
+
+TEST_F(CatalogReadings, OneThatBeganEarlierAndComesLaterChangesNothing) {
+  ASSERT_TRUE(catalog_.finish(late_, found("3:3", "newest"), now_, true));
+  EXPECT_TRUE(catalog_.finish(early_, found("2:2", "other"), now_, true));
+  EXPECT_TRUE(is_hazard("newest") && !is_hazard("other"));
+  EXPECT_TRUE(catalog_.finish(early_, found("1:1"), now_, true));
+  EXPECT_TRUE(is_hazard("newest"));
 }
 
 }  // namespace
