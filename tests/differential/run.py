@@ -28,6 +28,7 @@ from player import Player  # noqa: E402
 from script import cases, parse, to_text  # noqa: E402
 from shrink import shrink  # noqa: E402
 from support import postgres  # noqa: E402
+from support.paths import absolute  # noqa: E402
 from support.testbed import Testbed  # noqa: E402
 
 
@@ -40,8 +41,8 @@ def arguments():
     parser.add_argument("--case", default="", help="play only hand-written cases whose name has this in it")
     parser.add_argument("--file", type=Path, help="play only this script")
     parser.add_argument("--keep-going", action="store_true", help="go on after a difference")
-    parser.add_argument("--binary", type=Path, help="of the sidecar (default: as DBPROXY_BIN says)")
-    parser.add_argument("--native", type=Path, help="play generated scripts only, by this program")
+    parser.add_argument("--binary", type=absolute, help="of the sidecar (default: as DBPROXY_BIN says)")
+    parser.add_argument("--native", type=absolute, help="play generated scripts only, by this program")
     parser.add_argument("--steps", type=int, default=None, help="with --native: so many, instead of seconds")
     parser.add_argument("--lanes", type=int, default=6, help="with --native: scripts at once (default 6)")
     return parser.parse_args()

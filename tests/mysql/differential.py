@@ -34,6 +34,7 @@ from shrink import shrink  # noqa: E402
 from support import mysql  # noqa: E402
 from support.manifests import Manifests, config_map, db_proxy, secret  # noqa: E402
 from support.mysql import PASSWORDS  # noqa: E402
+from support.paths import absolute  # noqa: E402
 from support.ports import free_port  # noqa: E402
 from support.sidecar import Sidecar  # noqa: E402
 from support.testbed import Testbed  # noqa: E402
@@ -198,7 +199,7 @@ def run(bench: Bench, options, ended: threading.Event, seconds: float, steps: fl
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--player", type=Path, required=True, help="mysql_differential_player")
+    parser.add_argument("--player", type=absolute, required=True, help="mysql_differential_player")
     parser.add_argument("--seconds", type=float, default=30, help="of generated scripts, in all (default 30)")
     parser.add_argument("--count", type=int, help="generated scripts of each kind on each server instead of seconds")
     parser.add_argument("--steps", type=int, help="likewise: so many on each server, of all kinds together")
@@ -208,7 +209,7 @@ def main() -> int:
     parser.add_argument("--lanes", type=int, default=4, help="scripts at once (default 4)")
     parser.add_argument("--file", type=Path)
     parser.add_argument("--keep-going", type=int, default=1, help="differences before it ends")
-    parser.add_argument("--binary", type=Path, help="of the sidecar (default: as DBPROXY_BIN says)")
+    parser.add_argument("--binary", type=absolute, help="of the sidecar (default: as DBPROXY_BIN says)")
     options = parser.parse_args()
     options.lanes = 1 if options.file else options.lanes
     servers, kinds = options.servers.split(","), options.kinds.split(",")

@@ -23,3 +23,8 @@ def binary(name: str) -> Path:
 def release_binary(name: str) -> Path:
     """The same as shipped: for tests that measure."""
     return Path(os.environ.get("DBPROXY_RELEASE_BIN", BUILD / "release" / "bin")).resolve() / name
+
+
+def absolute(text: str) -> Path:
+    """A program that a command line names, which runs in a directory of its own."""
+    return Path(text).resolve()

@@ -226,7 +226,8 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     execute_runs_ = execute_runs_ || target->verdict.runs_block;
     execute_discards_ = execute_discards_ || target->verdict.discard_all;
     if (may_go_back(target->verdict, target->text())) {
-      const auto places = going_back(target->text(), target->read_as().standard_conforming_strings);
+      const auto places = going_back(target->text(), target->read_as().standard_conforming_strings,
+                                     [this](std::string_view executed) { return executed_text(executed); });
       if (!places.empty()) after_execute_ = set_start_sql(places.front(), own_, {});
     }
     if (keep_text) last_text = target->text();

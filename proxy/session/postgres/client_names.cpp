@@ -36,6 +36,8 @@ class Guard {
   std::string name_;
 };
 
+constexpr int kDeepest = 8;  // EXECUTE of EXECUTE …: in a circle, PostgreSQL runs out of stack
+
 bool works_on_names(const Verdict& verdict) {
   return verdict.deallocate || verdict.executes_prepared || verdict.pinned_by(PinReason::kSqlPrepare);
 }
@@ -57,6 +59,19 @@ void ClientSession::executes(Step& step, const NamedStatement& named) {
   auto statement = named.current;
   statement->refresh(step.options.classify);
   note(step.server->catalog_changed() ? statement->strict_verdict() : statement->verdict, statement->text(), step);
+}
+
+// Of the statement that EXECUTE of a name comes to, which may be EXECUTE itself; empty where its name is not known
+// here.
+std::string_view ClientSession::executed_text(std::string_view name) const {
+  for (int depth = 0; depth < kDeepest; ++depth) {
+    const auto it = names_.find(identifier_name(name));
+    if (it == names_.end() || !it->second.current) return {};
+    const auto& statement = *it->second.current;
+    if (!statement.verdict.executes_prepared || statement.verdict.several_names) return statement.text();
+    name = statement.verdict.executed_name;
+  }
+  return {};
 }
 
 // Puts a statement on the server under the client's own name, in the place of whatever has that name there; or, if not
@@ -155,7 +170,6 @@ void ClientSession::shadow_names(Step& step, const Verdict& verdict, std::string
 
 // The same for a statement that is executed by its name, and for those that it works on.
 void ClientSession::shadow_executed(Step& step, NamedStatement& named, bool simple, int depth) {
-  constexpr int kDeepest = 8;  // in a circle, PostgreSQL runs out of stack
   const auto statement = named.current;
   executes(step, named);
   if (!named.materialized) put_name(step, named, true, simple);
@@ -267,6 +281,7 @@ bool ClientSession::renames_executed(Step& step, const Verdict& verdict) {
   if (!step.server->requests_.empty() && !step.server->replaying_) return false;
   auto& named = it->second;
   if (works_on_names(named.current->verdict)) return false;
+  if (may_go_back(named.current->verdict, named.current->text())) return false;
   executes(step, named);
   const auto before = step.server->requests_.size();
   prepare_on(step, named);

@@ -264,6 +264,7 @@ class ClientSession {
   void forget_names_by(ServerSession& server);
   bool describes_execute(Step& step, const Statement& statement);
   void executes(Step& step, const NamedStatement& named);
+  std::string_view executed_text(std::string_view name) const;
   void names_may_be_there(ServerSession& server);
   // The server may have statements of which nothing is known here.
   bool names_unknown() const { return names_due_ || (pins_ & bit(PinReason::kSqlPrepare)) != 0; }

@@ -7,6 +7,16 @@ namespace dbproxy::session::postgres {
 
 namespace wire = dbproxy::wire::postgres;
 
+namespace {
+
+bool only_hidden_before_last(const Requests& requests) {
+  for (std::size_t i = 0; i + 1 < requests.size(); ++i)
+    if (!requests.at(i).hidden) return false;
+  return true;
+}
+
+}  // namespace
+
 void ClientSession::started_with(SettingsInterner& interner, Settings::Values own) {
   interner_ = &interner;
   start_ = settings_;
@@ -40,6 +50,7 @@ void ClientSession::discard_here(Step& step) {
 
 bool ClientSession::may_go_back(const Verdict& verdict, std::string_view text) const {
   if (own_.empty()) return false;
+  if (verdict.executes_prepared && !names_.empty()) return true;
   if (verdict.reset_all || verdict.reset_other || verdict.settings_go_back) return true;
   if (!verdict.sets && !verdict.reported_setting) return false;
   return contains_folded(text, "default") || contains_folded(text, "local") || contains_folded(text, "names") ||
@@ -56,13 +67,15 @@ void ClientSession::send_query(Step& step, std::string_view whole, std::string_v
   if (may_go_back(verdict, text)) {
     const auto& settings = settings_now(&server);
     const auto value = settings ? settings->find("standard_conforming_strings") : nullptr;
+    const Executed executed = [this](std::string_view name) { return executed_text(name); };
     const bool strings = value == nullptr || *value == "on";
     // SET LOCAL by itself does nothing but warn, which it does not if there are two statements.
     const bool by_itself = verdict.statement_count == 1 && server.transaction_status_ == 'I' && !server.beginning_ &&
-                           !server.begun_ && (server.requests_.size() == 1 || server.replaying_);
-    const auto places = by_itself ? going_back(text, strings) : std::vector<GoesBack>();
+                           !server.begun_ && (only_hidden_before_last(server.requests_) || server.replaying_);
+    const auto places = by_itself ? going_back(text, strings, executed) : std::vector<GoesBack>();
     const bool warns = !places.empty() && places.front().local;
-    const auto longer = warns ? std::string() : with_start_settings(text, strings, own_, kSetsStart, server.inserted_);
+    const auto longer =
+        warns ? std::string() : with_start_settings(text, strings, own_, kSetsStart, server.inserted_, executed);
     if (!longer.empty()) {
       entry.sets_start = true;
       wait_for_quiet_ = true;  // server.inserted_ is of this one

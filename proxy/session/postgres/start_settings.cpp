@@ -105,6 +105,7 @@ struct Statement {
   std::vector<Token> tokens;  // the first few
   Token last;
   std::size_t count = 0;
+  bool ended = false;  // with the text
 
   bool word(std::size_t at, std::string_view text) const {
     return at < tokens.size() && tokens[at].kind == TokenKind::kWord && equals_folded(tokens[at].text, text);
@@ -121,6 +122,15 @@ struct Statement {
     return tracked_name({begin, size});
   }
 };
+
+// The text that EXECUTE comes to. Where it takes no parameters, PostgreSQL does not look at those it is given.
+std::string_view text_of(const Statement& statement, const Executed& executed) {
+  if (!executed || !statement.word(0, "execute") || statement.count < 2) return {};
+  if (!statement.ends(2) && !statement.tokens[2].is('(')) return {};
+  const auto kind = statement.tokens[1].kind;
+  if (kind != TokenKind::kWord && kind != TokenKind::kQuotedIdentifier) return {};
+  return executed(statement.tokens[1].text);
+}
 
 std::optional<GoesBack> goes_back(const Statement& statement) {
   GoesBack place;
@@ -152,22 +162,32 @@ std::optional<GoesBack> goes_back(const Statement& statement) {
   return statement.word(at + 1, "default") && statement.ends(at + 2) ? named(std::move(name)) : std::nullopt;
 }
 
-template <class Use>
-void each_statement(std::string_view sql, bool standard_conforming_strings, Use use) {
+Statement next_statement(Tokenizer& tokens) {
   constexpr std::size_t kLooked = 16;
-  Tokenizer tokens(sql, standard_conforming_strings);
   Statement statement;
+  for (auto token = tokens.next(); !token.is(';'); token = tokens.next()) {
+    statement.ended = token.kind == TokenKind::kEnd;
+    if (statement.ended) break;
+    if (statement.tokens.size() < kLooked) statement.tokens.push_back(token);
+    statement.last = token;
+    ++statement.count;
+  }
+  return statement;
+}
+
+// `use` is told of each statement as it stands, and what it does, which is another where it is EXECUTE.
+template <class Use>
+void each_statement(std::string_view sql, bool standard_conforming_strings, const Executed& executed, Use use) {
+  Tokenizer tokens(sql, standard_conforming_strings);
   while (true) {
-    const auto token = tokens.next();
-    if (token.kind != TokenKind::kEnd && !token.is(';')) {
-      if (statement.tokens.size() < kLooked) statement.tokens.push_back(token);
-      statement.last = token;
-      ++statement.count;
-      continue;
+    const auto statement = next_statement(tokens);
+    if (const auto text = text_of(statement, executed); !text.empty()) {
+      Tokenizer its(text, standard_conforming_strings);
+      use(statement, next_statement(its));
+    } else {
+      use(statement, statement);
     }
-    use(statement);
-    if (token.kind == TokenKind::kEnd) return;
-    statement = {};
+    if (statement.ended) return;
   }
 }
 
@@ -241,10 +261,10 @@ std::optional<Settings::Values> read_start(std::string_view messages, const Sett
   return out;
 }
 
-std::vector<GoesBack> going_back(std::string_view sql, bool standard_conforming_strings) {
+std::vector<GoesBack> going_back(std::string_view sql, bool standard_conforming_strings, const Executed& executed) {
   std::vector<GoesBack> places;
-  each_statement(sql, standard_conforming_strings, [&](const Statement& statement) {
-    if (auto place = goes_back(statement)) {
+  each_statement(sql, standard_conforming_strings, executed, [&](const Statement& statement, const Statement& does) {
+    if (auto place = goes_back(does)) {
       place->end = end_of(statement, sql);
       places.push_back(std::move(*place));
     }
@@ -271,13 +291,13 @@ std::vector<std::string> set_start_sql(const GoesBack& place, const Settings::Va
 }
 
 std::string with_start_settings(std::string_view sql, bool standard_conforming_strings, const Settings::Values& start,
-                                std::string_view column, Insertions& inserted) {
+                                std::string_view column, Insertions& inserted, const Executed& executed) {
   std::string out;
   std::size_t copied = 0;
   inserted = {};
-  each_statement(sql, standard_conforming_strings, [&](const Statement& statement) {
-    if (is_told_as_set(statement)) inserted.sets.push_back(false);
-    const auto place = goes_back(statement);
+  each_statement(sql, standard_conforming_strings, executed, [&](const Statement& statement, const Statement& does) {
+    if (is_told_as_set(does)) inserted.sets.push_back(false);
+    const auto place = goes_back(does);
     if (!place) return;
     const auto back = set_start_sql(*place, start, column);
     if (back.empty()) return;

@@ -6,6 +6,7 @@
 // (PostgreSQL: process_startup_options in postinit.c, pg_split_opts; guc_tables.c.)
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -33,7 +34,10 @@ struct GoesBack {
   std::string name;     // tracked_name(); empty: all of them
   bool local = false;   // until the end of the transaction
 };
-std::vector<GoesBack> going_back(std::string_view sql, bool standard_conforming_strings);
+// The text of what EXECUTE of a name comes to; empty: nothing that goes back. A statement of the protocol may be SET or
+// RESET, and EXECUTE of it does the same.
+using Executed = std::function<std::string_view(std::string_view name)>;
+std::vector<GoesBack> going_back(std::string_view sql, bool standard_conforming_strings, const Executed& executed = {});
 
 // For what `place` resets: statements that set it as it was at the start; none when nothing has to be. SET where that
 // can be, since a SELECT would be a query, before which SET TRANSACTION has to stand. `column`: the name of the first
@@ -50,6 +54,6 @@ struct Insertions {
 };
 // The text with that behind each such place; empty when nothing has to be.
 std::string with_start_settings(std::string_view sql, bool standard_conforming_strings, const Settings::Values& start,
-                                std::string_view column, Insertions& inserted);
+                                std::string_view column, Insertions& inserted, const Executed& executed = {});
 
 }  // namespace dbproxy::session::postgres

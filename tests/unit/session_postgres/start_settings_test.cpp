@@ -95,6 +95,24 @@ TEST(GoingBack, SetsWhatTheClientStartedWith) {
                           "SELECT pg_catalog.set_config(E'search_path', E'a, b', false) AS \"c\""));
 }
 
+TEST(GoingBack, LooksIntoWhatIsExecuted) {
+  const Settings::Values start = {{"work_mem", "3MB"}};
+  const Executed executed = [](std::string_view name) -> std::string_view {
+    return name == "r" ? "RESET work_mem" : name == "\"S\"" ? "SET work_mem = '1MB'" : "";
+  };
+  const std::string back = ";SET \"work_mem\" TO E'3MB'";
+  Insertions inserted;
+  const auto with = [&](std::string_view sql) {
+    return with_start_settings(sql, true, start, "c", inserted, executed);
+  };
+  EXPECT_EQ(with("EXECUTE r"), "EXECUTE r" + back);
+  EXPECT_EQ(with("SELECT 1; execute r (1, 2); EXECUTE \"S\""), "SELECT 1; execute r (1, 2)" + back + "; EXECUTE \"S\"");
+  EXPECT_EQ(inserted.sets, std::vector<bool>({false, true, false}));
+  for (const auto* other : {"EXECUTE \"S\"", "EXECUTE other", "EXECUTE", "EXECUTE r s", "EXECUTE 'r'", "SELECT r"})
+    EXPECT_EQ(with(other), "") << other;
+  EXPECT_EQ(with_start_settings("EXECUTE r", true, start, "c", inserted), "");
+}
+
 TEST(GoingBack, TellsItsOwnTagsFromTheClients) {
   const Settings::Values start = {{"app.x", "1"}, {"work_mem", "3MB"}};
   Insertions inserted;
