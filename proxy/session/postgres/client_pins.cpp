@@ -13,8 +13,12 @@ void ClientSession::note(const Verdict& verdict, std::string_view text, const St
   if (verdict.changes_schema && !temporary) step.server->schema_dirty_ = true;
   if (step.options.sequence_pinning && verdict.sequence_use) reasons |= bit(PinReason::kSequence);
   if (verdict.may_end) probe_due_ = true;
-  if (!verdict.settings.empty() || verdict.role_too || verdict.characteristics || verdict.reset_all ||
-      verdict.sets_listed) {
+  const bool sets = !verdict.settings.empty() || verdict.role_too || verdict.characteristics || verdict.reset_all ||
+                    verdict.sets_listed;
+  if (sets || verdict.sets || verdict.reported_setting || (reasons & bit(PinReason::kOpaque)) ||
+      (reasons & bit(PinReason::kSetVariable)))
+    step.server->settings_move();
+  if (sets) {
     auto& server = *step.server;
     server.touch(verdict, server.transaction_status_ != 'I' || !server.requests_.empty());
   }

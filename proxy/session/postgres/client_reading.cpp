@@ -28,7 +28,7 @@ bool is_analyzed(std::string_view text) {
 }  // namespace
 
 bool ServerSession::reading_known() const {
-  if (unlisted_ || listing_) return false;
+  if (unlisted_ || listing_ || moving_) return false;
   for (const auto* names : {&unknown_, &read_})
     if (std::any_of(names->begin(), names->end(), [](const auto& name) { return decides_meaning(name); })) return false;
   for (std::size_t i = 0; i < requests_.size(); ++i)
@@ -36,9 +36,14 @@ bool ServerSession::reading_known() const {
   return true;
 }
 
+// Of a client that is pinned for what it may have set nobody knows it.
+bool ClientSession::reading_known(const ServerSession& server) const {
+  return server.reading_known() && (pins_ & (bit(PinReason::kOpaque) | bit(PinReason::kSetVariable))) == 0;
+}
+
 // It was parsed just now.
 void ClientSession::remember_reading(const ServerSession& server, NamedStatement& named) {
-  named.read_under = server.reading_known() ? settings_now(&server) : SettingsPtr();
+  named.read_under = reading_known(server) ? settings_now(&server) : SettingsPtr();
   reading_due_ = reading_due_ || !named.read_under;
 }
 
@@ -53,7 +58,7 @@ void ClientSession::settle_readings() {
 std::string ClientSession::reading_sql(const ServerSession& server, const NamedStatement& named) const {
   if (!named.read_under || !named.current || server.transaction_status_ == 'E') return {};
   const auto& now = settings_now(&server);
-  const bool known = server.reading_known();
+  const bool known = reading_known(server);
   if (!now || (known && (now == named.read_under || now->reading() == named.read_under->reading()))) return {};
   if (!is_analyzed(named.current->text())) return {};
   std::vector<std::string> unknown;
@@ -90,7 +95,7 @@ ClientSession::AsRead::AsRead(ClientSession& client, Step& step, const NamedStat
   if (server.transaction_status_ == 'T' && !client.in_sequence_) {
     client.run_hidden(step, "SAVEPOINT dbproxy_reading", true);
     after_ = {"ROLLBACK TO SAVEPOINT dbproxy_reading", "RELEASE SAVEPOINT dbproxy_reading"};
-  } else if (server.reading_known()) {
+  } else if (client.reading_known(server)) {
     after_ = {set_meaning_sql(*named.read_under, *client.settings_now(&server), *server.base_, {})};
   } else {
     return;

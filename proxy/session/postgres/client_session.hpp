@@ -216,6 +216,7 @@ class ClientSession {
   };
   void remember_reading(const ServerSession& server, NamedStatement& named);
   void settle_readings();
+  bool reading_known(const ServerSession& server) const;
   std::string reading_sql(const ServerSession& server, const NamedStatement& named) const;
   bool may_prepare(Step& step, const NamedStatement& named);
   bool may_prepare(Step& step, const Verdict& verdict);

@@ -76,7 +76,7 @@ bool ServerSession::on_ready(std::string_view body, ClientSession* client, Outpu
     if (std::exchange(defaults_dirty_, false)) events_.defaults_changed = true;
   }
   copy_in_ = false;
-  if (requests_.empty()) timed_out_ = false;
+  if (requests_.empty()) timed_out_ = moving_ = false;
   if (kept_rows) {
     if (std::exchange(listing_, false))
       settings_listed(client);

@@ -96,6 +96,8 @@ class ServerSession {
   bool settings_settled() const { return settings_known() && read_.empty() && !listing_; }
   // Those by which a text is read (decides_meaning()): nothing that may change them is unknown or under way.
   bool reading_known() const;
+  // What was sent just now may change settings, told or not: that is told with the next ReadyForQuery, no sooner.
+  void settings_move() { moving_ = true; }
   void read_settings(Output& to_server);
   // When that is done. Not empty: they are still unknown, and why.
   std::string settings_read() { return std::exchange(settings_unread_, {}); }
@@ -235,6 +237,7 @@ class ServerSession {
   bool reading_settings_ = false;
   std::string settings_unread_;              // why
   bool unlisted_ = false, listing_ = false;  // any that pg_settings shows may have been set; and they are asked for
+  bool moving_ = false;                      // settings_move()
   bool reading_channels_ = false;
   bool reading_names_ = false, may_have_names_ = false;
   bool maybe_back_ = false, read_sources_ = false;
