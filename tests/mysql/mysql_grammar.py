@@ -64,6 +64,10 @@ VARIABLES = {
     "long_query_time": ["3.5", "DEFAULT"], "old_alter_table": ["0", "1"], "updatable_views_with_limit": ["NO", "YES"],
 }
 ONLY_MYSQL = {"transaction_isolation", "transaction_read_only"}
+# Names of others above, and what one of them changes.
+MARIADB_VARIABLES = {"log_slow_query_time": ["2.5", "DEFAULT"], "alter_algorithm": ["COPY", "DEFAULT"],
+                     "tmp_memory_table_size": ["2048", "DEFAULT"], "tx_isolation": ["'READ-COMMITTED'", "DEFAULT"],
+                     "storage_engine": ["MyISAM", "DEFAULT"], "old": ["1", "0"]}
 NOT_AUDITED = {"nonsense", "max_connections"}
 USER_VARIABLES = ("@v", "@w", "@z", "@p", "@fv", "@traced", "@d", "@o", "@i", "@'quoted'")
 LOOK_AT_VARIABLES = "SELECT " + ", ".join(f"CAST({name} AS CHAR(9))" for name in USER_VARIABLES)
@@ -94,6 +98,7 @@ CHANGES = [
     "LOCK TABLES numbers READ", "LOCK TABLES numbers READ, here READ", "UNLOCK TABLES", "USE billing",
     "INSERT INTO made (b) VALUES ('x'), ('y')", "INSERT INTO made (b) VALUES ('z')",
     "INSERT INTO made (b) VALUES (LAST_INSERT_ID())", "INSERT INTO made (b) SELECT n FROM numbers WHERE n < 3",
+    "INSERT INTO made VALUES (LAST_INSERT_ID() + 3, 'k')", "INSERT INTO made (id, b) SELECT n + 60, 'k' FROM numbers",
     "UPDATE made SET b = 'q' WHERE id = LAST_INSERT_ID()",
     "DELETE FROM made WHERE id = LAST_INSERT_ID()", "INSERT INTO small VALUES (1000)", "SELECT CAST('x' AS SIGNED)", "DO 1/0",
     "SELECT SQL_CALC_FOUND_ROWS n FROM numbers LIMIT 2", "SELECT n FROM numbers LIMIT 3", "SET NAMES latin1", "SET NAMES utf8mb4",
@@ -117,16 +122,26 @@ CHANGES = [
     "GET DIAGNOSTICS CONDITION 1 @i = RETURNED_SQLSTATE", "SET @w = ROW_COUNT()", "SET @w = LAST_INSERT_ID()",
     "SET @w = (SELECT @@warning_count)", "SHOW WARNINGS", "SHOW ERRORS", "EXPLAIN SELECT 1", "ANALYZE TABLE numbers",
     "SET sql_log_off = 0", "SAVEPOINT b", "ROLLBACK TO b",
-    "SELECT 1; SET GLOBAL max_sort_length = 3000", "SET SESSION debug = ''", "SET SESSION session_track_schema = 1",
+    "SET session_track_system_variables = 'time_zone'",
+    "SET session_track_system_variables = 'time_zone', max_sort_length = 91",
+    "SELECT 1; SET GLOBAL max_sort_length = 3000", "SET GLOBAL max_sort_length = 3000",
+    "SET SESSION debug = ''", "SET SESSION session_track_schema = 1",
     "SET session_track_state_change = 0", "CREATE TABLE fresh (a INT)", "DROP TABLE fresh",
     "ALTER TABLE fresh ADD COLUMN b INT", "CREATE OR REPLACE VIEW fresh_view AS SELECT fv() AS a", "SELECT a FROM fresh_view",
     "CREATE FUNCTION renewed() RETURNS INT NO SQL RETURN 1", "DROP FUNCTION renewed",
     "CREATE FUNCTION renewed() RETURNS INT NO SQL BEGIN SET @d = 8; RETURN 2; END",
 ]
+# What an OK says of these need not be LAST_INSERT_ID().
+GIVES_KEYS = [
+    "INSERT INTO made VALUES (77, 'k')", "INSERT INTO made (id, b) VALUES (78, 'k'), (NULL, 'l')",
+    "REPLACE INTO made VALUES (77, 'k')",
+    "INSERT INTO made VALUES (NULL, 'k'), (77, 'k'), (77, 'k')", "INSERT IGNORE INTO made VALUES (77, 'k')",
+    "INSERT INTO made VALUES (77, 'k') ON DUPLICATE KEY UPDATE b = 'm'", "INSERT INTO made SET id = 40 + 39, b = 'k'",
+    "INSERT INTO made (id, b) SELECT n + 70, 'k' FROM numbers", "INSERT INTO made (b) SELECT n FROM numbers WHERE n < 3",
+    "INSERT INTO made (b) VALUES ('made'), ('made')", "INSERT INTO made (b) VALUES (77)", "INSERT INTO made VALUES ('80', 'k')",
+]
 TAKES_LOCKS = ["SELECT GET_LOCK(CONCAT('l', tag), 0) FROM here", "SELECT locks()", "CALL locked()",
                "DO (SELECT GET_LOCK(CONCAT('l', tag), 0) FROM here)", "SELECT GET_LOCK(CONCAT('l', tag), 0) FROM here WHERE a = 2"]
-ONLY_MYSQL_CHANGES = ["SET session_track_system_variables = 'time_zone'",
-                      "SET session_track_system_variables = 'time_zone', max_sort_length = 91"]
 ONLY_MARIADB = [
     "SET STATEMENT max_sort_length = 95 FOR SELECT 1", "EXECUTE IMMEDIATE 'SET @v = 6'", "BEGIN NOT ATOMIC SET @v = 7; END",
     "CREATE OR REPLACE TEMPORARY TABLE tmp (a INT)", "INSERT INTO made (b) VALUES ('r') RETURNING id",
@@ -144,7 +159,8 @@ PREPARED = ["SELECT ? + 1", "SELECT n FROM numbers WHERE n < ? ORDER BY n", "INS
             "CALL two()", "SELEC", "UPDATE made SET b = ? WHERE id = LAST_INSERT_ID()", LOOK_AT_SCHEMA, "CALL sets()",
             "CALL out_one(?, ?)", "CALL warns()", "CREATE TEMPORARY TABLE tmp (a INT)", "DROP TEMPORARY TABLE tmp",
             "INSERT INTO made (b) VALUES (?), (?)", "SELECT ROW_COUNT()", "SELECT CONCAT('a', ?), LENGTH(?)", "SHOW WARNINGS",
-            "SELECT renewed()", "SELECT * FROM tmp", "SET sql_mode = 'ANSI_QUOTES'", "INSERT INTO small VALUES (?)",
+            "INSERT INTO made (id, b) VALUES (?, ?)", "SELECT renewed()", "SELECT * FROM tmp",
+            "SET sql_mode = 'ANSI_QUOTES'", "INSERT INTO small VALUES (?)",
             "SELECT a FROM fresh", "SELECT 1 UNION SELECT ?", "SELECT n FROM numbers LIMIT 2", "SET NAMES latin1", "DO fv()",
             "SELECT n FROM numbers ORDER BY n", "DELETE FROM made WHERE b = ?", "SELECT @@session.max_sort_length", "USE billing"]
 VALUES = ["1", "4", r"\N", "text", "", "a 'quoted' one", "2000"]
@@ -183,7 +199,7 @@ BLOCKS = [["BEGIN", "INSERT INTO made (b) VALUES ('in')", "COMMIT"], ["BEGIN", "
           ["LOCK TABLES numbers READ", "SELECT n FROM numbers", "UNLOCK TABLES"]]
 NARROW_PREPARED = ["SELECT ? + 1", "SELECT n FROM numbers WHERE n < ? ORDER BY n", "INSERT INTO made (b) VALUES (?)",
                    "SELECT LAST_INSERT_ID()", "SELECT \"double\", ?", LOOK_AT_SCHEMA, "SELECT a FROM here", "SELECT ROW_COUNT()",
-                   "SELECT ?, ?, ?", "UPDATE made SET b = ? WHERE id = LAST_INSERT_ID()"]
+                   "INSERT INTO made (id, b) VALUES (?, ?)", "SELECT ?, ?, ?", "UPDATE made SET b = ? WHERE id = LAST_INSERT_ID()"]
 # Of EXCLUDE_VARIABLE_SETS: what its client may lose, and nobody else may find.
 EXCLUDED = ["SET @v = 5", "SET @v = 1, @w = 2", "SELECT 4 INTO @z", "SELECT @w := 3", "SET timestamp = 5", "SET rand_seed1 = 7",
             "SET insert_id = 70", "SET max_sort_length = 99", "SET sql_mode = 'ANSI_QUOTES'", "SET @v = 4, max_sort_length = 98",

@@ -202,9 +202,11 @@ ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes
   }
   const bool none = server.insert_id_owner_ == 0 && last_insert_id_ == 0;  // nobody has inserted there
   const bool elsewhere = server.insert_id_owner_ != serial_ || server.insert_id_ != last_insert_id_;
-  // What an INSERT leaves may be what it finds, which has to be known then.
+  // What an INSERT leaves may be what it finds, which has to be known then; and a key that it gives itself could not be
+  // told from another client's number, were it the same.
+  const bool alike = server.insert_id_ != 0 && !asks.insert_id_unsaid && gives_.may_have(server.insert_id_);
   const bool insert_id_missing =
-      elsewhere && ((asks_insert_id && !none) || (runs && asks.inserts && server.insert_id_unknown_));
+      elsewhere && ((asks_insert_id && !none) || (runs && asks.inserts && (server.insert_id_unknown_ || alike)));
   if (asks_insert_id && none) server.gives_insert_id(serial_, 0);
   if (server.multi_statements() != multi_statements_) {
     const std::string_view option = multi_statements_ ? std::string_view("\0\0", 2) : std::string_view("\1\0", 2);
@@ -265,7 +267,7 @@ ServerSession& ClientSession::ask(Step& step, ServerSession::Purpose purpose, An
   }
   server.ask(purpose, answer);
   server.verdict_ = purpose == ServerSession::Purpose::kClient ? &verdict : nullptr;
-  server.numbers_ = verdict.numbers;
+  server.numbers_ = gives_;
   const bool asks = verdict.diagnostics && verdict.statement_count == 1;
   if (!asks && (!server.mariadb_ || verdict.tables)) {
     hold_ = false;
@@ -351,6 +353,7 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   if (verdict.diagnostics && verdict.statement_count == 1 && !kept_.empty() &&
       answer_kept(step, text, lexical, false, known.diagnostics))
     return ClientVerdict::kMore;
+  gives_ = verdict.numbers;
   const ClientVerdict ready = steps(step, verdict);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;

@@ -230,6 +230,7 @@ class ClientSession {
   bool insert_id_doubt_ = false;  // only the server knows: it is asked before the connection goes
   bool was_own_insert_id_ = false, told_before_ = false;  // of the first doubt, see doubt_insert_id()
   std::uint64_t insert_id_before_ = 0;
+  NumberSet gives_;  // of the request that is to be sent
   std::int64_t row_count_ = 0;
   bool row_count_here_ = true;  // it is not the server's: the last request was answered here
   std::uint64_t found_rows_ = 0, first_found_rows_ = 0;

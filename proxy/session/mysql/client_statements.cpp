@@ -125,6 +125,12 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
     const ClassifyOptions how{runs->lex, false, step.options.hazards};
     runs = own_statement_ = cache_->intern(substituted(runs->text, how.lex, known), runs->settings, how);
   }
+  if (execute.types_sent) statement.types = payload.substr(execute.bound_at + 1, execute.types_size);
+  gives_ = verdict.numbers;
+  if (verdict.inserts && statement.long_data)
+    gives_.add_all();
+  else if (verdict.inserts)
+    gives_.add(numbers_of(payload, execute, statement.types));
   ServerSession::Prepared* there = nullptr;
   const ClientVerdict ready = steps_to(step, runs, verdict, there);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
@@ -135,11 +141,6 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
   server.only_rows_ = server.holds_transaction() && verdict.only_rows;
   server.statement_ = statement.statement;  // whose the verdict is
   executing_ = number;
-  if (execute.types_sent) statement.types = payload.substr(execute.bound_at + 1, execute.types_size);
-  if (verdict.inserts && statement.long_data)
-    server.numbers_.add_all();
-  else if (verdict.inserts)
-    server.numbers_.add(numbers_of(payload, execute, statement.types));
   const bool types_missing = execute.bound_at > 0 && !execute.types_sent && there->types != statement.types;
   if (execute.bound_at > 0) there->types = statement.types;
   if (types_missing) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "proxy/wire/mysql/commands.hpp"
 #include "proxy/wire/mysql/messages.hpp"
@@ -124,9 +125,12 @@ std::uint16_t Session::add_end(std::string_view payload, std::uint16_t but) {
   number("status", ok.status & ~wire::status::kStateChanged);
   std::vector<std::string> told;
   wire::StateReader reader(ok.state);
-  for (wire::StateChange change; reader.next(change);)
+  for (wire::StateChange change; reader.next(change);) {
+    // After a prepared statement of another schema MySQL says once more which one the session is in.
+    if (change.type == wire::StateType::kSchema && std::exchange(schema_, change.value) == change.value) continue;
     told.push_back(std::to_string(static_cast<int>(change.type)) + std::string(change.name) + "=" +
                    cleaned(change.value));
+  }
   std::sort(told.begin(), told.end());
   for (const auto& each : told) add("told", each);
   return ok.status;

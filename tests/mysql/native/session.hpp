@@ -72,6 +72,7 @@ class Session {
   std::unique_ptr<Connection> connection_;
   std::map<std::string, Statement> statements_;
   std::string answer_;
+  std::string schema_;  // that it was told last
 };
 
 }  // namespace mysql_differential

@@ -50,6 +50,22 @@ TEST(MysqlInsertId, AKeyThatIsGivenIsNone) {
   EXPECT_EQ(asked_first(world, client), query("SET last_insert_id = 901"));
 }
 
+// The OK has 902, and so has the connection: only what was there before tells whose it is.
+TEST(MysqlInsertId, AKeyThatIsGivenMayBeAnothersNumber) {
+  World world;
+  Client client(world), other(world, 2);
+  world.run(other, "INSERT INTO t (a) VALUES ('x')", made(902));
+  const auto insert = query("INSERT INTO t VALUES ('902', 'x')");
+  ASSERT_EQ(world.say(client, insert), ClientVerdict::kWait);
+  EXPECT_EQ(world.to_server, query("SET last_insert_id = 0"));
+  world.serve(client, Says().ok());
+  EXPECT_EQ(world.say(client, insert), ClientVerdict::kMore);
+  world.serve(client, made(902));
+  fetch(world, client, "0");
+  world.run(other, "INSERT INTO t (a) VALUES ('x')", made(903));
+  EXPECT_EQ(asked_first(world, client), query("SET last_insert_id = 0"));
+}
+
 TEST(MysqlInsertId, WhoAsksInDoubtDoesNotSeeAnothersNumber) {
   World world;
   Client client(world), other(world, 2);
