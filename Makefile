@@ -13,7 +13,7 @@ export PATH := $(CURDIR)/build/testbed/go/bin:$(PATH)
 export CCACHE_BASEDIR := $(CURDIR)
 export CCACHE_NOHASHDIR := 1
 
-.PHONY: help setup build arm64 demo test lint bench bench-mysql bench-operator bench-failover suites fuzz clean test-build cluster cluster-stop images e2e
+.PHONY: help setup build arm64 demo test differential lint bench bench-mysql bench-operator bench-failover suites fuzz clean test-build cluster cluster-stop images e2e
 
 help: ## Lists these targets
 	@awk -F':.*## ' '/^[a-z0-9-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,15 @@ images: build ## Container images without a registry: build/images/*.tar
 	@cmake/setup.sh cluster
 	@$(PYTHON) -B tests/cluster/images.py
 
+differential: ## Generated scripts, on the servers and through a sidecar: STEPS (1000000) on each; ENGINE=mysql, SEED=n from there
+	@cmake/setup.sh test
+	@$(MAKE) --no-print-directory build
+	@mkdir -p build && cmake --preset quick >build/quick-configure.log 2>&1 || { cat build/quick-configure.log; exit 1; }
+	@ninja -C build/quick -j$(JOBS) $(if $(filter mysql,$(ENGINE)),mysql_)differential_player
+	@DBPROXY_BIN=build/release/bin build/testbed/venv/bin/python -B tests/$(if $(filter mysql,$(ENGINE)),mysql/differential.py \
+	  --player build/quick/bin/mysql_,differential/run.py --native build/quick/bin/)differential_player \
+	  --steps $(or $(STEPS),1000000) $(if $(SEED),--seed $(SEED))
+
 lint: ## clang-format, clang-tidy, shellcheck, Python's own compiler
 	@cmake/setup.sh test
 	@$(PYTHON) -B tests/lint/lint.py all
@@ -103,4 +112,4 @@ fuzz: ## Runs each fuzz target for FUZZ_SECONDS (10)
 	@$(PYTHON) tests/fuzz/run.py --no-build --seconds $(FUZZ_SECONDS)
 
 clean: ## Removes everything that was built
-	@rm -rf build/dev build/release build/tsan build/fuzz build/arm64
+	@rm -rf build/dev build/release build/tsan build/fuzz build/quick build/arm64

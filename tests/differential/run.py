@@ -6,7 +6,8 @@
   run.py --case NAME          one of the hand-written; --file F plays a script from a file
 
   run.py --native build/quick/bin/differential_player --steps 10000000 --servers 17
-                              many scripts at once, for as many steps: hours, where it would be days. SIGTERM ends it
+                              many scripts at once, for as many steps: hours, where it would be days (make differential).
+                              SIGTERM ends it
 
 A difference is shrunk and printed as a script that can go into cases/.
 """

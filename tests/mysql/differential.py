@@ -3,7 +3,7 @@
 
   differential.py --seconds 60          generated scripts; --seed N begins where a failure said it was
   differential.py --count 40            so many on each server and of each kind, the same in every run
-  differential.py --steps 10000000      for as many steps on each server; SIGTERM ends it
+  differential.py --steps 10000000      for as many steps on each server (make differential ENGINE=mysql); SIGTERM ends it
   differential.py --file F              plays a script from a file
 
 What they have found before is in found.script, and is played before others of its kind.
