@@ -45,8 +45,8 @@ TRANSACTIONS = ["BEGIN", "BEGIN", "COMMIT", "COMMIT", "ROLLBACK", "ROLLBACK", "S
 
 STARTS = 8  # ways to log in that scripts share: the native player keeps connections of each to the database itself
 SCRIPTS_OF_STARTS = 1000
-BEFORE_NAMES = re.compile(r"TRANSACTION ISOLATION|sets\(.*true\)|^(COMMIT|ROLLBACK|END|ABORT)$")
-NAMES = re.compile("PREPARE|EXECUTE|DEALLOCATE")
+BEFORE_NAMES = re.compile(r"TRANSACTION ISOLATION|sets\(.*true\)|^(COMMIT|ROLLBACK|END|ABORT)( AND CHAIN)?$")
+NAMES = re.compile("PREPARE|EXECUTE|DEALLOCATE|pg_prepared_statements")
 HOW_IT_STANDS = "substring(statement from '(?i)prepare\\s+' || name || '[^;]*')"  # see docs/differences.md
 
 
