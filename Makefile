@@ -66,13 +66,14 @@ images: build ## Container images without a registry: build/images/*.tar
 	@cmake/setup.sh cluster
 	@$(PYTHON) -B tests/cluster/images.py
 
+differential: PLAYER = $(if $(filter mysql,$(ENGINE)),mysql_differential_player,differential_player)
+differential: PLAY = $(if $(filter mysql,$(ENGINE)),mysql/differential.py --player,differential/run.py --native)
 differential: ## Generated scripts, on the servers and through a sidecar: STEPS (1000000) on each; ENGINE=mysql, SEED=n from there
 	@cmake/setup.sh test
 	@$(MAKE) --no-print-directory build
 	@mkdir -p build && cmake --preset quick >build/quick-configure.log 2>&1 || { cat build/quick-configure.log; exit 1; }
-	@ninja -C build/quick -j$(JOBS) $(if $(filter mysql,$(ENGINE)),mysql_)differential_player
-	@DBPROXY_BIN=build/release/bin build/testbed/venv/bin/python -B tests/$(if $(filter mysql,$(ENGINE)),mysql/differential.py \
-	  --player build/quick/bin/mysql_,differential/run.py --native build/quick/bin/)differential_player \
+	@ninja -C build/quick -j$(JOBS) $(PLAYER)
+	@DBPROXY_BIN=build/release/bin build/testbed/venv/bin/python -B tests/$(PLAY) build/quick/bin/$(PLAYER) \
 	  --steps $(or $(STEPS),1000000) $(if $(SEED),--seed $(SEED))
 
 lint: ## clang-format, clang-tidy, shellcheck, Python's own compiler
