@@ -146,7 +146,7 @@ Table pins_table(const Items& items) {
                {"REASONS"},
                {"ENDPOINT", true},
                {"TARGET", true},
-               {"STATEMENT", true}});
+               {"STATEMENT"}});
   for (const Value& item : items) {
     table.add({text_at(item, "/proxy"), text_at(item, "/user"), text_at(item, "/database"), text_at(item, "/client"),
                text_at(item, "/applicationName"), duration(number_at(item, "/pinnedSeconds")),

@@ -14,11 +14,11 @@ using testing::HasSubstr;
 using testing::Not;
 
 std::string print(const std::string& command, const std::map<std::string, std::string>& pages,
-                  const std::string& name = {}) {
+                  const std::string& name = {}, Output output = Output::kWide) {
   Options options;
   options.command = command;
   options.name = name;
-  options.output = Output::kWide;
+  options.output = output;
   options.servers = {{"the server", {"127.0.0.1", 1}, {}}};
   std::ostringstream out, err;
   const Transport transport = [&](const Server&, const http::ClientRequest& what) {
@@ -119,6 +119,7 @@ TEST(Contract, SidecarPagesFillEveryColumn) {
   }
   EXPECT_THAT(print("get", pages), HasSubstr("Draining"));
   EXPECT_THAT(print("pins", pages), HasSubstr("LISTEN,TEMP_TABLE"));
+  EXPECT_THAT(print("pins", pages, {}, Output::kTable), HasSubstr("LISTEN ?"));
   const std::string described = print("describe", pages, "orders");
   EXPECT_THAT(described, Not(HasSubstr("<none>")));
   EXPECT_THAT(described, HasSubstr("Tags:         team=shop"));
