@@ -3,9 +3,6 @@
 namespace dbproxy::session::postgres {
 namespace {
 
-// Of the two queries below the second runs only when the first says that something changed: its branches all begin
-// with a condition that PostgreSQL tests once, before it reads anything.
-//
 // search_path: nobody's operators or functions instead of the catalogue's. SQL_ASCII: names and sources are sent as
 // they are stored, so that nothing can fail to be converted.
 constexpr std::string_view kSettings = R"sql(
@@ -36,13 +33,11 @@ WITH RECURSIVE mark (h) AS MATERIALIZED (
     UNION ALL SELECT 'r' || oid || '.' || relname FROM pg_class
       WHERE relkind IN ('r', 'v', 'm', 'p', 'f', 'c') AND relpersistence <> 't' AND oid >= 16384
   ) AS objects (v)
-), go (yes) AS MATERIALIZED (
-  SELECT h <> ')sql";
+))sql";
 
 // Nodes are called f (function), r (relation), t (domain) and their oid; b is everything dangerous that comes with the
 // server. Rows: kind, node, other node, name, what, source.
-constexpr std::string_view kScan = R"sql(' FROM mark
-), danger (oid, name) AS MATERIALIZED (
+constexpr std::string_view kScan = R"sql(, danger (oid, name) AS MATERIALIZED (
   SELECT oid, proname FROM pg_proc WHERE oid < 16384 AND (proname IN (
     'set_config', 'setseed', 'pg_advisory_lock', 'pg_advisory_lock_shared', 'pg_try_advisory_lock',
     'pg_try_advisory_lock_shared', 'pg_create_logical_replication_slot', 'pg_create_physical_replication_slot',
@@ -63,7 +58,7 @@ constexpr std::string_view kScan = R"sql(' FROM mark
     CASE WHEN l.lanname IN ('sql', 'plpgsql') THEN p.prosrc END AS source,
     CASE WHEN l.lanname = 'sql' AND p.prosrc = '' THEN to_jsonb(p) ->> 'prosqlbody' END AS tree
   FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
-  WHERE (SELECT yes FROM go) AND p.oid >= 16384 AND (l.lanname NOT IN ('c', 'internal') OR p.prokind = 'a' OR NOT (
+  WHERE p.oid >= 16384 AND (l.lanname NOT IN ('c', 'internal') OR p.prokind = 'a' OR NOT (
     p.prorettype IN ('internal'::regtype, 'cstring'::regtype, 'language_handler'::regtype, 'fdw_handler'::regtype,
                      'index_am_handler'::regtype, 'table_am_handler'::regtype, 'tsm_handler'::regtype)
     OR 'internal'::regtype = ANY (p.proargtypes) OR 'cstring'::regtype = ANY (p.proargtypes)
@@ -79,21 +74,20 @@ constexpr std::string_view kScan = R"sql(' FROM mark
         'vector', 'postgis', 'postgis_raster', 'postgis_sfcgal', 'address_standardizer', 'pgrouting', 'timescaledb',
         'pgaudit', 'pg_cron', 'pg_repack', 'rum', 'h3', 'pg_uuidv7', 'pgvectorscale', 'ip4r', 'hll', 'semver')))))
 ), suspects (oid) AS MATERIALIZED (
-  SELECT oid FROM functions UNION ALL SELECT oid FROM danger WHERE (SELECT yes FROM go)
+  SELECT oid FROM functions UNION ALL SELECT oid FROM danger
 ), owned (classid, objid, node, tree) AS MATERIALIZED (
   SELECT 'pg_rewrite'::regclass::oid, w.oid, 'r' || w.ev_class, concat(w.ev_action, w.ev_qual) FROM pg_rewrite w
-    WHERE (SELECT yes FROM go) AND w.oid >= 16384
+    WHERE w.oid >= 16384
   UNION ALL SELECT 'pg_policy'::regclass, y.oid, 'r' || y.polrelid, concat(y.polqual, y.polwithcheck)
-    FROM pg_policy y WHERE (SELECT yes FROM go)
+    FROM pg_policy y
   UNION ALL SELECT 'pg_attrdef'::regclass, d.oid, 'r' || d.adrelid, d.adbin::text FROM pg_attrdef d
-    WHERE (SELECT yes FROM go)
   UNION ALL SELECT 'pg_trigger'::regclass, t.oid, 'r' || t.tgrelid, t.tgqual::text FROM pg_trigger t
-    WHERE (SELECT yes FROM go) AND NOT t.tgisinternal AND t.tgenabled <> 'D'
+    WHERE NOT t.tgisinternal AND t.tgenabled <> 'D'
   UNION ALL SELECT 'pg_constraint'::regclass, c.oid,
       CASE WHEN c.conrelid <> 0 THEN 'r' || c.conrelid ELSE 't' || c.contypid END, c.conbin::text
-    FROM pg_constraint c WHERE (SELECT yes FROM go) AND c.contype = 'c' AND c.oid >= 16384
+    FROM pg_constraint c WHERE c.contype = 'c' AND c.oid >= 16384
   UNION ALL SELECT 'pg_type'::regclass, t.oid, 't' || t.oid, t.typdefaultbin::text FROM pg_type t
-    WHERE (SELECT yes FROM go) AND t.typtype = 'd' AND t.oid >= 16384
+    WHERE t.typtype = 'd' AND t.oid >= 16384
   UNION ALL SELECT 'pg_proc'::regclass, f.oid, 'f' || f.oid, concat(f.tree, f.defaults) FROM functions f
 ), edges (node, other) AS MATERIALIZED (
   SELECT DISTINCT o.node, CASE d.refclassid WHEN 'pg_proc'::regclass THEN 'f' WHEN 'pg_class'::regclass THEN 'r'
@@ -106,10 +100,10 @@ constexpr std::string_view kScan = R"sql(' FROM mark
             SELECT FROM pg_type t WHERE t.oid = d.refobjid AND t.typtype = 'd')))
   UNION SELECT o.node, 'b' FROM owned o WHERE o.tree ~ (SELECT re FROM pattern)
   UNION SELECT 'r' || d.objid, 't' || d.refobjid FROM pg_depend d JOIN pg_type t ON t.oid = d.refobjid
-    WHERE (SELECT yes FROM go) AND d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_type'::regclass
+    WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_type'::regclass
       AND t.typtype = 'd' AND t.oid >= 16384
   UNION SELECT 'r' || c.confrelid, 'r' || c.conrelid FROM pg_constraint c
-    WHERE (SELECT yes FROM go) AND c.contype = 'f'
+    WHERE c.contype = 'f'
       AND (c.confdeltype IN ('c', 'n', 'd') OR c.confupdtype IN ('c', 'n', 'd'))
 ), heirs (parent, child) AS (
   SELECT i.inhparent, i.inhrelid FROM pg_inherits i WHERE 'r' || i.inhrelid IN (SELECT node FROM edges)
@@ -121,40 +115,42 @@ constexpr std::string_view kScan = R"sql(' FROM mark
 SELECT 'g', '', '', h, '', '' FROM mark
 UNION ALL SELECT 'd', node, other, '', '', '' FROM links
 UNION ALL SELECT 'n', 'r' || c.oid, '', c.relname, '', '' FROM pg_class c
-  WHERE (SELECT yes FROM go) AND 'r' || c.oid IN (SELECT node FROM links)
+  WHERE 'r' || c.oid IN (SELECT node FROM links)
 UNION ALL SELECT 'n', 't' || t.oid, '', t.typname, '', '' FROM pg_type t
-  WHERE (SELECT yes FROM go) AND t.typtype = 'd' AND 't' || t.oid IN (SELECT node FROM links)
+  WHERE t.typtype = 'd' AND 't' || t.oid IN (SELECT node FROM links)
 UNION ALL SELECT 'n', 'f' || f.oid, '', f.proname,
     CASE WHEN f.prokind <> 'a' AND (f.source IS NULL OR length(f.source) > 500000) THEN 'danger'
          WHEN f.prosecdef THEN 'definer' ELSE '' END,
     CASE WHEN length(f.source) > 500000 THEN '' ELSE coalesce(f.source, '') END FROM functions f
-UNION ALL SELECT 'd', 'f' || oid, 'b', '', '', '' FROM danger WHERE (SELECT yes FROM go)
+UNION ALL SELECT 'd', 'f' || oid, 'b', '', '', '' FROM danger
 UNION ALL SELECT 'x', 'f' || f, '', 'operator ' || oprname, '', ''
   FROM pg_operator, unnest(ARRAY[oprcode, oprrest, oprjoin]::oid[]) AS f
-  WHERE (SELECT yes FROM go) AND oid >= 16384 AND f IN (SELECT oid FROM suspects)
+  WHERE oid >= 16384 AND f IN (SELECT oid FROM suspects)
 UNION ALL SELECT 'x', 'f' || castfunc, '', 'cast from ' || format_type(castsource, NULL) || ' to ' ||
     format_type(casttarget, NULL), '', '' FROM pg_cast
-  WHERE (SELECT yes FROM go) AND castfunc IN (SELECT oid FROM suspects)
+  WHERE castfunc IN (SELECT oid FROM suspects)
 UNION ALL SELECT 'x', 'f' || amproc::oid, '', 'operator family ' || opfname, '', ''
   FROM pg_amproc a JOIN pg_opfamily o ON o.oid = a.amprocfamily
-  WHERE (SELECT yes FROM go) AND amproc IN (SELECT oid FROM suspects)
+  WHERE amproc IN (SELECT oid FROM suspects)
 UNION ALL SELECT 'x', 'f' || f, '', 'range type ' || format_type(rngtypid, NULL), '', ''
   FROM pg_range, unnest(ARRAY[rngcanonical, rngsubdiff]::oid[]) AS f
-  WHERE (SELECT yes FROM go) AND f IN (SELECT oid FROM suspects)
+  WHERE f IN (SELECT oid FROM suspects)
 UNION ALL SELECT 'x', 'f' || evtfoid, '', 'event trigger ' || evtname, 'ddl', '' FROM pg_event_trigger
-  WHERE (SELECT yes FROM go) AND evtenabled <> 'D' AND evtevent <> 'login'
+  WHERE evtenabled <> 'D' AND evtevent <> 'login'
 )sql";
 
 }  // namespace
 
-std::string catalog_scan_sql(std::string_view fingerprint) {
-  std::string sql;
-  sql.reserve(kSettings.size() + kFingerprint.size() + fingerprint.size() + kScan.size());
-  sql += kSettings;
+std::string catalog_fingerprint_sql() {
+  std::string sql(kSettings);
   sql += kFingerprint;
-  sql += fingerprint;
-  sql += kScan;
-  return sql;
+  return sql += " SELECT 'g', '', '', h, '', '' FROM mark";
+}
+
+std::string catalog_scan_sql() {
+  std::string sql(kSettings);
+  sql += kFingerprint;
+  return sql += kScan;
 }
 
 }  // namespace dbproxy::session::postgres

@@ -38,14 +38,14 @@ void Catalog::schema_changed(std::uint64_t tick) {
 }
 
 std::string Catalog::begin(Reading& reading, TimePoint now, bool writer) {
-  reading = {++begun_, fingerprint_, hazards_};
+  const bool whole = reading.differs || fingerprint_.empty();
+  reading = {++begun_, whole, false};
   if (writer) from_writer_ = true;
   next_ = now + age_;
-  return session::postgres::catalog_scan_sql(fingerprint_);
+  return whole ? session::postgres::catalog_scan_sql() : session::postgres::catalog_fingerprint_sql();
 }
 
-bool Catalog::finish(const Reading& reading, const session::postgres::ServerSession::Rows& rows, TimePoint now,
-                     bool writer) {
+bool Catalog::finish(Reading& reading, const session::postgres::ServerSession::Rows& rows, TimePoint now, bool writer) {
   session::postgres::CatalogScan scan;
   if (reading.number < taken_) return true;
   if (rows.too_long) {
@@ -74,14 +74,10 @@ bool Catalog::finish(const Reading& reading, const session::postgres::ServerSess
   known_ = true;
   from_writer_ = writer;
   next_ = now + age_;
+  reading.differs = !reading.whole && scan.fingerprint() != fingerprint_;
+  if (reading.differs) return true;
   taken_ = reading.number;
   if (scan.fingerprint() == fingerprint_) return true;
-  if (scan.fingerprint() == reading.fingerprint) {  // seen otherwise in between, and back to what it was
-    fingerprint_ = reading.fingerprint;
-    hazards_ = reading.hazards;
-    generation_ = next_number();
-    return true;
-  }
   auto result = scan.finish();
   fingerprint_ = scan.fingerprint();
   log::info("session", "catalogue read",

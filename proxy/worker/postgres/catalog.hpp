@@ -41,15 +41,15 @@ class Catalog {
   // One that was begun. Several may be under way, on connections that answer in their own time.
   struct Reading {
     std::uint64_t number = 0;  // counts up as they begin
-    // What was known then: of a catalogue that has not changed since no rows come.
-    std::string fingerprint;
-    std::shared_ptr<const session::postgres::HazardSet> hazards;
+    bool whole = false;        // not the fingerprint alone
+    bool differs = false;      // the fingerprint alone was read, and is another: the next begin() reads all
   };
-  // The query to run now; others need not.
+  // The query to run now; others need not. The fingerprint first, where one is known.
   std::string begin(Reading& reading, TimePoint now, bool writer);
   // Its rows. False: they are of no use, and what was known before stays in force; if nothing was, that anything may
   // change session state. What has begun later is in force whenever it comes: it has seen all that this one has.
-  bool finish(const Reading& reading, const session::postgres::ServerSession::Rows& rows, TimePoint now, bool writer);
+  // Where `reading.differs` after it, nothing has changed yet, and a begin() with it is due at once.
+  bool finish(Reading& reading, const session::postgres::ServerSession::Rows& rows, TimePoint now, bool writer);
 
  private:
   void put_in_force(std::shared_ptr<const session::postgres::HazardSet> hazards);

@@ -24,7 +24,7 @@ ServerSide::~ServerSide() = default;
 bool ServerSide::wants_catalog(Server& server) const {
   auto& context = server.context();
   if (!context.options.read_catalog) return false;
-  return server.session().catalog_changed() || catalog_->due(context.loop.now(), on_writer(server));
+  return reading_.differs || server.session().catalog_changed() || catalog_->due(context.loop.now(), on_writer(server));
 }
 
 void ServerSide::read_catalog(Server& server) {
@@ -35,7 +35,13 @@ void ServerSide::read_catalog(Server& server) {
 void ServerSide::catalog_read(Server& server) {
   auto& session = server.session();
   auto rows = session.take_rows();
-  if (catalog_->finish(reading_, rows, server.context().loop.now(), on_writer(server)) || ++catalog_failures_ >= 2) {
+  const bool useful = catalog_->finish(reading_, rows, server.context().loop.now(), on_writer(server));
+  if (reading_.differs) {
+    // A client that has been given the connection since goes first.
+    if (!session.quiet()) return catalog_->expire();
+    read_catalog(server);
+    server.send_hidden();
+  } else if (useful || ++catalog_failures_ >= 2) {
     catalog_failures_ = 0;
     session.catalog_is_known();
   }

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/session/postgres/catalog_scan.hpp"
 #include "proxy/wire/postgres/messages.hpp"
 
 namespace dbproxy::worker::postgres {
@@ -53,6 +54,16 @@ class CatalogReadings : public ::testing::Test {
     catalog_.begin(early_, now_, true);
     catalog_.begin(late_, now_, true);
   }
+  // Finds another fingerprint, and then all.
+  void change(Catalog::Reading& reading, std::string_view fingerprint, std::string_view function) {
+    if (!reading.differs) {
+      ASSERT_TRUE(catalog_.finish(reading, found(fingerprint), now_, true));
+      ASSERT_TRUE(reading.differs);
+    }
+    catalog_.begin(reading, now_, true);
+    ASSERT_TRUE(catalog_.finish(reading, found(fingerprint, function), now_, true));
+    ASSERT_FALSE(reading.differs);
+  }
   bool is_hazard(const std::string& function) const {
     ClassifyOptions options;
     catalog_.describe(options);
@@ -63,21 +74,53 @@ class CatalogReadings : public ::testing::Test {
   Catalog::Reading early_, late_;
 };
 
-TEST_F(CatalogReadings, OneThatFindsWhatWasKnownWhenItBeganBringsThatBack) {
-  ASSERT_TRUE(catalog_.finish(early_, found("2:2", "other"), now_, true));
+TEST_F(CatalogReadings, AreOfTheFingerprintUntilThatDiffers) {
+  ASSERT_TRUE(catalog_.finish(early_, found("1:1"), now_, true));
+  EXPECT_FALSE(early_.differs);
+  EXPECT_TRUE(is_hazard("sees"));
+  ASSERT_TRUE(catalog_.finish(late_, found("2:2"), now_, true));
+  EXPECT_TRUE(late_.differs);
+  EXPECT_TRUE(is_hazard("sees"));
+  EXPECT_EQ(catalog_.begin(late_, now_, true), session::postgres::catalog_scan_sql());
+  EXPECT_FALSE(late_.differs);
+  ASSERT_TRUE(catalog_.finish(late_, found("2:2", "other"), now_, true));
+  EXPECT_FALSE(late_.differs);
   EXPECT_TRUE(is_hazard("other") && !is_hazard("sees"));
-  ASSERT_TRUE(catalog_.finish(late_, found("1:1"), now_, true));
-  EXPECT_TRUE(is_hazard("sees") && !is_hazard("other"));
-  Catalog::Reading next;
-  EXPECT_NE(catalog_.begin(next, now_, true).find("'1:1'"), std::string::npos);
+  EXPECT_EQ(catalog_.begin(late_, now_, true), session::postgres::catalog_fingerprint_sql());
+}
+
+TEST_F(CatalogReadings, AWholeOneMayFindItChangedOnceMore) {
+  ASSERT_TRUE(catalog_.finish(early_, found("2:2"), now_, true));
+  catalog_.begin(early_, now_, true);
+  ASSERT_TRUE(catalog_.finish(early_, found("3:3", "newest"), now_, true));
+  EXPECT_TRUE(is_hazard("newest") && !is_hazard("sees"));
 }
 
 TEST_F(CatalogReadings, OneThatBeganEarlierAndComesLaterChangesNothing) {
-  ASSERT_TRUE(catalog_.finish(late_, found("3:3", "newest"), now_, true));
+  change(late_, "3:3", "newest");
+  EXPECT_TRUE(catalog_.finish(early_, found("2:2"), now_, true));
+  EXPECT_FALSE(early_.differs);
+  EXPECT_TRUE(is_hazard("newest"));
+}
+
+TEST_F(CatalogReadings, AWholeOneThatBeganEarlierChangesNothingEither) {
+  ASSERT_TRUE(catalog_.finish(early_, found("2:2"), now_, true));
+  catalog_.begin(early_, now_, true);
+  ASSERT_TRUE(catalog_.finish(late_, found("3:3"), now_, true));
+  change(late_, "3:3", "newest");
   EXPECT_TRUE(catalog_.finish(early_, found("2:2", "other"), now_, true));
   EXPECT_TRUE(is_hazard("newest") && !is_hazard("other"));
-  EXPECT_TRUE(catalog_.finish(early_, found("1:1"), now_, true));
-  EXPECT_TRUE(is_hazard("newest"));
+}
+
+// Seen otherwise in between, by one that began before: what was known when it began is no longer in force.
+TEST_F(CatalogReadings, OneThatFindsItBackAsItWasReadsItAll) {
+  ASSERT_TRUE(catalog_.finish(early_, found("2:2"), now_, true));
+  catalog_.begin(early_, now_, true);
+  catalog_.begin(late_, now_, true);
+  ASSERT_TRUE(catalog_.finish(early_, found("2:2", "other"), now_, true));
+  EXPECT_TRUE(is_hazard("other") && !is_hazard("sees"));
+  change(late_, "1:1", "sees");
+  EXPECT_TRUE(is_hazard("sees") && !is_hazard("other"));
 }
 
 }  // namespace
