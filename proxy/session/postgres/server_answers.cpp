@@ -139,6 +139,7 @@ bool ServerSession::on_command_complete(std::string_view body, ClientSession* cl
       break;
     case 'R':
       if (tag == "RESET") events_.lost_init = true;
+      if (tag == "ROLLBACK" && back_by_rollback_) maybe_back_ = true;
       break;
     case 'L':
       if (tag == "LISTEN") {

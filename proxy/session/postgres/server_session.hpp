@@ -101,8 +101,8 @@ class ServerSession {
   void read_settings(Output& to_server);
   // When that is done. Not empty: they are still unknown, and why.
   std::string settings_read() { return std::exchange(settings_unread_, {}); }
-  // These may have been changed by what was sent just now; `maybe_back`: or be as they were at the start.
-  void touch(const Verdict& verdict, bool maybe_back);
+  // These may have been changed by what was sent just now, `in_transaction`: until that is rolled back.
+  void touch(const Verdict& verdict, bool in_transaction);
   // What a client finds that sets nothing is what there is now; once, when initQuery has run. Before: read_set_names(),
   // a query_rows(), then touch_set_names() with its rows and initQuery's verdict, then read_settings().
   void read_set_names(Output& to_server);
@@ -240,8 +240,10 @@ class ServerSession {
   bool moving_ = false;                      // settings_move()
   bool reading_channels_ = false;
   bool reading_names_ = false, may_have_names_ = false;
-  bool maybe_back_ = false, read_sources_ = false;
-  SettingsPtr base_;                                                  // see set_base()
+  bool maybe_back_ = false, back_by_rollback_ = false;  // what was set may be as it was at the start
+  bool read_sources_ = false;
+  std::vector<std::string> not_shown_;  // names that are read and that pg_settings does not show
+  SettingsPtr base_;                    // see set_base()
   std::uint64_t changes_ = 0, changes_read_ = 0, changes_known_ = 0;  // of the catalogue
   bool schema_dirty_ = false;                                         // it was changed in the transaction that is open
   bool defaults_dirty_ = false;

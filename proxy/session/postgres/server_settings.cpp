@@ -10,6 +10,10 @@ namespace dbproxy::session::postgres {
 
 namespace wire = dbproxy::wire::postgres;
 
+namespace {
+constexpr std::size_t kMaxNotShown = 64;
+}
+
 void ServerSession::touch(std::string name) {
   const auto reported = [&](const auto& item) { return equals_folded(item.first, name); };
   if (std::any_of(settings_->values().begin(), settings_->values().end(), reported)) return;
@@ -17,7 +21,7 @@ void ServerSession::touch(std::string name) {
   if (std::find(unknown_.begin(), unknown_.end(), name) == unknown_.end()) unknown_.push_back(std::move(name));
 }
 
-void ServerSession::touch(const Verdict& verdict, bool maybe_back) {
+void ServerSession::touch(const Verdict& verdict, bool in_transaction) {
   for (std::size_t i = 0; i < verdict.settings.size(); ++i) touch(tracked_name(verdict.settings[i]));
   if (verdict.role_too) touch("role");
   if (verdict.characteristics) {
@@ -26,8 +30,9 @@ void ServerSession::touch(const Verdict& verdict, bool maybe_back) {
   }
   if (verdict.reset_all) touch_all();
   unlisted_ = unlisted_ || verdict.sets_listed;
-  // A statement alone, outside of a transaction, that goes through has done what it says; nothing else is that sure.
-  if (maybe_back || verdict.settings_go_back || verdict.statement_count != 1) maybe_back_ = true;
+  // A statement by itself that goes through has done what it says, unless it is rolled back; nothing else is that sure.
+  if (verdict.settings_go_back || verdict.statement_count != 1) maybe_back_ = true;
+  back_by_rollback_ = back_by_rollback_ || in_transaction;
 }
 
 void ServerSession::touch_all() {
@@ -50,7 +55,12 @@ void ServerSession::read_settings(Output& to_server) {
     return;
   }
   read_ = std::exchange(unknown_, {});
-  read_sources_ = std::exchange(maybe_back_, false);
+  // What pg_settings has not shown it will hardly show now.
+  const auto shown = [this](const auto& name) {
+    return std::find(not_shown_.begin(), not_shown_.end(), name) == not_shown_.end();
+  };
+  read_sources_ = std::exchange(maybe_back_, false) && std::any_of(read_.begin(), read_.end(), shown);
+  back_by_rollback_ = false;
   query(read_settings_sql(read_, read_sources_), to_server);
   requests_.back().keeps_rows = true;
   reading_rows_ = reading_settings_ = true;
@@ -74,7 +84,8 @@ std::string ServerSession::take_settings() {
   for (const auto& item : settings_->tracked()) {
     if (std::find(names.begin(), names.end(), item.first) == names.end()) tracked.push_back(item);
   }
-  for (auto& [name, value] : *values) {
+  for (auto& [name, value, listed] : *values) {
+    if (read_sources_ && !listed && not_shown_.size() < kMaxNotShown) not_shown_.push_back(name);
     if (!value) continue;
     auto at_start = base_->find_tracked(name);
     if (at_start != nullptr && *at_start == *value) continue;

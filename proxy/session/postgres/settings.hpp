@@ -78,13 +78,18 @@ std::string tracked_name(std::string_view text);
 std::string replay_sql(const Settings& from, const Settings& to, const std::vector<std::string>& unknown,
                        const Settings& base);
 
-// One query for the values of tracked names, each in a column: text or NULL. With `sources` a second column for each:
-// 't', 'f' (it has the value that it has by itself) or NULL (nobody can tell).
+// One query for the values of tracked names, each in a column: text or NULL. With `sources`, which costs the server ten
+// times as much, one more column: name=source of those that pg_settings shows, with commas between.
 std::string read_settings_sql(const std::vector<std::string>& names, bool sources);
 
-// Of its row (a DataRow message): by name the value, or nothing where the setting is as it was at the start. Nothing
-// at all: this is not its row, or a value cannot be kept. `encoding`: client_encoding.
-using ReadSettings = std::vector<std::pair<std::string, std::optional<std::string>>>;
+// Of its row (a DataRow message), in the order of the names. Nothing at all: this is not its row, or a value cannot be
+// kept. `encoding`: client_encoding.
+struct ReadSetting {
+  std::string name;
+  std::optional<std::string> value;  // nothing where the setting is as it was at the start
+  bool listed = false;               // with `sources`: pg_settings shows it
+};
+using ReadSettings = std::vector<ReadSetting>;
 std::optional<ReadSettings> read_settings(std::string_view messages, const std::vector<std::string>& names,
                                           bool sources, std::string_view encoding);
 

@@ -175,17 +175,22 @@ std::string replay_sql(const Settings& from, const Settings& to, const std::vect
 std::string read_settings_sql(const std::vector<std::string>& names, bool sources) {
   // Not as the session's own settings have it: serializable transactions wait, or cannot be had on a replica.
   std::string sql = "BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; SELECT ";
+  std::string list;
   for (const auto& name : names) {
-    if (&name != &names.front()) sql += ", ";
+    const auto* comma = list.empty() ? "" : ", ";
+    list += comma;
+    append_literal(list, name);
+    sql += comma;
     sql += "pg_catalog.current_setting(";
     append_literal(sql, name);
     sql += ", true)";
-    if (!sources) continue;
+  }
+  if (sources) {
+    // pg_settings is made anew, row by row, for each query of it.
     sql +=
-        ", (SELECT s.source OPERATOR(pg_catalog.=) 'session' FROM pg_catalog.pg_settings AS s"
-        " WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) ";
-    append_literal(sql, name);
-    sql += ')';
+        ", (SELECT pg_catalog.string_agg(pg_catalog.concat(pg_catalog.lower(s.name), E'=', s.source), E',')"
+        " FROM pg_catalog.pg_settings AS s WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) ANY (ARRAY[" +
+        list + "]))";
   }
   return sql + "; COMMIT";
 }
@@ -195,25 +200,37 @@ std::optional<ReadSettings> read_settings(std::string_view messages, const std::
   const auto frame = wire::scan_frame(messages);
   if (frame.scan != wire::Scan::kMessage || frame.type != 'D' || frame.size != messages.size()) return std::nullopt;
   wire::Reader reader(messages.substr(wire::kHeaderSize));
-  if (reader.u16() != names.size() * (sources ? 2 : 1)) return std::nullopt;
+  if (reader.u16() != names.size() + (sources ? 1 : 0)) return std::nullopt;
   auto column = [&]() -> std::optional<std::string_view> {
     const auto size = reader.u32();
     if (size == 0xffffffffu) return std::nullopt;
     return reader.bytes(size);
   };
+  std::vector<std::optional<std::string_view>> values(names.size());
+  for (auto& value : values) value = column();
+  const auto said = sources ? column() : std::nullopt;
+  if (!reader.ok() || !reader.rest().empty()) return std::nullopt;
+  // Empty where pg_settings does not show it.
+  const auto source_of = [&](std::string_view name) {
+    for (auto rest = said.value_or(std::string_view()); !rest.empty();) {
+      const auto one = rest.substr(0, rest.find(','));
+      if (one.size() > name.size() && one.starts_with(name) && one[name.size()] == '=')
+        return one.substr(name.size() + 1);
+      rest.remove_prefix(std::min(one.size() + 1, rest.size()));
+    }
+    return std::string_view();
+  };
   ReadSettings out;
   std::size_t bytes = 0;
-  for (const auto& name : names) {
-    const auto value = column();
-    const auto source = sources ? column() : std::nullopt;
-    if (!reader.ok()) return std::nullopt;
-    auto& item = out.emplace_back(name, std::nullopt);
-    if (!value || (source && *source == "f")) continue;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto source = source_of(names[i]);
+    auto& item = out.emplace_back(ReadSetting{names[i], std::nullopt, !source.empty()});
+    const auto& value = values[i];
+    if (!value || (!source.empty() && source != "session")) continue;
     if (!plain(*value) && encoding != "UTF8") return std::nullopt;
     if ((bytes += value->size()) > kMaxValue) return std::nullopt;
-    item.second = std::string(*value);
+    item.value = std::string(*value);
   }
-  if (!reader.rest().empty()) return std::nullopt;
   return out;
 }
 

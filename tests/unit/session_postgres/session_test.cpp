@@ -206,7 +206,7 @@ TEST_F(Script, OtherSettingsAreReadBackAndFollow) {
   EXPECT_TRUE(client.wants_settings(server));  // the worker pins
   server.read_settings(to_server);
   row.clear();
-  wire::MessageWriter(row, 'D').u16(2).u32(3).bytes("9MB").u32(1).bytes("t");
+  wire::MessageWriter(row, 'D').u16(2).u32(3).bytes("9MB").u32(16).bytes("work_mem=session");
   got(client, row + z());
   EXPECT_EQ(server.settings_read(), "");
   ASSERT_TRUE(client.can_release(server));
@@ -275,6 +275,50 @@ TEST_F(Script, OnlyALoadThatWentThroughPins) {
   got(client, tag("LOAD") + z());
   EXPECT_EQ(client.pins(), bit(PinReason::kLoad));
   EXPECT_EQ(client.pin_statement(), "LOAD ?");
+}
+
+// pg_settings costs the server more than all that is around it.
+TEST_F(Script, WhetherASettingIsBackIsAskedOnlyWhereItMayBe) {
+  // What the query asks pg_settings, whose answer is `sources`; or nothing.
+  const auto asks = [&](std::string_view value, std::string_view sources) {
+    Output out;
+    server.read_settings(out);
+    const bool more = flat(out).find("pg_settings") != std::string::npos;
+    std::string row;
+    {
+      wire::MessageWriter message(row, 'D');
+      message.u16(more ? 2 : 1).u32(static_cast<std::uint32_t>(value.size())).bytes(value);
+      if (more) message.u32(static_cast<std::uint32_t>(sources.size())).bytes(sources);
+    }
+    got(client, tag("BEGIN") + row + tag("COMMIT") + z());
+    EXPECT_EQ(server.settings_read(), "");
+    return more;
+  };
+  const auto run = [&](const std::string& sql, const std::string& answer, char status) {
+    sent(client, q(sql));
+    got(client, tag(answer) + z(status));
+  };
+  run("SET work_mem = '8MB'", "SET", 'I');
+  EXPECT_FALSE(asks("8MB", ""));
+  run("BEGIN", "BEGIN", 'T');
+  run("SET work_mem = '9MB'", "SET", 'T');
+  run("COMMIT", "COMMIT", 'I');
+  EXPECT_FALSE(asks("9MB", ""));
+  run("BEGIN", "BEGIN", 'T');
+  run("SET work_mem = '10MB'", "SET", 'T');
+  run("ROLLBACK", "ROLLBACK", 'I');
+  EXPECT_TRUE(asks("9MB", "work_mem=session"));
+  EXPECT_EQ(*server.settings()->find_tracked("work_mem"), "9MB");
+  run("RESET work_mem", "RESET", 'I');
+  EXPECT_TRUE(asks("4MB", "work_mem=default"));
+  EXPECT_EQ(server.settings()->find_tracked("work_mem"), nullptr);
+  // One that nobody has defined is not shown there: once is enough.
+  run("RESET app.tenant", "RESET", 'I');
+  EXPECT_TRUE(asks("a", ""));
+  EXPECT_EQ(*server.settings()->find_tracked("app.tenant"), "a");
+  run("RESET app.tenant", "RESET", 'I');
+  EXPECT_FALSE(asks("b", ""));
+  EXPECT_EQ(*server.settings()->find_tracked("app.tenant"), "b");
 }
 
 TEST_F(Script, WhatStandsInPgSettingsIsListedAndReadBack) {

@@ -92,13 +92,20 @@ std::string row(const std::vector<std::optional<std::string>>& columns) {
 TEST_F(SettingsTest, ReadBack) {
   auto plain = read_settings(row({"1", std::nullopt}), {"a.b", "c.d"}, false, "UTF8");
   ASSERT_TRUE(plain);
-  EXPECT_EQ((*plain)[0].second, "1");
-  EXPECT_EQ((*plain)[1].second, std::nullopt);
-  auto sources = read_settings(row({"1", "t", "2", "f", "3", std::nullopt}), {"a", "b", "c.d"}, true, "UTF8");
+  EXPECT_EQ((*plain)[0].value, "1");
+  EXPECT_EQ((*plain)[1].value, std::nullopt);
+  auto sources = read_settings(row({"1", "2", "3", "bb=session,b=configuration file,a=session,a.b=default"}),
+                               {"a", "b", "c.d"}, true, "UTF8");
   ASSERT_TRUE(sources);
-  EXPECT_EQ((*sources)[0].second, "1");
-  EXPECT_EQ((*sources)[1].second, std::nullopt);
-  EXPECT_EQ((*sources)[2].second, "3");
+  EXPECT_EQ((*sources)[0].value, "1");
+  EXPECT_EQ((*sources)[1].value, std::nullopt);
+  EXPECT_EQ((*sources)[2].value, "3");
+  EXPECT_TRUE((*sources)[0].listed && (*sources)[1].listed && !(*sources)[2].listed);
+  auto none = read_settings(row({"1", std::nullopt}), {"a"}, true, "UTF8");
+  ASSERT_TRUE(none);
+  EXPECT_EQ((*none)[0].value, "1");
+  EXPECT_FALSE(read_settings(row({"1"}), {"a"}, true, "UTF8"));
+  EXPECT_FALSE(read_settings(row({"1", "a", "2"}), {"a"}, true, "UTF8"));
   EXPECT_FALSE(read_settings("", {"a"}, false, "UTF8"));
   EXPECT_FALSE(read_settings(row({"1"}), {"a", "b"}, false, "UTF8"));
   EXPECT_FALSE(read_settings(row({"\xe9"}), {"a"}, false, "LATIN1"));
