@@ -32,7 +32,7 @@ ClientVerdict ClientSession::query(Step& step, std::string_view whole) {
   text = text.substr(0, text.find('\0'));
   if (hold(step, text)) return ClientVerdict::kWait;
   auto verdict = classify(text, classify_options(step));
-  if (!show_names(step, verdict)) return ClientVerdict::kWait;
+  if (!show_names(step, verdict, text)) return ClientVerdict::kWait;
   const bool names = verdict.executes_prepared || verdict.deallocate;
   if (names && verdict.statement_count > 1 && !begin_settled(step)) return ClientVerdict::kWait;
   if (names && !may_prepare(step, verdict)) return ClientVerdict::kWait;
@@ -76,7 +76,7 @@ ClientVerdict ClientSession::parse(Step& step, std::string_view whole) {
   if (hold(step, text)) return ClientVerdict::kWait;
   auto& server = *step.server;
   auto statement = cache_->intern(text, types, classify_options(step));
-  if (!show_names(step, statement->verdict)) return ClientVerdict::kWait;
+  if (!show_names(step, statement->verdict, text)) return ClientVerdict::kWait;
   show_channels(step, statement->verdict);
   server.sync_pending_ = true;
 
@@ -186,7 +186,7 @@ ClientVerdict ClientSession::bind(Step& step, std::string_view available, std::s
     if (hold(step, bound ? bound->text() : "end")) return ClientVerdict::kWait;
   }
   if (const StatementPtr bound = statement_of(name)) {
-    if (!show_names(step, bound->verdict)) return ClientVerdict::kWait;
+    if (!show_names(step, bound->verdict, bound->text())) return ClientVerdict::kWait;
     if (it != names_.end() && !may_prepare(step, it->second)) return ClientVerdict::kWait;
     if (!may_prepare(step, bound->verdict)) return ClientVerdict::kWait;
     if (!name.empty()) show_channels(step, bound->verdict);

@@ -229,23 +229,38 @@ bool ClientSession::begin_settled(Step& step) {
   return false;
 }
 
-// For a text that reads pg_prepared_statements, and for one that runs what nobody has read, which may be EXECUTE of
-// any of this client's statements. False: it has to wait until the server has answered what went before.
-bool ClientSession::show_names(Step& step, const Verdict& said) {
-  if (names_.empty() && !said.lists_names) return true;
-  auto& server = *step.server;
+// Whether what a text does, or what it EXECUTEs, reads pg_prepared_statements, or runs what nobody has read.
+ClientSession::NamesSeen ClientSession::names_seen(const Step& step, const Verdict& said, std::string_view text) const {
+  NamesSeen out;
+  const auto executed = [this](std::string_view name) -> const Verdict* {
+    const auto it = names_.find(identifier_name(name));
+    return it == names_.end() || !it->second.current ? nullptr : &it->second.current->verdict;
+  };
+  const auto look = [&](const Verdict* verdict) {
+    for (int depth = 0; verdict != nullptr && depth <= kDeepest; ++depth) {
+      out.listed = out.listed || verdict->lists_names;
+      out.opaque = out.opaque || ((verdict->pins & verdict->leaves & bit(PinReason::kOpaque)) != 0);
+      verdict = verdict->executes_prepared && !verdict->several_names ? executed(verdict->executed_name) : nullptr;
+    }
+  };
   // EXECUTE does what its statement does, however little is known.
   const bool alone = said.statement_count == 1 && !said.several_names;
+  look(alone && said.executes_prepared ? executed(said.executed_name) : &said);
+  if (!said.several_names) return out;
+  Tokenizer tokens(text, classify_options(step).standard_conforming_strings);
+  for (Token token = tokens.next(); token.kind != TokenKind::kEnd; token = tokens.next())
+    if (token.kind == TokenKind::kWord || token.kind == TokenKind::kQuotedIdentifier) look(executed(token.text));
+  return out;
+}
+
+// For a text that reads pg_prepared_statements, and for one that runs what nobody has read, which may be EXECUTE of
+// any of this client's statements. False: it has to wait until the server has answered what went before.
+bool ClientSession::show_names(Step& step, const Verdict& said, std::string_view text) {
+  if (names_.empty() && !said.lists_names) return true;
+  auto& server = *step.server;
+  const bool alone = said.statement_count == 1 && !said.several_names;
   if (alone && (said.deallocate || said.pinned_by(PinReason::kSqlPrepare))) return true;
-  StatementPtr executed;
-  if (alone && said.executes_prepared) {
-    const auto it = names_.find(identifier_name(said.executed_name));
-    if (it != names_.end()) executed = it->second.current;
-    if (!executed) return true;
-  }
-  const auto& verdict = executed ? executed->verdict : said;
-  const bool lists = verdict.lists_names;
-  const bool opaque = (verdict.pins & bit(PinReason::kOpaque)) && (verdict.leaves & bit(PinReason::kOpaque));
+  const auto [lists, opaque] = names_seen(step, said, text);
   if (!lists && !opaque) return true;
   const auto wanted = [](const auto& item) { return item.second.current && !item.second.materialized; };
   const bool any = std::any_of(names_.begin(), names_.end(), wanted);

@@ -259,7 +259,11 @@ class ClientSession {
   void put_prepared(Step& step, NamedStatement& named, ErrorText error_text);
   void shadow_names(Step& step, const Verdict& verdict, std::string_view text, bool simple, int depth = 0);
   void shadow_executed(Step& step, NamedStatement& named, bool simple, int depth);
-  bool show_names(Step& step, const Verdict& verdict);
+  struct NamesSeen {
+    bool listed = false, opaque = false;
+  };
+  NamesSeen names_seen(const Step& step, const Verdict& said, std::string_view text) const;
+  bool show_names(Step& step, const Verdict& said, std::string_view text);
   bool begin_settled(Step& step);
   void hide_prepared(Step& step);
   void forget_names_by(ServerSession& server);
