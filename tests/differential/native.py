@@ -21,7 +21,8 @@ from generator import Generator  # noqa: E402
 from player import USER, make_databases  # noqa: E402
 from script import to_text  # noqa: E402
 
-SETTINGS = {"max_connections": "400", "shared_buffers": "'256MB'", "max_locks_per_transaction": "128"}
+# No JIT: its guesses of what a statement costs are wrong here, and each compilation costs more than hundreds of steps.
+SETTINGS = {"max_connections": "400", "shared_buffers": "'32MB'", "max_locks_per_transaction": "128", "jit": "off"}
 
 
 @dataclass

@@ -99,11 +99,20 @@ class Lane {
     }
     for (auto& admin : admins_) admin->send(all);
     for (auto& admin : admins_) admin->answer();
+    // Autovacuum is off: what scripts make and drop would make the catalogue slower and slower to read.
+    constexpr int kBetweenVacuums = 100;
+    if (++cleaned_ % kBetweenVacuums != 0) return;
+    for (auto& admin : admins_)
+      admin->ask(
+          "VACUUM (TRUNCATE off, SKIP_LOCKED) pg_class, pg_attribute, pg_type, pg_depend, pg_shdepend, pg_rewrite,"
+          " pg_proc, pg_index, pg_sequence, pg_attrdef, pg_trigger, pg_constraint, rows, watched, triggered, late,"
+          " counted, passing, remembered, filled, ruled, parent, child");
   }
 
   Credentials credentials_, administrator_;
   Place direct_, through_;
   std::vector<std::unique_ptr<Connection>> admins_;
+  int cleaned_ = 0;
 };
 
 }  // namespace
