@@ -2,7 +2,7 @@
 """Style and static checks over the tracked files:  lint.py [format|tidy|shell|python|all] [--fix] [--seconds N]
 
 tidy takes the files that changed last first, remembers what it found clean (by content, in ccache's directory), and
-stops after so many seconds (LINT_SECONDS, default 300) with a line that says how many files it did not get to.
+stops after so many seconds (LINT_SECONDS, default 150) with a line that says how many files it did not get to.
 """
 
 import argparse
@@ -125,7 +125,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("check", nargs="?", default="all", choices=[*CHECKS, "all"])
     parser.add_argument("--fix", action="store_true", help="format: rewrite the files")
-    parser.add_argument("--seconds", type=float, default=float(os.environ.get("LINT_SECONDS", 300)))
+    parser.add_argument("--seconds", type=float, default=float(os.environ.get("LINT_SECONDS", 150)))
     options = parser.parse_args()
     names = list(CHECKS) if options.check == "all" else [options.check]
     results = [CHECKS[name](options) for name in names]
