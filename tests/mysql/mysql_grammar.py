@@ -176,8 +176,10 @@ LEAVES = ["INSERT INTO made (b) VALUES ('x'), ('y')", "SELECT n FROM numbers LIM
           "SELECT SQL_CALC_FOUND_ROWS n FROM numbers LIMIT 2", "INSERT IGNORE INTO small VALUES (1000), (2000)",
           "SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'of my own'", "SELECT 1 FROM nowhere.t", "DROP TABLE IF EXISTS nothing",
           "INSERT INTO made (b) VALUES (harmless(1))"]
-FINDS = ["SELECT n FROM numbers LIMIT 3", "SELECT n FROM numbers", "SELECT a FROM here",
-         "SELECT SQL_CALC_FOUND_ROWS n FROM numbers LIMIT 2"]
+# In whatever schema: of a SELECT that fails FOUND_ROWS() differs.
+_FOUR = "(SELECT 1 AS n UNION SELECT 2 UNION SELECT 3 UNION SELECT 4) AS four"
+FINDS = [f"SELECT n FROM {_FOUR} LIMIT 3", f"SELECT n FROM {_FOUR}", f"SELECT n FROM {_FOUR} WHERE n = 2",
+         f"SELECT SQL_CALC_FOUND_ROWS n FROM {_FOUR} LIMIT 2"]
 # After these FOUND_ROWS() is that of the last SELECT here, and MariaDB does not forget its warnings: docs/mysql.md.
 COUNTS = ["UPDATE made SET b = 'u'", "DELETE FROM small", "DELETE FROM made WHERE id < 0", "SELECT adds()"]
 ASKS_COUNTS = ["SELECT ROW_COUNT()", "SELECT LAST_INSERT_ID(), ROW_COUNT()", "SELECT LAST_INSERT_ID() > 0"]
