@@ -195,6 +195,7 @@ class ServerSession {
   void touch_all();
   void settings_listed(ClientSession* client);
   std::string take_settings();
+  bool may_be_shown(const std::string& name) const;  // by pg_settings
   void discarded_all();
   void forget_prepared();
   void undo(Request& request, ClientSession* client, bool executed);

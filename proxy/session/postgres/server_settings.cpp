@@ -56,15 +56,17 @@ void ServerSession::read_settings(Output& to_server) {
   }
   read_ = std::exchange(unknown_, {});
   // What pg_settings has not shown it will hardly show now.
-  const auto shown = [this](const auto& name) {
-    return std::find(not_shown_.begin(), not_shown_.end(), name) == not_shown_.end();
-  };
+  const auto shown = [this](const auto& name) { return may_be_shown(name); };
   read_sources_ = std::exchange(maybe_back_, false) && std::any_of(read_.begin(), read_.end(), shown);
   back_by_rollback_ = false;
   query(read_settings_sql(read_, read_sources_), to_server);
   requests_.back().keeps_rows = true;
   reading_rows_ = reading_settings_ = true;
   rows_ = {};
+}
+
+bool ServerSession::may_be_shown(const std::string& name) const {
+  return std::find(not_shown_.begin(), not_shown_.end(), name) == not_shown_.end();
 }
 
 std::string ServerSession::take_settings() {
@@ -85,7 +87,7 @@ std::string ServerSession::take_settings() {
     if (std::find(names.begin(), names.end(), item.first) == names.end()) tracked.push_back(item);
   }
   for (auto& [name, value, listed] : *values) {
-    if (read_sources_ && !listed && not_shown_.size() < kMaxNotShown) not_shown_.push_back(name);
+    if (read_sources_ && !listed && not_shown_.size() < kMaxNotShown && may_be_shown(name)) not_shown_.push_back(name);
     if (!value) continue;
     auto at_start = base_->find_tracked(name);
     if (at_start != nullptr && *at_start == *value) continue;

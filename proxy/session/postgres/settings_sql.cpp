@@ -175,22 +175,22 @@ std::string replay_sql(const Settings& from, const Settings& to, const std::vect
 std::string read_settings_sql(const std::vector<std::string>& names, bool sources) {
   // Not as the session's own settings have it: serializable transactions wait, or cannot be had on a replica.
   std::string sql = "BEGIN ISOLATION LEVEL READ COMMITTED, NOT DEFERRABLE; SELECT ";
-  std::string list;
-  for (const auto& name : names) {
-    const auto* comma = list.empty() ? "" : ", ";
-    list += comma;
-    append_literal(list, name);
-    sql += comma;
-    sql += "pg_catalog.current_setting(";
-    append_literal(sql, name);
-    sql += ", true)";
-  }
+  const auto append = [&](std::string_view before, std::string_view after) {
+    for (const auto& name : names) {
+      if (&name != &names.front()) sql += ", ";
+      sql += before;
+      append_literal(sql, name);
+      sql += after;
+    }
+  };
+  append("pg_catalog.current_setting(", ", true)");
   if (sources) {
     // pg_settings is made anew, row by row, for each query of it.
     sql +=
         ", (SELECT pg_catalog.string_agg(pg_catalog.concat(pg_catalog.lower(s.name), E'=', s.source), E',')"
-        " FROM pg_catalog.pg_settings AS s WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) ANY (ARRAY[" +
-        list + "]))";
+        " FROM pg_catalog.pg_settings AS s WHERE pg_catalog.lower(s.name) OPERATOR(pg_catalog.=) ANY (ARRAY[";
+    append("", "");
+    sql += "]))";
   }
   return sql + "; COMMIT";
 }
