@@ -44,7 +44,9 @@ USER, OTHER = "native", "other"
 PASSWORDS[OTHER] = "other-secret"
 # Per cent of 120, so that one of them is one connection; of the widest there are enough for everybody.
 PERCENT = {"wide": 50, "narrow": 1, "two": 2, "excluded": 1}
-SETTINGS = {"max_connections": 120, "innodb_lock_wait_timeout": 1, "lock_wait_timeout": 1, "thread_cache_size": 100}
+SETTINGS = {"max_connections": 120, "innodb_lock_wait_timeout": 1, "lock_wait_timeout": 1, "thread_cache_size": 100,
+            "log_bin": None, "skip_log_bin": True, "gtid_mode": None, "enforce_gtid_consistency": None,
+            "innodb_flush_log_at_timeout": 100, "innodb_buffer_pool_size": "64M"}
 
 
 class Bench:

@@ -71,7 +71,8 @@ class Server:
         if init:
             settings["init_file"] = init
         self.process.start([*self.cluster.mysqld, f"--datadir={self.data}",
-                            *(f"--{name.replace('_', '-')}={value}" for name, value in settings.items())],
+                            *(f"--{name.replace('_', '-')}" + (f"={value}" if value is not True else "")
+                              for name, value in settings.items() if value is not None)],
                            user=self.cluster.user, cwd="/", env=self.cluster.environment)
         if wait:
             self.wait_ready()
@@ -236,7 +237,8 @@ class Cluster(DatabaseCluster):
         else:
             argv = ["/usr/bin/mariadb-install-db", "--no-defaults", f"--datadir={data}",
                     "--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=16M"]
-        run(argv, user=self.user, env=self.environment, cwd="/", timeout=180)
+        # A server that starts removes others' temporary tables from the directory of all.
+        run(argv, user=self.user, env={**self.environment, "TMPDIR": str(data.parent)}, cwd="/", timeout=180)
 
     def _program(self) -> list:
         if self.version == MARIADB:

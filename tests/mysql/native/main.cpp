@@ -5,10 +5,10 @@
 // PORT: the server's. SIDECAR_PORTS: with commas; lane N uses one of them. Lane N plays in the schemas straightN and
 // proxyingN, beside which there are straightN_b and proxyingN_b. CLEANING: a file of statements that run in both before
 // each script; those behind `? WORD:` where WORD was in the script before it, or where that came to no end and WORD is
-// `!`. Scripts come on the standard input, see scripts.hpp. For each a line comes out: `same NUMBER STEPS`, or
-// `different NUMBER STEPS`, then behind tabs the step and both answers, or `left NUMBER STEPS` where a step waited for
-// another client's connection and had then been carried out in part. Steps of clients with small letters are not
-// compared.
+// `!`, as if it had before the first. LANE in them is a number of each lane's own. Scripts come on the standard input,
+// see scripts.hpp. For each a line comes out: `same NUMBER STEPS`, or `different NUMBER STEPS`, then behind tabs the
+// step and both answers, or `left NUMBER STEPS` where a step waited for another client's connection and had then been
+// carried out in part. Steps of clients with small letters are not compared.
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
@@ -46,6 +46,8 @@ class Lane {
   Lane(int number, const Options& options) : options_(options) {
     const auto suffix = std::to_string(number);
     const auto lane = static_cast<std::size_t>(number);
+    first_key_ = std::to_string(number + 1) + "000000";
+    words_ = '!';
     direct_ = {options.port, "straight" + suffix, "straight" + suffix + "_b", options.accounts};
     through_ = {options.ports[lane % options.ports.size()], "proxying" + suffix, "proxying" + suffix + "_b",
                 options.accounts};
@@ -66,6 +68,12 @@ class Lane {
       const auto got = other.play(addressed(step, through));
       if (got.starts_with(kNoConnection)) {  // somebody has the only one
         --outcome.steps;
+        if (step.kind == '+') {  // the one of that name is closed there
+          Step closes = step;
+          closes.kind = '-';
+          closes.text.resize(step.text.find(": "));
+          one.play(closes);
+        }
         continue;
       }
       if (got.find(kNoConnection) != std::string::npos) {
@@ -140,6 +148,7 @@ class Lane {
         if (words_.find(line.substr(2, colon - 2)) == std::string::npos) continue;
         sql = line.substr(colon + 2);
       }
+      if (const auto at = sql.find("LANE"); at != std::string::npos) sql.replace(at, 4, first_key_);
       for (std::size_t i = 0; i < admins_.size(); ++i) patiently(*admins_[i], (i == 0 ? direct_ : through_).own(sql));
     }
   }
@@ -156,6 +165,7 @@ class Lane {
   const bool show_ = std::getenv("DIFFERENTIAL_SHOW") != nullptr;  // every answer: for one script played alone
   Place direct_, through_;
   std::string words_;
+  std::string first_key_;  // no two lanes' clients are given the same, who have each other's connections
   std::vector<std::unique_ptr<Connection>> admins_;
 };
 

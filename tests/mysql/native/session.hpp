@@ -45,7 +45,8 @@ class Session {
   struct Statement {
     std::uint32_t number = 0;
     std::uint16_t parameters = 0;
-    bool typed = false;      // the types have been sent: from then on they are left out
+    bool typed = false;  // the types have been sent: from then on they are left out
+    bool call = false;
     std::uint32_t sent = 0;  // bits: parameters whose data has been sent
   };
   void log_in();
