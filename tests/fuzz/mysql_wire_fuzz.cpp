@@ -57,6 +57,8 @@ void play_handshake(std::string_view bytes, std::uint32_t capabilities) {
   if (read_auth_switch(bytes, request)) inside(request.data, bytes);
   Error error;
   if (read_error(bytes, error)) inside(error.message, bytes);
+  Column column;
+  (void)read_column(bytes, column);
 }
 
 void play_commands(std::string_view bytes, std::uint32_t capabilities) {

@@ -20,6 +20,8 @@ _CLIENTS = {"wide": "ABCD", "narrow": "ABCE", "two": "ABCE", "excluded": "BCEaa"
 # Leaves one row found and no conditions: with no table in it MariaDB would keep those from before.
 _NOTHING = "SELECT 1 FROM (SELECT 1) AS nothing"
 
+_ASKS = ("FOUND_ROWS()", "WARNINGS", "ERRORS", "DIAGNOSTICS", "_COUNT")  # what text may ask for what another one left
+
 
 class Generator:
     def __init__(self, seed: int, version: str, kind: str = "wide"):
@@ -63,10 +65,12 @@ class Generator:
         kept, unknown = [], set()
         for step in steps:
             text = step.text.upper()
-            if step.client in unknown and ("FOUND_ROWS()" in text or "WARNINGS" in text or "ERRORS" in text):
+            if step.client in unknown and any(word in text for word in _ASKS):
                 kept.append(Step(step.client, ":", _NOTHING))
                 unknown.discard(step.client)
-            if "INSERT" in text and " SELECT " in text or self.mariadb and "SESSION_TRACK_" in text:
+            # After the last the proxy looks at programs.
+            programs = "FUNCTION renewed" in step.text or "VIEW fresh" in step.text or "TABLE fresh" in step.text
+            if "INSERT" in text and " SELECT " in text or self.mariadb and ("SESSION_TRACK_" in text or programs):
                 unknown.add(step.client)
             kept.append(step)
         return kept
@@ -159,7 +163,9 @@ class Generator:
         if kind < 0.6:
             name = choose.choice(["max_sort_length", "div_precision_increment", "time_zone", "sql_notes", "group_concat_max_len"])
             return [Step(client, ":", f"SET {name} = {choose.choice(self.variables[name])}")]
-        if kind < 0.75:
+        if kind < 0.68:
+            return [Step(client, choose.choice("::?"), choose.choice(grammar.NARROW_VARIABLES))]
+        if kind < 0.77:
             # MariaDB keeps warnings across SET NAMES: they then have the columns of before.
             texts = [text for text in grammar.NARROW if not (self.mariadb and text.startswith("SET NAMES"))]
             return [Step(client, choose.choice("::?"), choose.choice(texts))]

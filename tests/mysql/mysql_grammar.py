@@ -32,11 +32,12 @@ SCHEMA = [
     "CREATE PROCEDURE locked() DO (SELECT GET_LOCK(CONCAT('l', tag), 0) FROM here)",
     "CREATE PROCEDURE counts() BEGIN DECLARE c INT; SELECT COUNT(*) INTO c FROM numbers; END",
 ]
-# Before each script; behind `? WORD:` where the last one had that word, or came to no end.
+# Before each script; behind `? WORD:` where the last one had that word, or came to no end. LANE: where keys begin.
 CLEANING = [
     "? lock: DO (SELECT GET_LOCK(CONCAT('l', tag), 9) FROM here), (SELECT GET_LOCK(CONCAT('f', tag), 9) FROM here)",
     "? lock: DO RELEASE_ALL_LOCKS()", "DELETE FROM made", "DELETE FROM small", "DELETE FROM log", "DELETE FROM tuned",
-    "? !: TRUNCATE made", "? renewed: DROP FUNCTION IF EXISTS renewed", "? fresh: DROP TABLE IF EXISTS fresh",
+    "? !: TRUNCATE made", "? !: ALTER TABLE made AUTO_INCREMENT = LANE",
+    "? renewed: DROP FUNCTION IF EXISTS renewed", "? fresh: DROP TABLE IF EXISTS fresh",
     "? fresh: DROP VIEW IF EXISTS fresh_view",
     "? fresh: DROP TABLE IF EXISTS billing.fresh", "? fresh: DROP VIEW IF EXISTS billing.fresh_view",
     "? renewed: DROP FUNCTION IF EXISTS billing.renewed",
@@ -193,6 +194,14 @@ NARROW = ["USE billing", "SET NAMES latin1", "SET NAMES utf8mb4", "SELECT 1; SEL
           LOOK_AT_SCHEMA, "SET sql_mode = ''", "SET sql_mode = DEFAULT", "SELECT 'a\\\\b', \"x\"",
           "SELECT n FROM numbers", "SELECT a FROM here", "SELECT 7/3", "SELECT LAST_INSERT_ID()",
           "SET max_sort_length = 81, SESSION div_precision_increment = 3", "SET SESSION TRANSACTION READ WRITE"]
+# Which follow their client.
+NARROW_VARIABLES = ["SET @v = 5", "SET @V = @w + 1, @w = 7.50", "SELECT @w := 3", "SELECT 4 INTO @z", "SET @v = NULL",
+                    "SELECT n INTO @z FROM numbers WHERE n = 99", "SET @'quoted' = 'x', @z = @'quoted'",
+                    "SET @v = @v * 1e0, @w = @z",
+                    "SELECT CAST(@v AS CHAR(9)), @w IS NULL, CONCAT(CAST(@z AS CHAR(9)), '!')",
+                    "SELECT (@v := IF(a, @w, @v)) IS NULL FROM here",
+                    "SET @w = 8, max_sort_length = 66", "SELECT n FROM numbers WHERE n = @v", "SET @z = _latin1 x'e9'",
+                    "INSERT INTO made (b) VALUES (@w)", "SET @w = nowhere()", "SET @v = (SELECT MAX(n) FROM numbers), @z = @v"]
 BLOCKS = [["BEGIN", "INSERT INTO made (b) VALUES ('in')", "COMMIT"], ["BEGIN", "SELECT nothing", "ROLLBACK"],
           ["START TRANSACTION READ ONLY", "SELECT n FROM numbers", "COMMIT"],
           ["BEGIN", "UPDATE made SET b = 'q' WHERE id = LAST_INSERT_ID()", "ROLLBACK"],
@@ -201,7 +210,8 @@ BLOCKS = [["BEGIN", "INSERT INTO made (b) VALUES ('in')", "COMMIT"], ["BEGIN", "
           ["LOCK TABLES numbers READ", "SELECT n FROM numbers", "UNLOCK TABLES"]]
 NARROW_PREPARED = ["SELECT ? + 1", "SELECT n FROM numbers WHERE n < ? ORDER BY n", "INSERT INTO made (b) VALUES (?)",
                    "SELECT LAST_INSERT_ID()", "SELECT \"double\", ?", LOOK_AT_SCHEMA, "SELECT a FROM here", "SELECT ROW_COUNT()",
-                   "INSERT INTO made (id, b) VALUES (?, ?)", "SELECT ?, ?, ?", "UPDATE made SET b = ? WHERE id = LAST_INSERT_ID()"]
+                   "INSERT INTO made (id, b) VALUES (?, ?)", "SELECT ?, ?, ?", "UPDATE made SET b = ? WHERE id = LAST_INSERT_ID()",
+                   "SET @v = ?", "SELECT CAST(CONCAT(@v, ?) AS CHAR(9))", "SELECT ? INTO @w"]
 # Of EXCLUDE_VARIABLE_SETS: what its client may lose, and nobody else may find.
 EXCLUDED = ["SET @v = 5", "SET @v = 1, @w = 2", "SELECT 4 INTO @z", "SELECT @w := 3", "SET timestamp = 5", "SET rand_seed1 = 7",
             "SET insert_id = 70", "SET max_sort_length = 99", "SET sql_mode = 'ANSI_QUOTES'", "SET @v = 4, max_sort_length = 98",

@@ -47,14 +47,14 @@ def test_preflight(bed):
 def test_dbproxyctl_shows_pools_pins_and_targets(bed):
     sidecar = bed.sidecar(limit=4)
     client = bed.connect()
-    rows(client, "SET @secret_of_mine = 'hush'")
+    rows(client, "PREPARE mine FROM 'SELECT ''hush'''")
 
     def ctl(what):
         return json.loads(run([paths.binary("dbproxyctl"), what, "--sidecar", sidecar.admin, "-o", "json"]).stdout)
     pools = ctl("pools")
     assert any(pool["user"] == "app" and pool["serversPinned"] == 1 for pool in pools["items"]), pools
     pin = ctl("pins")["items"][0]
-    assert pin["reasons"] == ["user_variable"] and "hush" not in json.dumps(pin)
+    assert pin["reasons"] == ["sql_prepare"] and "hush" not in json.dumps(pin)
     assert {target["id"] for target in ctl("targets")["items"]} == {"writer", "replica-1"}
 
 

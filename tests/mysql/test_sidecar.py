@@ -196,8 +196,7 @@ def test_a_client_without_a_schema_finds_none(bed):
 
 
 STATE = [
-    ("SET @secret = 'one'", "SELECT @secret", None, "user_variable"),
-    ("SELECT 'one' INTO @secret", "SELECT @secret", None, "user_variable"),
+    ("SET @secret = REPEAT('x', 2000)", "SELECT @secret", None, "user_variable"),
     ("CREATE TEMPORARY TABLE hidden (n INT)", "SELECT COUNT(*) FROM hidden", 1146, "temporary_table"),
     ("SELECT GET_LOCK('mine', 0)", "SELECT IS_FREE_LOCK('mine')", 1, "lock"),
     ("PREPARE p FROM 'SELECT 1'", "EXECUTE p", 1243, "sql_prepare"),
@@ -209,10 +208,10 @@ def test_state_pins_and_never_leaks(bed, leaves, asks, clean, reason):
     sidecar = bed.sidecar(limit=2, pool={"connectionBorrowTimeoutSeconds": 1})
     one, two = bed.connect(), bed.connect()
     rows(one, leaves)
-    assert sidecar.metrics().sum("dbproxy_pins_total", reason=reason) == 1
     with pytest.raises(pymysql.err.MySQLError) as late:  # it holds the only connection
         rows(two, "SELECT 1")
     assert late.value.args[0] == 9501
+    assert sidecar.metrics().sum("dbproxy_pins_total", reason=reason) == 1
     one.close()
     if clean is None or clean == 1:
         assert value(two, asks) == clean
@@ -220,6 +219,38 @@ def test_state_pins_and_never_leaks(bed, leaves, asks, clean, reason):
         with pytest.raises(pymysql.err.MySQLError) as gone:
             rows(two, asks)
         assert gone.value.args[0] == clean
+
+
+VALUES = ("5", "-5", "-9223372036854775808", "CAST(5 AS UNSIGNED)", "18446744073709551615", "1.50", "7/3", "CAST(12 AS DECIMAL)",
+          "CAST(1.1 AS DECIMAL(60,30))", "-12345678901234567890123456789012345.5", "1.5e0", "0.1e0 + 0.2e0", "1/3e0", "1e22",
+          "-1.7976931348623157e308", "2.2250738585072014e-308", "123456789012345678e0", "'x'", "''", "'quo''te'", "_latin1 x'e9'",
+          "_utf8mb4 x'f09f9880'", "_ucs2 x'0061'", "'a' COLLATE utf8mb4_bin", "x'00ff'", "b'101'", "_binary ''", "TRUE",
+          "CURDATE()", "JSON_OBJECT('a', 1)", "NULL", "0", "CAST(NULL AS SIGNED)", "CAST(NULL AS UNSIGNED)",
+          "CAST(NULL AS DECIMAL)", "0e0 / 0", "REPEAT('x', 1024)", "REPEAT('é', 512)")
+
+
+def test_user_variables_follow_their_clients(bed):
+    """Value, type, sign, scale and collation, on connections that others have had."""
+    sidecar = bed.sidecar(limit=2)  # the other one is the topology's
+    straight, one, two = bed.connect(port=bed.writer.port), bed.connect(), bed.connect()
+    look = "SELECT @Mine, HEX(@mine), CHARSET(@mine), COLLATION(@mine), @mine IS NULL, @`mine` / 2, CONCAT(@mine, 'x')"
+
+    def seen(client):
+        with client.cursor() as cursor:
+            cursor.execute(look)
+            kinds = [(field.type_code, field.charsetnr, field.length, field.scale, field.flags)
+                     for field in cursor._result.fields]
+            return kinds, cursor.fetchall()
+    for value_of in VALUES:
+        for client in (straight, one):
+            rows(client, f"SET @mine = {value_of}")
+        rows(two, "SET @mine = 'two', @other = 2")
+        assert seen(one) == seen(straight), value_of
+        assert rows(two, "SELECT @mine, @other") == (("two", 2),), value_of
+        assert rows(one, "SELECT @mine IS NULL, @other") == rows(straight, "SELECT @mine IS NULL, @other"), value_of
+    metrics = sidecar.metrics()
+    assert metrics.sum("dbproxy_pins_total") == 0
+    assert metrics.sum("dbproxy_server_connections_opened_total") <= 2
 
 
 PROGRAMS = (

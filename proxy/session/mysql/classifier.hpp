@@ -56,6 +56,7 @@ class Classifier {
   // What one token may do wherever it stands.
   void hazard();
   void system_variable(std::string_view name);
+  void user_variable(bool sets);
   void word();
   void from();
   void parenthesis();

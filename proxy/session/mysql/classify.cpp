@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "proxy/session/mysql/classifier.hpp"
+#include "proxy/session/mysql/user_variables.hpp"
 
 namespace dbproxy::session::mysql {
 namespace {
@@ -65,7 +66,8 @@ Verdict Classifier::run() {
     statement();
   }
   if (verdict_.statement_count == 0) verdict_.only_sets = false;
-  if (verdict_.statement_count != 1) verdict_.kill = verdict_.call = verdict_.shows_diagnostics = false;
+  if (verdict_.statement_count != 1)
+    verdict_.kill = verdict_.call = verdict_.shows_diagnostics = verdict_.get_diagnostics = false;
   return verdict_;
 }
 
@@ -124,7 +126,7 @@ void Classifier::statement() {
     else
       verdict_.tables = verdict_.tables || !shows_no_table();
   } else if (take("get")) {
-    verdict_.diagnostics = true;
+    verdict_.diagnostics = verdict_.get_diagnostics = true;
     sets_variables_ = true;
   } else if (take("load")) {
     sets_variables_ = true;
@@ -187,8 +189,7 @@ void Classifier::rest() {
 void Classifier::hazard() {
   switch (token_.kind) {
     case TokenKind::kUserVariable:
-      if (sets_variables_ || into_ || peek().kind == TokenKind::kAssign) pin(PinReason::kUserVariable);
-      return;
+      return user_variable(sets_variables_ || into_ || peek().kind == TokenKind::kAssign);
     case TokenKind::kSystemVariable:
       system_variable(token_.text.substr(2));
       return;
@@ -250,6 +251,21 @@ void Classifier::inserted() {
     default:
       return;
   }
+}
+
+// One that cannot be put elsewhere, or that is one too many, keeps its client where it is set.
+void Classifier::user_variable(bool sets) {
+  auto it = std::find(verdict_.variables.begin(), verdict_.variables.end(), token_.text);
+  if (it == verdict_.variables.end()) {
+    if (verdict_.variables.size() == Verdict::kMaxVariables || !own_variable(token_.text)) {
+      verdict_.all_variables = true;
+      if (sets) pin(PinReason::kUserVariable);
+      return;
+    }
+    verdict_.variables.push_back(token_.text);
+    it = std::prev(verdict_.variables.end());
+  }
+  if (sets) verdict_.variables_set |= static_cast<std::uint8_t>(1u << (it - verdict_.variables.begin()));
 }
 
 void Classifier::system_variable(std::string_view name) {

@@ -39,6 +39,8 @@ struct Verdict {
   bool found_rows : 1 = false;
   bool connection_id : 1 = false;
   bool changes_programs : 1 = false;   // what `hazards` are about: functions, triggers and views
+  bool keeps_diagnostics : 1 = false;  // no statement: with MySQL what the last one left of them stays
+  bool get_diagnostics : 1 = false;    // the only statement: GET DIAGNOSTICS
   bool diagnostics : 1 = false;        // asks for warnings and errors of the statement before it
   bool shows_diagnostics : 1 = false;  // it is SHOW WARNINGS or SHOW ERRORS and nothing else
   bool tables : 1 = false;  // uses any, as far as the text tells: MariaDB forgets warnings with these statements only
@@ -62,8 +64,21 @@ struct Verdict {
   static constexpr std::size_t kMaxSettings = 12;
   boost::container::static_vector<std::string_view, kMaxSettings> settings;
 
+  // User variables that it names, as it writes them; and which of them it may set, bits.
+  static constexpr std::size_t kMaxVariables = 6;
+  boost::container::static_vector<std::string_view, kMaxVariables> variables;
+  std::uint8_t variables_set = 0;
+  bool all_variables = false;  // and others, or what nobody can tell
+
   bool pinned_by(PinReason reason) const { return pins & bit(reason); }
 };
+
+// Of commands that run nothing.
+inline const Verdict kKeepsDiagnostics = [] {
+  Verdict verdict;
+  verdict.keeps_diagnostics = true;
+  return verdict;
+}();
 
 Verdict classify(std::string_view sql, const ClassifyOptions& options = {});
 

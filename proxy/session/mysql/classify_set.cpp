@@ -45,8 +45,7 @@ void Classifier::setting(std::string_view name) {
 
 void Classifier::assignment(bool session, bool scoped) {
   if (token_.kind == TokenKind::kUserVariable) {
-    pin(PinReason::kUserVariable);
-    verdict_.only_sets = false;
+    user_variable(true);
     return expression();
   }
   if (token_.kind == TokenKind::kSystemVariable) {

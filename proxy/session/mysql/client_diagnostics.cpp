@@ -35,7 +35,8 @@ bool ClientSession::could_let_go(const ServerSession& server) const {
   if (!server.quiet() || server.needs_start() || in_step_ || kill_ || pins_ != 0) return false;
   if (server.savepoint_ || server.tables_locked_ || !server.characteristics_.empty()) return false;
   if (!server.after_error_ && (server.status_ & wire::status::kInTransaction)) return false;
-  return hold_ || calc_found_rows_ || insert_id_doubt_ || server.after_error_;
+  return hold_ || calc_found_rows_ || insert_id_doubt_ || !unread_.empty() || server.has_variables() ||
+         server.after_error_;
 }
 
 bool ClientSession::let_go(ServerSession& server, Output& to_server) {
@@ -47,15 +48,21 @@ bool ClientSession::let_go(ServerSession& server, Output& to_server) {
   } else if (calc_found_rows_) {
     server.query_rows("SELECT FOUND_ROWS()", to_server);
     server.purpose_ = ServerSession::Purpose::kFoundRows;
-  } else {
+  } else if (insert_id_doubt_) {
     server.query_rows("SELECT LAST_INSERT_ID()", to_server);
     server.purpose_ = ServerSession::Purpose::kInsertId;
+  } else if (!unread_.empty()) {
+    server.query_rows(ask_variables_sql(unread_), to_server);
+    server.purpose_ = ServerSession::Purpose::kVariables;
+  } else {
+    server.unset_variables(to_server);
   }
   return true;
 }
 
 // It has been answered. After an error that also told whether a transaction is open.
 void ClientSession::fetched(ServerSession& server, ServerSession::Purpose purpose) {
+  if (purpose == ServerSession::Purpose::kVariables) return variables_fetched(server);
   const ServerSession::Rows found = server.take_rows();
   if (server.failed_) {  // nobody can say any more
     server.clear_hidden_failure();

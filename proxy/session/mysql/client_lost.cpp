@@ -32,7 +32,8 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
   // What waits for its answer; a step ahead of it is nothing to the client.
   const bool asked = (server.asked_ || server.cut_off_) && !server.hidden();
   error_sequence_ = asked ? static_cast<std::uint8_t>(server.last_sequence_ + 1) : std::uint8_t{1};
-  if ((asked ? pins_before_ : pins_) != 0 || !is_the_servers(last_words)) return false;
+  const std::size_t unread = asked ? unread_before_ : unread_.size();
+  if ((asked ? pins_before_ : pins_) != 0 || unread != 0 || !is_the_servers(last_words)) return false;
   const bool open = server.holds_transaction();
   if (server.tables_locked_ || (!open && !server.characteristics_.empty())) return false;
   // A client in the middle of a packet, or of sending a file, could not tell what follows.
@@ -59,6 +60,8 @@ bool ClientSession::server_lost(ServerSession& server, std::string_view why, std
   status_ &= static_cast<std::uint16_t>(~wire::status::kInTransaction);
   hold_ = calc_found_rows_ = in_step_ = step_error_is_answer_ = false;
   insert_id_doubt_ = false;  // nobody can say any more
+  unread_.clear();
+  unput_.clear();
   kept_.clear();
   return true;
 }

@@ -1,7 +1,5 @@
 #include "proxy/session/mysql/client_session.hpp"
 
-#include <algorithm>
-
 #include "proxy/wire/mysql/commands.hpp"
 #include "proxy/wire/mysql/reader.hpp"
 
@@ -165,100 +163,6 @@ bool ClientSession::rejected(Step& step) {
   return true;
 }
 
-// One hidden request at a time, until the connection is as this client left it.
-ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes_schema, bool runs,
-                                   const Statement* missing) {
-  if (step.server == nullptr) return ClientVerdict::kNeedServer;
-  ServerSession& server = *step.server;
-  // A procedure may change it, or not: its OK does not tell. So it changes this client's.
-  const bool asks_insert_id = asks.last_insert_id || (runs && asks.pinned_by(PinReason::kOpaque));
-  const bool step_failed =
-      std::exchange(in_step_, false) && std::exchange(step_error_is_answer_, false) && server.hidden_failed_;
-  const bool schema_gone = step_failed && changes_schema;  // whoever leaves it need not be in it
-  if (schema_gone) {
-    server.clear_hidden_failure();
-  } else if (step_failed) {
-    // The schema is gone, or a statement can no longer be prepared: that is what the client's request comes to.
-    wire::packet(step.to_client.own(), 1, server.hidden_error_);
-    server.clear_hidden_failure();
-    ++answered_here_;
-    return ClientVerdict::kRefuse;
-  }
-  const auto wait = [&](bool answer) {
-    in_step_ = true;
-    step_error_is_answer_ = answer;
-    return ClientVerdict::kWait;
-  };
-  if (server.needs_start()) {
-    server.start(step.to_server);
-    return wait(false);
-  }
-  if (new_settings_) take_new_settings(server);
-  // What there is may be somebody else's.
-  if (asks_insert_id && insert_id_doubt_ && !was_own_insert_id_) {
-    server.query_rows("SELECT LAST_INSERT_ID()", step.to_server);
-    server.purpose_ = ServerSession::Purpose::kInsertId;
-    return wait(false);
-  }
-  const bool none = server.insert_id_owner_ == 0 && last_insert_id_ == 0;  // nobody has inserted there
-  const bool elsewhere = server.insert_id_owner_ != serial_ || server.insert_id_ != last_insert_id_;
-  // What an INSERT leaves may be what it finds, which has to be known then; and a key that it gives itself could not be
-  // told from another client's number, were it the same.
-  const bool alike = server.insert_id_ != 0 && !asks.insert_id_unsaid && gives_.may_have(server.insert_id_);
-  const bool insert_id_missing =
-      elsewhere && ((asks_insert_id && !none) || (runs && asks.inserts && (server.insert_id_unknown_ || alike)));
-  if (asks_insert_id && none) server.gives_insert_id(serial_, 0);
-  if (server.multi_statements() != multi_statements_) {
-    const std::string_view option = multi_statements_ ? std::string_view("\0\0", 2) : std::string_view("\1\0", 2);
-    wire::command(step.to_server.own(), Command::kSetOption, option);
-    server.ask(ServerSession::Purpose::kOption, Answer::kOk);
-    return wait(false);
-  }
-  SettingsPtr wanted = settings_;
-  if (missing != nullptr && missing->settings->reading() != settings_->reading()) {
-    auto [schema, variables] = missing->settings->read_into(*settings_);
-    wanted = interner_->intern(std::move(schema), std::move(variables));
-  }
-  if (server.settings() != wanted) {
-    const std::string sql = replay_sql(*server.settings(), *wanted, server.base());
-    if (!sql.empty()) {
-      wire::query(step.to_server.own(), server.capabilities(), sql);
-      server.ask(ServerSession::Purpose::kReplay, Answer::kResults);
-      server.replaying_ = interner_->intern(server.schema(), wanted->variables());
-      return wait(false);
-    }
-    // Before a change of it, too: that may fail, and then it is as it was.
-    if (server.schema() != wanted->schema() && !schema_gone) {
-      // There is no way back to no schema at all: one that is everywhere has to do.
-      const std::string_view schema =
-          wanted->schema().empty() ? "information_schema" : std::string_view(wanted->schema());
-      if (server.schema() != schema) {
-        wire::command(step.to_server.own(), Command::kInitDb, schema);
-        server.ask(ServerSession::Purpose::kSchema, Answer::kOk);
-        server.replaying_ = interner_->intern(std::string(schema), wanted->variables());
-        return wait(true);
-      }
-    }
-    // The same by another name: what it does not say is as it was when the connection was new.
-    if (wanted == settings_) settings_ = server.settings();
-  }
-  if (missing != nullptr) return ClientVerdict::kMore;
-  if (insert_id_missing) {
-    wire::query(step.to_server.own(), server.capabilities(), "SET last_insert_id = " + std::to_string(last_insert_id_));
-    server.ask(ServerSession::Purpose::kHidden, Answer::kResults);
-    server.gives_insert_id(serial_, last_insert_id_);
-    return wait(false);
-  }
-  // Warnings and errors of somebody else's are nothing for this client's eyes.
-  if (asks.diagnostics && kept_.empty() && !server.diagnostics_clear_ && !diagnostics_on(server)) {
-    // Of MariaDB only what has a table does that.
-    server.query("SELECT 1 FROM (SELECT 1) AS nothing", step.to_server);
-    server.diagnostics_clear_ = true;
-    return wait(false);
-  }
-  return ClientVerdict::kMore;
-}
-
 ServerSession& ClientSession::ask(Step& step, ServerSession::Purpose purpose, Answer answer, const Verdict& verdict) {
   ServerSession& server = *step.server;
   if (!server.close_owed_.empty()) {
@@ -268,7 +172,7 @@ ServerSession& ClientSession::ask(Step& step, ServerSession::Purpose purpose, An
   server.ask(purpose, answer);
   server.verdict_ = purpose == ServerSession::Purpose::kClient ? &verdict : nullptr;
   server.numbers_ = gives_;
-  const bool asks = verdict.diagnostics && verdict.statement_count == 1;
+  const bool asks = (verdict.diagnostics && verdict.statement_count == 1) || verdict.keeps_diagnostics;
   if (!asks && (!server.mariadb_ || verdict.tables)) {
     hold_ = false;
     kept_.clear();
@@ -277,6 +181,7 @@ ServerSession& ClientSession::ask(Step& step, ServerSession::Purpose purpose, An
   // A statement that is only prepared leaves it as it was, wherever that is.
   row_count_here_ = purpose == ServerSession::Purpose::kClientPrepare && (row_count_here_ || !was_last_on(server));
   pins_before_ = pins_;
+  unread_before_ = unread_.size();
   ++queries_;
   return server;
 }
@@ -298,7 +203,11 @@ LexOptions ClientSession::lex(const Step& step) const {
   return lex;
 }
 
-void ClientSession::note(const Verdict& verdict, std::string_view text, const LexOptions& lex) {
+void ClientSession::note(ServerSession& server, const Verdict& verdict, std::string_view text, const LexOptions& lex) {
+  if (verdict.variables_set != 0) {
+    if (unread_.empty()) unread_statement_ = digest(text, lex);
+    note_variables(server, verdict);
+  }
   if (verdict.pins != 0 && pins_ == 0) pin_statement_ = digest(text, lex);
   pins_ |= verdict.pins;
   if (keep_text) last_text = text;
@@ -306,12 +215,11 @@ void ClientSession::note(const Verdict& verdict, std::string_view text, const Le
 
 ClientVerdict ClientSession::simple(Step& step, std::span<char> packet, Answer answer, bool changes_schema) {
   if (rejected(step)) return ClientVerdict::kMore;
-  static const Verdict kNothing{};
-  const ClientVerdict ready = steps(step, kNothing, changes_schema);
+  const ClientVerdict ready = steps(step, kKeepsDiagnostics, changes_schema);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;  // answered
   if (ready != ClientVerdict::kMore) return ready;
   static const Verdict kSets = [] {
-    Verdict verdict;
+    Verdict verdict = kKeepsDiagnostics;
     verdict.only_sets = true;  // a change of the schema is no surprise
     return verdict;
   }();
@@ -389,8 +297,9 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
     at += verdict.settings[i].size();
   }
   server.verdict_store_.collation = std::string_view(own_text_).substr(at);
+  server.verdict_store_.variables.clear();  // they are noted now
   server.verdict_ = &server.verdict_store_;
-  note(verdict, text, lexical);
+  note(server, verdict, text, lexical);
   exclude(server);
   return ClientVerdict::kMore;
 }

@@ -17,6 +17,7 @@
 #include "proxy/session/mysql/diagnostics.hpp"
 #include "proxy/session/mysql/server_session.hpp"
 #include "proxy/session/mysql/statement.hpp"
+#include "proxy/session/mysql/user_variables.hpp"
 #include "proxy/session/output.hpp"
 
 namespace dbproxy::session::mysql {
@@ -74,7 +75,7 @@ class ClientSession {
   // Whether the server connection may go to another client now.
   bool can_release(const ServerSession& server) const {
     return server.idle() && !server.needs_start() && pins_ == 0 && !hold_ && !calc_found_rows_ && !insert_id_doubt_ &&
-           !in_step_;
+           unread_.empty() && !server.has_variables() && !in_step_;
   }
   // Somebody waits for the server connection that this client keeps at rest, only because it may ask for what its last
   // statement left: that is fetched. True: it is being asked for; then can_release() once it is quiet.
@@ -161,6 +162,13 @@ class ClientSession {
   ServerSession& ask(Step& step, ServerSession::Purpose purpose, wire::mysql::Answer answer, const Verdict& verdict);
   bool could_let_go(const ServerSession& server) const;
   void fetched(ServerSession& server, ServerSession::Purpose purpose);
+  // User variables, in client_variables.cpp: whether what the server lacks of those that a text may use is put there,
+  // or asked for first; those that a text that was sent may set; what was asked for.
+  bool puts_variables(Step& step, const Verdict& asks);
+  UserVariables missing_variables(const ServerSession& server, const Verdict& asks) const;
+  void note_variables(ServerSession& server, const Verdict& verdict);
+  void variables_fetched(ServerSession& server);
+  void pin_by_variables(ServerSession& server);
   bool answer_kept(Step& step, std::string_view text, const LexOptions& lex, bool binary, bool& values);
   // What the server would show of warnings and errors is this client's.
   bool diagnostics_on(const ServerSession& server) const {
@@ -181,7 +189,7 @@ class ClientSession {
   }
   void local_ok(Step& step, std::uint16_t warnings = 0);
   void local_error(Step& step, std::uint16_t code, std::string_view sqlstate, std::string_view message);
-  void note(const Verdict& verdict, std::string_view text, const LexOptions& lex);
+  void note(ServerSession& server, const Verdict& verdict, std::string_view text, const LexOptions& lex);
   void exclude(ServerSession& server);
   // What a text asks for that the server does not know, or not as this client does.
   struct Known {
@@ -205,6 +213,10 @@ class ClientSession {
   void request_done(ServerSession& server);
   void was_reset(ServerSession& server);
   void take_new_settings(const ServerSession& server);
+  // An error tells of no change: what the client's request changed before it is told with the next OK, whosever.
+  void told_late(const ServerSession& server, const Settings* before) {
+    if (settings_.get() == before) settings_ = server.settings();
+  }
 
   StatementCache* cache_;
   SettingsInterner* interner_;
@@ -236,6 +248,13 @@ class ClientSession {
   std::uint64_t found_rows_ = 0, first_found_rows_ = 0;
   std::uint64_t found_query_ = 0;  // which of its requests left that
   bool new_settings_ = false;      // it has reset its session: what the server makes of a new one is its own
+  UserVariables variables_;
+  // Those that only the server knows, which is asked before the connection goes; before the request, there were so
+  // many.
+  std::vector<std::string> unread_;
+  std::size_t unread_before_ = 0;
+  std::vector<std::string> unput_;  // of GET DIAGNOSTICS, which need not set them, without having been put there
+  std::string unread_statement_;    // digest of what set the first of them
   std::uint16_t status_ = wire::mysql::status::kAutocommit;
   bool calc_found_rows_ = false;  // likewise FOUND_ROWS()
   Diagnostics kept_;              // of the last statement, whose connection has gone

@@ -154,6 +154,9 @@ void ClientSession::was_reset(ServerSession& server) {
   warnings_ = 0;
   last_insert_id_ = 0;
   insert_id_doubt_ = false;
+  variables_.clear();
+  unread_.clear();
+  unput_.clear();
   row_count_ = 0;
   hold_ = calc_found_rows_ = false;
   if (server.mariadb_) found_rows_ = found_query_ = 0;  // MySQL keeps them
@@ -275,6 +278,7 @@ void ClientSession::request_done(ServerSession& server) {
         explained = explained && tells_collation(*verdict);
         server.settings_ = interner_->with(server.settings_, "collation_connection", verdict->collation);
         server.settings_ = interner_->with(server.settings_, kResultsCollation, verdict->collation);
+        server.settings_ = interner_->with(server.settings_, kClientCollation, verdict->collation);
       }
       if (!explained) pins_ |= bit(PinReason::kSetVariable);
     } else if (server.changed_ && verdict->pins == 0) {

@@ -109,6 +109,11 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
     local_error(step, error::kMalformedPacket, "HY000", "Malformed communication packet");
     return ClientVerdict::kMore;
   }
+  if (!statement.lost_data.empty()) {
+    step.to_client.own() += std::exchange(statement.lost_data, {});
+    ++answered_here_;
+    return ClientVerdict::kMore;
+  }
   if (step.server == nullptr) return ClientVerdict::kNeedServer;
   keep_apart(step, number, statement.statement);
   StatementPtr runs = statement.statement;
@@ -153,7 +158,7 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
     wire::store_u32(packet.data() + wire::kHeaderSize + wire::kStatementAt, there->id);
     send(step, packet);
   }
-  note(verdict, statement.statement->text, runs->lex);
+  note(server, verdict, statement.statement->text, runs->lex);
   exclude(server);
   statement.long_data = false;
   statement.cursor = execute.cursor();
@@ -177,6 +182,12 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
     return ClientVerdict::kMore;
   }
   ClientStatement& statement = it->second;
+  if (!answered && std::exchange(rejecting_, false)) {
+    lost_untold_ = false;
+    statement.lost_data = error_;
+    return ClientVerdict::kMore;
+  }
+  if (command == Command::kStmtReset) statement.lost_data.clear();
   // Then there is nothing anywhere that it would reset. After an error the server's answer tells what became of the
   // transaction.
   const bool nothing = !statement.long_data && !statement.cursor && !in_step_ && !in_doubt(step.server);
@@ -186,9 +197,8 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
   }
   keep_apart(step, number, statement.statement);
   const StatementPtr runs = answered && statement.cursor ? statement.runs : statement.statement;
-  static const Verdict kNothing{};
   ServerSession::Prepared* there = nullptr;
-  const ClientVerdict ready = steps_to(step, runs, kNothing, there);
+  const ClientVerdict ready = steps_to(step, runs, kKeepsDiagnostics, there);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;
   if (ready != ClientVerdict::kMore) return ready;
   wire::store_u32(packet.data() + wire::kHeaderSize + wire::kStatementAt, there->id);
@@ -198,7 +208,8 @@ ClientVerdict ClientSession::of_statement(Step& step, std::span<char> packet, st
     send(step, packet);
     return ClientVerdict::kMore;
   }
-  ask(step, ServerSession::Purpose::kClient, command == Command::kStmtReset ? Answer::kOk : Answer::kRows, kNothing);
+  ask(step, ServerSession::Purpose::kClient, command == Command::kStmtReset ? Answer::kOk : Answer::kRows,
+      kKeepsDiagnostics);
   executing_ = number;
   if (command == Command::kStmtReset) statement.long_data = statement.cursor = false;
   send(step, packet);

@@ -32,7 +32,8 @@ void ServerSession::ask(Purpose purpose, wire::Answer answer) {
   if (hidden()) {
     hidden_failed_ = false;
     hidden_error_.clear();
-    last_client_ = found_client_ = 0;
+    if (purpose != Purpose::kOption) last_client_ = found_client_ = 0;  // which leaves alone what was before it
+    asked_under_ = settings_.get();
   }
 }
 
@@ -78,6 +79,13 @@ void ServerSession::start(Output& to_server) {
 void ServerSession::reset(Output& to_server) {
   wire::command(to_server.own(), wire::Command::kResetConnection);
   ask(Purpose::kReset, wire::Answer::kOk);
+}
+
+void ServerSession::unset_variables(Output& to_server) {
+  UserVariables none = variables_;
+  for (auto& [name, value] : none) value = unset_variable();
+  wire::query(to_server.own(), capabilities_, set_variables_sql(none));
+  ask(Purpose::kUnset, wire::Answer::kResults);
 }
 
 bool ServerSession::finish_sequence(Output& to_server) {

@@ -18,6 +18,7 @@
 
 #include "proxy/session/mysql/settings.hpp"
 #include "proxy/session/mysql/statement.hpp"
+#include "proxy/session/mysql/user_variables.hpp"
 #include "proxy/session/output.hpp"
 #include "proxy/wire/mysql/messages.hpp"
 #include "proxy/wire/mysql/result_scanner.hpp"
@@ -91,6 +92,10 @@ class ServerSession {
   void set_base() { base_ = settings_; }
   const Settings& base() const { return *base_; }
 
+  // User variables of a client, which nobody else may find: unset, hidden.
+  bool has_variables() const { return !variables_.empty(); }
+  void unset_variables(Output& to_server);
+
   // For a client that left while its file was awaited: there is none. False: nothing to send.
   bool finish_sequence(Output& to_server);
   // The client is gone: what is outstanding stays so, for nobody.
@@ -137,6 +142,8 @@ class ServerSession {
     kDiagnostics,    // what the client's last statement left, so that the connection may go
     kFoundRows,      // likewise
     kInsertId,       // likewise
+    kVariables,      // likewise
+    kUnset,          // its user variables, likewise
     kHidden,
     kStart,
     kReset,
@@ -161,7 +168,7 @@ class ServerSession {
   void collect(std::string_view row);
   void on_error(const wire::mysql::Frame& frame, std::span<char> packet, Output& out);
   void apply(std::string_view state);
-  void reported(std::string_view name, std::string_view value);
+  void reported(std::string_view state, std::string_view name, std::string_view value);
   void columns_ended(std::uint16_t status, Output& out);
   // What follows an EOF whose flags only the end of the rows tells.
   bool holds_row() const { return columns_end_owed_ && statement_ && verdict_ != nullptr && verdict_->call; }
@@ -180,7 +187,8 @@ class ServerSession {
   }
   bool hidden() const { return purpose_ > Purpose::kClientReset; }
   bool fetching() const {
-    return purpose_ == Purpose::kDiagnostics || purpose_ == Purpose::kFoundRows || purpose_ == Purpose::kInsertId;
+    return purpose_ == Purpose::kDiagnostics || purpose_ == Purpose::kFoundRows || purpose_ == Purpose::kInsertId ||
+           purpose_ == Purpose::kVariables;
   }
   // Of prepared statements.
   Prepared* find(const Statement& statement);
@@ -189,7 +197,8 @@ class ServerSession {
 
   SettingsInterner* interner_;
   SettingsPtr settings_, base_;
-  SettingsPtr replaying_;  // kReplay, kSchema: what they are when it is done
+  UserVariables variables_;  // that there are; all of one client
+  SettingsPtr replaying_;    // kReplay, kSchema: what they are when it is done
   std::uint32_t capabilities_;
   bool mariadb_;
   bool multi_statements_ = true;
@@ -209,10 +218,11 @@ class ServerSession {
   std::string held_row_;                             // the first row behind that EOF, see holds_row()
   const Verdict* verdict_ = nullptr;
   Verdict verdict_store_;
-  StatementPtr statement_;           // being prepared, or executed
-  std::uint32_t client_number_ = 0;  // kClientPrepare: what the client will call it
-  std::uint32_t reported_ = 0;       // of verdict_'s settings, bits
-  bool changed_ = false;             // the server says that something did
+  StatementPtr statement_;                 // being prepared, or executed
+  std::uint32_t client_number_ = 0;        // kClientPrepare: what the client will call it
+  std::uint32_t reported_ = 0;             // of verdict_'s settings, bits
+  bool changed_ = false;                   // the server says that something did
+  const Settings* asked_under_ = nullptr;  // of a hidden one: what they were before it
   bool failed_ = false;
   bool syntax_error_ = false;
   std::uint64_t rows_ = 0;
@@ -238,6 +248,7 @@ class ServerSession {
   NumberSet numbers_;                                 // that the request gives
   bool diagnostics_clear_ = false;                    // the last statement was the proxy's own, and left none
   std::uint64_t diagnostics_owner_ = 0;               // whose warnings and errors SHOW WARNINGS would show
+  bool own_warnings_ = false;                         // of the proxy's own are among those of MySQL's
   bool warned_ = false;                               // the request has
   std::uint64_t last_query_ = 0;                      // how many requests that client had made by then
   std::uint64_t last_client_ = 0;                     // whose statement was the last

@@ -28,7 +28,7 @@ bool tells_of(std::string_view state, std::string_view name) {
 
 }  // namespace
 
-void ServerSession::reported(std::string_view told, std::string_view value) {
+void ServerSession::reported(std::string_view state, std::string_view told, std::string_view value) {
   const std::string name = lower(own_name(told, mariadb_));
   if (!is_replayed(name)) return;
   if (verdict_ != nullptr)
@@ -36,7 +36,9 @@ void ServerSession::reported(std::string_view told, std::string_view value) {
       if (equals_folded(own_name(verdict_->settings[i], mariadb_), name)) reported_ |= 1u << i;
   settings_ = interner_->with(settings_, name, value);
   // Their collations come with them, and are told by nobody: the client's text may say another, see request_done().
-  if (name == "character_set_connection") settings_ = interner_->without(settings_, "collation_connection");
+  if (name == "character_set_connection" && !tells_of(state, "collation_connection"))
+    settings_ = interner_->without(settings_, "collation_connection");
+  if (name == "character_set_client") settings_ = interner_->without(settings_, kClientCollation);
   if (name == "character_set_results") settings_ = interner_->without(settings_, kResultsCollation);
 }
 
@@ -45,9 +47,9 @@ void ServerSession::apply(std::string_view state) {
   for (wire::StateChange change; reader.next(change);) {
     switch (change.type) {
       case wire::StateType::kSystemVariable:
-        reported(change.name, change.value);
+        reported(state, change.name, change.value);
         if (equals_folded(change.name, "max_join_size") && !tells_of(state, "sql_big_selects"))
-          reported("sql_big_selects", big_selects_of(change.value));
+          reported(state, "sql_big_selects", big_selects_of(change.value));
         break;
       case wire::StateType::kSchema:
         settings_ = interner_->with_schema(settings_, change.value);
@@ -83,6 +85,7 @@ void ServerSession::back_to_new() {
   savepoint_ = tables_locked_ = false;
   characteristics_.clear();
   gives_insert_id(0, 0);
+  variables_.clear();
   left_behind_ = only_tracking_ = false;
   needs_start_ = true;
 }
@@ -108,6 +111,11 @@ ServerVerdict ServerSession::finish(ClientSession* client) {
       if (failed_) return ServerVerdict::kReplayFailed;
       settings_ = replaying_;
       ++events_.replays;
+      break;
+    case Purpose::kUnset:
+      left_behind_ = left_behind_ || failed_;  // then a reset does it
+      hidden_failed_ = false;
+      variables_.clear();
       break;
     case Purpose::kSchema:
       if (!failed_) settings_ = replaying_;
@@ -144,9 +152,15 @@ ServerVerdict ServerSession::finish(ClientSession* client) {
   if (!keeps && forgets) {
     if (!hidden())
       diagnostics_owner_ = theirs ? client->serial() : 0;
-    else if (!fetching())
+    else if (!fetching() && purpose_ != Purpose::kOption)
       diagnostics_owner_ = 0;
   }
+  if (hidden() ? purpose_ != Purpose::kOption && purpose_ != Purpose::kSchema
+               : verdict_ == nullptr || !verdict_->keeps_diagnostics)
+    own_warnings_ = hidden() && warned_ && !mariadb_;
+  // What nobody has set here was set by what failed before it.
+  const bool sets = purpose_ == Purpose::kReplay || purpose_ == Purpose::kSchema || purpose_ == Purpose::kReset;
+  if (hidden() && !sets && client != nullptr && !orphaned_) client->told_late(*this, asked_under_);
   if (fetching() && client != nullptr && !orphaned_) client->fetched(*this, purpose_);
   if (theirs) {
     last_client_ = client->serial();

@@ -244,10 +244,18 @@ std::string replay_sql(const Settings& from, const Settings& to, const Settings&
   // Nothing but SET NAMES … COLLATE gives results a collation, and it sets all the others as well.
   const std::string *collation = to.find(kResultsCollation), *results = value_of(to, kResults);
   const bool results_differ = differs(kResults) || !same(collation, from.find(kResultsCollation));
-  bool client = differs(kClient);
-  if (results_differ && collation != nullptr && results != nullptr && !results->empty()) {
+  const std::string* of_client = to.find(kClientCollation);
+  bool client = differs(kClient) || !same(of_client, from.find(kClientCollation));
+  if (client && of_client != nullptr && collation == nullptr) {
+    const std::string* set = value_of(to, kClient);
+    sql.append("SET NAMES '").append(set != nullptr ? *set : std::string()).append("' COLLATE '").append(*of_client) +=
+        '\'';
+    add(kResults);
+    client = false;
+    connection = true;
+  } else if (results_differ && collation != nullptr && results != nullptr && !results->empty()) {
     sql.append("SET NAMES '").append(*results).append("' COLLATE '").append(*collation).append("'");
-    client = !same(results, value_of(to, kClient));
+    client = !same(results, value_of(to, kClient)) || !same(collation, of_client);
     connection = !same(results, value_of(to, kConnection)) || !same(collation, value_of(to, kCollation));
   } else if (results_differ) {
     add(kResults);
@@ -255,7 +263,7 @@ std::string replay_sql(const Settings& from, const Settings& to, const Settings&
   if (client) add(kClient);
   const auto apart = [](std::string_view name) {
     return name == kConnection || name == kCollation || name == kBigSelects || name == kClient || name == kResults ||
-           name == kResultsCollation;
+           name == kResultsCollation || name == kClientCollation;
   };
   // Both are sorted by name: walked side by side, so that equal ones by two names cost no allocation.
   auto left = from.variables().begin(), right = to.variables().begin();

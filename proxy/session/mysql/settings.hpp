@@ -64,9 +64,10 @@ std::string_view own_name(std::string_view name, bool mariadb);
 // What sql_big_selects becomes, unreported, when max_join_size is set to `value`.
 std::string_view big_selects_of(std::string_view max_join_size);
 
-// Of SET NAMES … COLLATE: the collation that columns of results have, which no variable shows and nothing else sets.
-// Kept with the variables, under a name that none has.
+// Of SET NAMES … COLLATE: the collation that columns of results have, and that of what the client sends, which no
+// variable shows and nothing else sets. Kept with the variables, under names that none has.
 inline constexpr std::string_view kResultsCollation = "results collation";
+inline constexpr std::string_view kClientCollation = "client collation";
 
 // One SET that brings a connection from one to the other; empty where no variable differs. `base`: what the connection
 // had when it was new. The schema is for COM_INIT_DB.

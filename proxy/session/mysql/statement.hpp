@@ -44,7 +44,8 @@ struct ClientStatement {
   StatementPtr statement;
   StatementPtr runs;  // whose cursor it is: that, or one with values in its text
   std::uint16_t parameters = 0;
-  std::string types;  // as the client sent them last, so that they can be sent for it
+  std::string types;      // as the client sent them last, so that they can be sent for it
+  std::string lost_data;  // an ERR packet: its data went nowhere, which its next execution tells
   bool long_data = false;
   bool cursor = false;
 };

@@ -101,6 +101,16 @@ enum class Command : std::uint8_t {
   kStmtBulkExecute = 0xfa,  // MariaDB
 };
 
+// Types of columns: those of user variables.
+namespace column {
+inline constexpr std::uint8_t kDouble = 0x05;
+inline constexpr std::uint8_t kLongLong = 0x08;
+inline constexpr std::uint8_t kNewDecimal = 0xf6;
+inline constexpr std::uint8_t kFirstString = 0xf9;
+inline constexpr std::uint8_t kLastString = 0xfe;
+inline constexpr std::uint16_t kUnsignedFlag = 0x0020;
+}  // namespace column
+
 // First bytes of payloads that servers send.
 inline constexpr std::uint8_t kOkHeader = 0x00;
 inline constexpr std::uint8_t kMoreDataHeader = 0x01;

@@ -178,6 +178,17 @@ bool read_error(std::string_view payload, Error& error) {
   return reader.ok();
 }
 
+bool read_column(std::string_view payload, Column& column) {
+  Reader reader(payload);
+  for (int i = 0; i < 6; ++i) reader.lenenc_bytes();  // catalog, schema, table and column, two of them twice
+  Reader fixed(reader.lenenc_bytes());
+  column.collation = fixed.u16();
+  fixed.u32();  // length
+  column.type = fixed.u8();
+  column.flags = fixed.u16();
+  return reader.ok() && fixed.ok();
+}
+
 bool StateReader::next(StateChange& change) {
   while (!failed_) {
     if (!variables_.empty()) {

@@ -78,6 +78,14 @@ bool read_eof(std::string_view payload, std::uint16_t& warnings, std::uint16_t& 
 // Before the log-in is over servers leave the SQLSTATE out: then it is HY000 here.
 bool read_error(std::string_view payload, Error& error);
 
+// A definition of a column (Protocol::ColumnDefinition41), of which only what its values are is read.
+struct Column {
+  std::uint16_t collation = 0;
+  std::uint8_t type = 0;
+  std::uint16_t flags = 0;
+};
+bool read_column(std::string_view payload, Column& column);
+
 // Whether a payload with this first byte and of this length ends a result set.
 inline bool ends_rows(std::uint8_t first, std::size_t length, std::uint32_t capabilities) {
   return first == kEofHeader && length < (capabilities & client::kDeprecateEof ? std::size_t{kMaxFragment} : 9);

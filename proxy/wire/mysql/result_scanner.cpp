@@ -44,6 +44,10 @@ PacketKind ResultScanner::first(const Frame& frame, std::string_view payload) co
     case Answer::kPrepare:
       // MySQL 8.0.15 answers some that it refuses (SET GLOBAL without the privilege) with an OK of no statement.
       if (byte == kOkHeader && frame.length == kOkSize) return PacketKind::kText;
+      // With a state, where its status would be the upper half of a statement's number.
+      if (byte == kOkHeader && payload.size() > kOkSize && payload[1] == 0 && payload[2] == 0 &&
+          (load_u16(payload.data() + 3) & status::kStateChanged))
+        return PacketKind::kOk;
       return byte == kOkHeader ? PacketKind::kPrepareOk : PacketKind::kBroken;
     case Answer::kOk:
       return byte == kOkHeader || byte == kEofHeader ? PacketKind::kOk : PacketKind::kBroken;

@@ -170,7 +170,8 @@ void ServerSide::fatal(Server& server, const session::mysql::ServerEvents&) {
 bool ServerSide::has_work(Server& server) {
   if (!server.pool_key()->has_schema && !server.session().schema().empty()) server.spend();
   if (server.session().keeps_role()) server.spend();
-  return phase_ != Phase::kDone || server.session().left_behind() || wants_catalog(server);
+  return phase_ != Phase::kDone || server.session().left_behind() || server.session().has_variables() ||
+         wants_catalog(server);
 }
 
 // A transaction is rolled back. What pinned is never left for the next client: such a connection is closed, which costs
@@ -183,6 +184,10 @@ Step ServerSide::clean(Server& server) {
   }
   if (session.in_transaction()) {
     session.query("ROLLBACK", server.context().to_server);
+    return Step::kSent;
+  }
+  if (session.has_variables() && !session.left_behind()) {
+    session.unset_variables(server.context().to_server);
     return Step::kSent;
   }
   if (session.left_behind()) {

@@ -17,6 +17,14 @@ std::vector<std::string> settings(std::string_view sql) {
   return names;
 }
 using Names = std::vector<std::string>;
+Names variables_set(std::string_view sql, const ClassifyOptions& options = {}) {
+  const Verdict verdict = classify(sql, options);
+  EXPECT_EQ(verdict.pins, 0u) << sql;
+  Names names;
+  for (std::size_t i = 0; i < verdict.variables.size(); ++i)
+    if (verdict.variables_set & (1u << i)) names.emplace_back(verdict.variables[i]);
+  return names;
+}
 
 TEST(Classify, WhatLeavesNothing) {
   for (const auto sql : {"",
@@ -50,14 +58,6 @@ TEST(Classify, WhatLeavesNothing) {
 }
 
 TEST(Classify, WhatTheTrackersDoNotShow) {
-  EXPECT_EQ(pins("SELECT @a := 1"), "user_variable");
-  EXPECT_EQ(pins("SELECT @`a b` :=1"), "user_variable");
-  EXPECT_EQ(pins("SELECT 1, 2 INTO @a, @b"), "user_variable");
-  EXPECT_EQ(pins("SELECT a FROM t LIMIT 1 INTO @'x'"), "user_variable");
-  EXPECT_EQ(pins("SET @a = 1"), "user_variable");
-  EXPECT_EQ(pins("SET autocommit = 0, @a = (SELECT 1, 2)"), "user_variable");
-  EXPECT_EQ(pins("GET DIAGNOSTICS @n = NUMBER"), "user_variable");
-  EXPECT_EQ(pins("LOAD DATA INFILE 'x' INTO TABLE t (a, @b)"), "user_variable");
   EXPECT_EQ(pins("SELECT GET_LOCK('a', 1)"), "lock");
   EXPECT_EQ(pins("DO get_lock ('a', 1)"), "lock");
   EXPECT_EQ(pins("INSERT INTO t VALUES (GET_LOCK('a', 1))"), "lock");
@@ -79,13 +79,32 @@ TEST(Classify, WhatTheTrackersDoNotShow) {
   EXPECT_EQ(pins("SELECT LAST_INSERT_ID(5)"), "opaque");
 }
 
+TEST(Classify, UserVariables) {
+  EXPECT_EQ(variables_set("SELECT @a := 1"), Names{"@a"});
+  EXPECT_EQ(variables_set("SELECT @`a b` :=1"), Names{"@`a b`"});
+  EXPECT_EQ(variables_set("SELECT 1, 2 INTO @a, @b"), (Names{"@a", "@b"}));
+  EXPECT_EQ(variables_set("SELECT a FROM t LIMIT 1 INTO @'x'"), Names{"@'x'"});
+  EXPECT_EQ(variables_set("SET @a = @b, @c := 1, @a = 2"), (Names{"@a", "@c"}));
+  EXPECT_EQ(variables_set("SET autocommit = 0, @a = (SELECT 1, 2)"), Names{"@a"});
+  EXPECT_EQ(variables_set("GET DIAGNOSTICS @n = NUMBER"), Names{"@n"});
+  EXPECT_EQ(variables_set("LOAD DATA INFILE 'x' INTO TABLE t (a, @b)"), Names{"@b"});
+  EXPECT_EQ(variables_set("SELECT @a, @b WHERE @c = 1"), Names{});
+  EXPECT_EQ(classify("SELECT @a, @b WHERE @c = 1").variables.size(), 3u);
+  EXPECT_FALSE(classify("SELECT @a, @b, @a, @c, @d, @e, @f").all_variables);
+  EXPECT_TRUE(classify("SELECT @a, @b, @c, @d, @e, @f, @g").all_variables);
+  EXPECT_TRUE(classify("SELECT @\xc3\xa9").all_variables);
+  EXPECT_EQ(pins("SELECT @a, @b, @c, @d, @e, @f, @g"), "");
+  EXPECT_EQ(pins("SET @a = 1, @b = 1, @c = 1, @d = 1, @e = 1, @f = 1, @g = 1"), "user_variable");
+  EXPECT_EQ(pins("SET @\xc3\xa9 = 1"), "user_variable");
+}
+
 TEST(Classify, CommentsThatAreCode) {
-  EXPECT_EQ(pins("/*!40101 SET @a = 1 */"), "user_variable");
+  EXPECT_EQ(variables_set("/*!40101 SET @a = 1 */"), Names{"@a"});
   EXPECT_EQ(pins("/*! SELECT */ GET_LOCK('a', 1)"), "lock");
   EXPECT_EQ(pins("/*M!100100 SELECT GET_LOCK('a', 1) */"), "lock");
   EXPECT_EQ(pins("SELECT 1 /*!50000 , GET_LOCK('a', 1) */"), "lock");
   EXPECT_EQ(settings("/*!40101 SET SQL_MODE = '' */"), Names{"SQL_MODE"});
-  EXPECT_EQ(pins("SELECT 1 --@a:=1"), "user_variable");  // no comment: minus minus
+  EXPECT_EQ(variables_set("SELECT 1 --@a:=1"), Names{"@a"});  // no comment: minus minus
 }
 
 TEST(Classify, QuotingModes) {
@@ -114,7 +133,7 @@ TEST(Classify, Settings) {
   EXPECT_EQ(settings("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"), Names{});
   EXPECT_TRUE(classify("SET sql_mode = ''; USE orders").only_sets);
   EXPECT_FALSE(classify("SET sql_mode = ''; SELECT 1").only_sets);
-  EXPECT_FALSE(classify("SET @a = 1").only_sets);
+  EXPECT_TRUE(classify("SET @a = 1").only_sets);
   EXPECT_FALSE(classify("").only_sets);
   const Verdict names = classify("SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'");
   EXPECT_TRUE(names.names && names.only_sets);

@@ -65,6 +65,39 @@ TEST_F(MysqlMoved, ATextIsReadUnderTheSettingsOfItsPrepare) {
   EXPECT_TRUE(client.can_release(there.server));
 }
 
+TEST_F(MysqlMoved, WhatAnErrorLeftUntoldIsHeardBeforeSettingsAreExchanged) {
+  prepare(here, '\x50');
+  here.run(client, "SET sql_mode = 'ANSI_QUOTES'", Says().variable("sql_mode", "ANSI_QUOTES").ok());
+  client.detaching(here.server);
+  asked(there, query("DO 1"));
+  there.serve(client, Says().ok());
+  there.run(client, "SELECT tunes(), nowhere()", Says().error(1305));
+  ASSERT_EQ(there.say(client, execute(1)), ClientVerdict::kWait);
+  EXPECT_EQ(there.to_server, query("DO 0"));
+  there.serve(client, Says().variable("max_sort_length", "99").ok());
+  EXPECT_FALSE(asked(there, execute(1)).empty());
+  there.serve(client, Says().raw("\x01").raw("def").end());
+  ASSERT_NE(client.settings()->find("max_sort_length"), nullptr);
+  EXPECT_EQ(*client.settings()->find("max_sort_length"), "99");
+  EXPECT_EQ(asked(there, query("DO 1")), Texts{});
+}
+
+// MariaDB does not tell of SET @@name = …: then only the server has it, and it must stay there.
+TEST_F(MysqlMoved, WhatWasNotToldIsNotExchanged) {
+  for (const bool mariadb : {false, true}) {
+    World first(mariadb), other(mariadb);
+    Client mine(first, 1, kServer, "");
+    first.say(mine, request(Command::kStmtPrepare, "SELECT \"a\", ?"));
+    ASSERT_EQ(first.serve(mine, prepared('\x50')), ServerVerdict::kReady);
+    mine.detaching(first.server);
+    other.run(mine, "SET sql_mode = 'ANSI_QUOTES'", Says().variable("sql_mode", "ANSI_QUOTES").ok());
+    other.run(mine, "SET @@sql_mode = ''", Says().ok());
+    EXPECT_EQ(pin_names(mine.pins()), "set_variable");
+    EXPECT_EQ(other.say(mine, execute(1)), ClientVerdict::kWait);
+    EXPECT_EQ(other.to_server[4], mariadb ? '\x16' : '\x03') << "prepared at once, or settings first";
+  }
+}
+
 TEST_F(MysqlMoved, SettingsThatReadTheTextTheSameAreNotExchanged) {
   prepare(here, '\x50');
   here.run(client, "SET max_sort_length = 99", Says().variable("max_sort_length", "99").ok());

@@ -24,7 +24,7 @@ TEST(MysqlPins, ExcludedVariablesAreTheConnectionsToForget) {
   World world;
   Client client(world);
   world.options.exclude_variable_sets = true;
-  world.run(client, "SET @mine = 1", Says().ok());
+  world.run(client, "SET @m\xc3\xafne = 1", Says().ok());
   EXPECT_EQ(client.pins(), 0u);
   EXPECT_TRUE(world.server.left_behind());
   EXPECT_TRUE(client.can_release(world.server));

@@ -1,5 +1,6 @@
 #include "proxy/session/mysql/settings.hpp"
 
+#include <algorithm>
 #include <gtest/gtest.h>
 
 namespace dbproxy::session::mysql {
@@ -54,7 +55,7 @@ TEST(MysqlSettings, OneVariableByTwoNamesIsKeptUnderOne) {
   EXPECT_EQ(own_name("sql_mode", true), "sql_mode");
 }
 
-TEST(MysqlSettings, TheCollationOfResultsComesByNamesOnly) {
+TEST(MysqlSettings, TheCollationsOfResultsAndOfTheClientComeByNamesOnly) {
   const Settings base("", {});
   const Settings plain("", {{"character_set_client", "utf8mb4"},
                             {"character_set_connection", "utf8mb4"},
@@ -62,12 +63,26 @@ TEST(MysqlSettings, TheCollationOfResultsComesByNamesOnly) {
   Settings::Variables named = plain.variables();
   named.emplace_back("collation_connection", "utf8mb4_bin");
   named.emplace_back(kResultsCollation, "utf8mb4_bin");
+  named.insert(named.end() - 2, {std::string(kClientCollation), "utf8mb4_bin"});
+  std::sort(named.begin(), named.end());
   const Settings binary("", named);
   EXPECT_EQ(replay_sql(plain, binary, base), "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin'");
   EXPECT_EQ(replay_sql(binary, plain, base),
-            "SET @@SESSION.character_set_results = 'utf8mb4', @@SESSION.character_set_connection = 'utf8mb4'");
-  named[0].second = "latin1";
-  named[3].second = "utf8mb4_unicode_ci";
+            "SET @@SESSION.character_set_results = 'utf8mb4', @@SESSION.character_set_client = 'utf8mb4', "
+            "@@SESSION.character_set_connection = 'utf8mb4'");
+  const auto at = [&](std::string_view name) {
+    return std::find_if(named.begin(), named.end(), [&](const auto& entry) { return entry.first == name; });
+  };
+  const auto results = at(kResultsCollation);
+  const auto entry = *results;
+  named.erase(results);
+  EXPECT_EQ(replay_sql(plain, Settings("", named), base),
+            "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin', @@SESSION.character_set_results = 'utf8mb4', "
+            "@@SESSION.character_set_connection = 'utf8mb4', @@SESSION.collation_connection = 'utf8mb4_bin'");
+  named.push_back(entry);
+  named.erase(at(kClientCollation));
+  at("character_set_client")->second = "latin1";
+  at("collation_connection")->second = "utf8mb4_unicode_ci";
   EXPECT_EQ(replay_sql(plain, Settings("", named), base),
             "SET NAMES 'utf8mb4' COLLATE 'utf8mb4_bin', @@SESSION.character_set_client = 'latin1', "
             "@@SESSION.character_set_connection = 'utf8mb4', @@SESSION.collation_connection = 'utf8mb4_unicode_ci'");

@@ -207,6 +207,28 @@ TEST(MysqlStatements, OneThatCanNoLongerBePreparedIsAnError) {
   EXPECT_EQ(there.seen(), Says().error(1146).out);
 }
 
+// It has no answer: that it went nowhere is told where its statement is executed.
+TEST(MysqlStatements, LongDataThatNoConnectionWasFoundFor) {
+  World world;
+  Client client(world);
+  world.say(client, request(Command::kStmtPrepare, "INSERT INTO t VALUES (?)"));
+  ASSERT_EQ(world.serve(client, Says().raw("\0\x50\0\0\0\0\0\x01\0\0\0\0"sv).raw("param")), ServerVerdict::kReady);
+  world.seen();
+  const std::string data = request(Command::kStmtSendLongData, "\x01\0\0\0\0\0data"sv);
+  const std::string execute = request(Command::kStmtExecute, "\x01\0\0\0\0\x01\0\0\0\0\x01\xfd\0"sv);
+  EXPECT_EQ(world.say(client, data, false), ClientVerdict::kNeedServer);
+  const std::string error = Says().error(9501).out;
+  client.reject(error);
+  EXPECT_EQ(world.say(client, data, false), ClientVerdict::kMore);
+  EXPECT_EQ(world.left, 0u);
+  EXPECT_EQ(world.seen(), "");
+  EXPECT_EQ(world.say(client, execute), ClientVerdict::kMore);
+  EXPECT_EQ(world.seen(), error);
+  EXPECT_EQ(world.to_server, "");
+  EXPECT_EQ(world.say(client, execute), ClientVerdict::kMore);
+  EXPECT_NE(world.to_server, "");
+}
+
 TEST(MysqlStatements, LongDataHoldsUntilItIsUsed) {
   World world;
   Client client(world);

@@ -87,7 +87,8 @@ class Says {
 };
 
 struct World {
-  World() : start(interner.intern("", *variables_of_collation(45))), server(interner, start, kServer, false) {
+  explicit World(bool mariadb = false)
+      : start(interner.intern("", *variables_of_collation(45))), server(interner, start, kServer, mariadb) {
     Output out;
     server.start(out);
     to_server = drain(out);
