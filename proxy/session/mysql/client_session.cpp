@@ -215,15 +215,16 @@ void ClientSession::note(ServerSession& server, const Verdict& verdict, std::str
 
 ClientVerdict ClientSession::simple(Step& step, std::span<char> packet, Answer answer, bool changes_schema) {
   if (rejected(step)) return ClientVerdict::kMore;
-  const ClientVerdict ready = steps(step, kKeepsDiagnostics, changes_schema);
+  static const Verdict kNothing{};
+  const ClientVerdict ready = steps(step, changes_schema ? kKeepsDiagnostics : kNothing, changes_schema);
   if (ready == ClientVerdict::kRefuse) return ClientVerdict::kMore;  // answered
   if (ready != ClientVerdict::kMore) return ready;
-  static const Verdict kSets = [] {
-    Verdict verdict = kKeepsDiagnostics;
+  const auto sets = [](Verdict verdict) {
     verdict.only_sets = true;  // a change of the schema is no surprise
     return verdict;
-  }();
-  ask(step, ServerSession::Purpose::kClient, answer, kSets);
+  };
+  static const Verdict kSets = sets(kNothing), kSetsSchema = sets(kKeepsDiagnostics);
+  ask(step, ServerSession::Purpose::kClient, answer, changes_schema ? kSetsSchema : kSets);
   send(step, packet);
   return ClientVerdict::kMore;
 }

@@ -186,6 +186,8 @@ ClientVerdict ClientSession::set_option(Step& step, std::string_view payload) {
     return ClientVerdict::kMore;
   }
   multi_statements_ = option == 0;
+  row_count_ = -1;
+  row_count_here_ = true;
   ++answered_here_;
   if (capabilities_ & flags::kDeprecateEof)
     wire::ok(step.to_client.own(), 1, capabilities_, {0, 0, status_, 0, {}, {}}, wire::kEofHeader);

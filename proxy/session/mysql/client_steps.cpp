@@ -60,7 +60,9 @@ ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes
   SettingsPtr wanted = settings_;
   // Of MariaDB's that are not told, see PinReason::kSetVariable, nobody could put back what was there.
   const bool untold = server.mariadb_ && (pins_ & (bit(PinReason::kSetVariable) | bit(PinReason::kOpaque)));
-  if (missing != nullptr && !untold && missing->settings->reading() != settings_->reading()) {
+  if (missing != nullptr && untold) {
+    wanted = interner_->with_schema(settings_, missing->settings->schema());
+  } else if (missing != nullptr && missing->settings->reading() != settings_->reading()) {
     auto [schema, variables] = missing->settings->read_into(*settings_);
     wanted = interner_->intern(std::move(schema), std::move(variables));
   }

@@ -34,7 +34,7 @@ bool ClientSession::puts_variables(Step& step, const Verdict& asks) {
   const UserVariables missing = uses ? missing_variables(server, asks) : UserVariables();
   const bool unsure = uses && !unput_.empty();
   if (missing.empty() && !unsure) return false;
-  if (asks.diagnostics && diagnostics_on(server)) {
+  if (asks.diagnostics && kept_.empty() && diagnostics_on(server)) {
     server.query_rows(kAskDiagnostics, step.to_server);
     server.purpose_ = ServerSession::Purpose::kDiagnostics;
     return true;

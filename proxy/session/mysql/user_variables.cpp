@@ -14,14 +14,14 @@ constexpr std::size_t kColumnsOfEach = 4;  // of ask_variables_sql()
 
 bool is_name(std::string_view text) {
   return !text.empty() && text.size() <= kMaxName && std::all_of(text.begin(), text.end(), [](char c) {
-           return c >= ' ' && c <= '~' && c != '`' && c != '\\' && c != '\'' && c != '"';
-         });
+    return c >= ' ' && c <= '~' && c != '`' && c != '\\' && c != '\'' && c != '"';
+  });
 }
 
 bool is_word(std::string_view text) {
   return !text.empty() && text.size() <= kMaxName && std::all_of(text.begin(), text.end(), [](char c) {
-           return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-         });
+    return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+  });
 }
 
 // Such as the server writes them, in a character set in which they can be read.

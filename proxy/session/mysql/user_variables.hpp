@@ -1,9 +1,9 @@
 // User variables (@name): their values as texts, so that they can be put on another connection.
 //
 // Nothing of the protocol reports them. Whoever has set one asks for its value before the connection goes to somebody
-// else, which finds none of them there, and has it put wherever a later text names it. What is put there has the type, the sign, the scale and the
-// collation of what was read (as 8.0 and MariaDB 10.11 tell them by the column's definition, CHARSET() and
-// COLLATION()); a NULL keeps its type. Pure.
+// else, which finds none of them there, and has it put wherever a later text names it. What is put there has the type,
+// the sign, the scale and the collation of what was read (as 8.0 and MariaDB 10.11 tell them by the column's
+// definition, CHARSET() and COLLATION()); a NULL keeps its type. Pure.
 #pragma once
 
 #include <map>
@@ -30,8 +30,8 @@ inline constexpr std::size_t kMaxUserVariables = 32;
 // As one reads that nobody has ever set: no bytes, and NULL.
 const UserVariable& unset_variable();
 
-// Of what a text has for one, @ first. Nothing: not ASCII, where servers have names alike that differ, or quoted in a way
-// that is not worth following.
+// Of what a text has for one, @ first. Nothing: not ASCII, where servers have names alike that differ, or quoted in a
+// way that is not worth following.
 std::optional<std::string> own_variable(std::string_view written);
 
 // A SET of all of them; one that is NULL is set twice.

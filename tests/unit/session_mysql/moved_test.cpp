@@ -95,6 +95,10 @@ TEST_F(MysqlMoved, WhatWasNotToldIsNotExchanged) {
     EXPECT_EQ(pin_names(mine.pins()), "set_variable");
     EXPECT_EQ(other.say(mine, execute(1)), ClientVerdict::kWait);
     EXPECT_EQ(other.to_server[4], mariadb ? '\x16' : '\x03') << "prepared at once, or settings first";
+    if (!mariadb) continue;
+    other.serve(mine, prepared('\x77'));
+    EXPECT_EQ(other.say(mine, execute(1)), ClientVerdict::kMore);
+    other.serve(mine, Says().raw("\x01").raw("def").end());
   }
 }
 

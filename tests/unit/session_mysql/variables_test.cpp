@@ -54,12 +54,12 @@ TEST(UserVariables, KeepTheTypesThatWereRead) {
 }
 
 TEST(UserVariables, KeepTheirCollations) {
-  const std::uint8_t kText = 0xfa;
-  EXPECT_EQ(assignment(*read(kText, 0, {"x", "78", "latin1", "latin1_bin"})),
+  const std::uint8_t text = 0xfa;
+  EXPECT_EQ(assignment(*read(text, 0, {"x", "78", "latin1", "latin1_bin"})),
             "@`v` = _latin1 x'78' COLLATE latin1_bin");
-  EXPECT_EQ(assignment(*read(kText, 0, {"", "", "binary", "binary"})), "@`v` = x''");
-  EXPECT_EQ(read(kText, 0, {"x", "7'", "latin1", "latin1_bin"}), std::nullopt);
-  EXPECT_EQ(read(kText, 0, {"x", "78", "latin1", "latin1 bin"}), std::nullopt);
+  EXPECT_EQ(assignment(*read(text, 0, {"", "", "binary", "binary"})), "@`v` = x''");
+  EXPECT_EQ(read(text, 0, {"x", "7'", "latin1", "latin1_bin"}), std::nullopt);
+  EXPECT_EQ(read(text, 0, {"x", "78", "latin1", "latin1 bin"}), std::nullopt);
 }
 
 TEST(UserVariables, KeepTheTypeOfNull) {
@@ -83,8 +83,8 @@ TEST(UserVariables, AreAskedForInOneRow) {
 
 Says one(std::string_view value, std::uint8_t type = wire::column::kLongLong) {
   std::string row;
-  for (const std::string_view each : {value, std::string_view("00"), std::string_view("binary"),
-                                      std::string_view("binary")})
+  for (const std::string_view each :
+       {value, std::string_view("00"), std::string_view("binary"), std::string_view("binary")})
     wire::append_lenenc_bytes(row, each);
   return Says().raw("\4").raw(column(type)).raw(column(0xfd)).raw(column(0xfd)).raw(column(0xfd)).raw(row).end();
 }
@@ -190,6 +190,22 @@ TEST(UserVariables, ArePutWhereErrorsAreAskedForOnlyWhenTheseAreKept) {
   EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kWait);
   EXPECT_EQ(world.to_server, query(kAskDiagnostics));
   world.serve(client, conditions());
+  EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kWait);
+  EXPECT_EQ(world.to_server, query("SET @`v` = 5"));
+  world.serve(client, Says().ok());
+  EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kMore);
+  EXPECT_NE(world.to_server.find("SELECT @v, CAST(COALESCE(1,"), std::string::npos) << world.to_server;
+}
+
+TEST(UserVariables, WhatIsKeptOfErrorsIsNotAskedForAgain) {
+  World world;
+  Client client(world);
+  sets(world, client, "SET @v = 5", one("5"));
+  let_go(world, client, kUnset, Says().ok());
+  world.run(client, "SELECT nothing", Says().error(1054));
+  let_go(world, client, kAskDiagnostics, conditions());
+  EXPECT_EQ(world.say(client, query("SHOW COUNT(*) WARNINGS")), ClientVerdict::kMore);  // of what is kept
+  world.serve(client, Says().raw("\1").raw("def").raw("1").end());
   EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kWait);
   EXPECT_EQ(world.to_server, query("SET @`v` = 5"));
   world.serve(client, Says().ok());

@@ -230,6 +230,6 @@ int main(void) {
   run(one, sql);
   equal((long long)mysql_affected_rows(one), 5000, "LOAD DATA LOCAL");
   mysql_close(one);
-  printf("pins opaque cursor long_data set_variable user_variable\n");
+  printf("pins opaque cursor long_data\n");
   return 0;
 }

@@ -160,7 +160,7 @@ def check_procedure():
     equal(found, [(4,), (5, "two")], "a procedure's results")
     cursor.close()
     one.close()
-    print("pins opaque user_variable")
+    print("pins opaque")
 
 
 def check_load(one):
