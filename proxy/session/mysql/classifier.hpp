@@ -74,6 +74,4 @@ class Classifier {
   bool inserts_ = false, values_ = false, creates_ = false;
 };
 
-std::string_view unquoted(std::string_view text);
-
 }  // namespace dbproxy::session::mysql

@@ -257,7 +257,7 @@ void Classifier::inserted() {
 void Classifier::user_variable(bool sets) {
   auto it = std::find(verdict_.variables.begin(), verdict_.variables.end(), token_.text);
   if (it == verdict_.variables.end()) {
-    if (verdict_.variables.size() == Verdict::kMaxVariables || !own_variable(token_.text)) {
+    if (verdict_.variables.size() == Verdict::kMaxVariables || !has_own_variable(token_.text)) {
       verdict_.all_variables = true;
       if (sets) pin(PinReason::kUserVariable);
       return;

@@ -3,12 +3,6 @@
 
 namespace dbproxy::session::mysql {
 
-std::string_view unquoted(std::string_view text) {
-  if (text.size() >= 2 && (text[0] == '\'' || text[0] == '"' || text[0] == '`') && text.back() == text[0])
-    return text.substr(1, text.size() - 2);
-  return text;
-}
-
 void Classifier::set() {
   do {
     bool session = true, scoped = false;

@@ -43,17 +43,13 @@ bool ClientSession::let_go(ServerSession& server, Output& to_server) {
   if (!could_let_go(server)) return false;
   // In this order: each leaves alone what is asked for behind it.
   if (hold_ || server.after_error_) {
-    server.query_rows(kAskDiagnostics, to_server);
-    server.purpose_ = ServerSession::Purpose::kDiagnostics;
+    server.fetch(ServerSession::Purpose::kDiagnostics, kAskDiagnostics, to_server);
   } else if (calc_found_rows_) {
-    server.query_rows("SELECT FOUND_ROWS()", to_server);
-    server.purpose_ = ServerSession::Purpose::kFoundRows;
+    server.fetch(ServerSession::Purpose::kFoundRows, "SELECT FOUND_ROWS()", to_server);
   } else if (insert_id_doubt_) {
-    server.query_rows("SELECT LAST_INSERT_ID()", to_server);
-    server.purpose_ = ServerSession::Purpose::kInsertId;
+    server.fetch(ServerSession::Purpose::kInsertId, "SELECT LAST_INSERT_ID()", to_server);
   } else if (!unread_.empty()) {
-    server.query_rows(ask_variables_sql(unread_), to_server);
-    server.purpose_ = ServerSession::Purpose::kVariables;
+    server.fetch(ServerSession::Purpose::kVariables, ask_variables_sql(unread_), to_server);
   } else {
     server.unset_variables(to_server);
   }

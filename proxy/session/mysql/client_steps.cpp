@@ -39,8 +39,7 @@ ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes
   if (new_settings_) take_new_settings(server);
   // What there is may be somebody else's.
   if (asks_insert_id && insert_id_doubt_ && !was_own_insert_id_) {
-    server.query_rows("SELECT LAST_INSERT_ID()", step.to_server);
-    server.purpose_ = ServerSession::Purpose::kInsertId;
+    server.fetch(ServerSession::Purpose::kInsertId, "SELECT LAST_INSERT_ID()", step.to_server);
     return wait(false);
   }
   const bool none = server.insert_id_owner_ == 0 && last_insert_id_ == 0;  // nobody has inserted there

@@ -35,13 +35,11 @@ bool ClientSession::puts_variables(Step& step, const Verdict& asks) {
   const bool unsure = uses && !unput_.empty();
   if (missing.empty() && !unsure) return false;
   if (asks.diagnostics && kept_.empty() && diagnostics_on(server)) {
-    server.query_rows(kAskDiagnostics, step.to_server);
-    server.purpose_ = ServerSession::Purpose::kDiagnostics;
+    server.fetch(ServerSession::Purpose::kDiagnostics, kAskDiagnostics, step.to_server);
     return true;
   }
   if (unsure) {
-    server.query_rows(ask_variables_sql(unread_), step.to_server);
-    server.purpose_ = ServerSession::Purpose::kVariables;
+    server.fetch(ServerSession::Purpose::kVariables, ask_variables_sql(unread_), step.to_server);
     return true;
   }
   wire::mysql::query(step.to_server.own(), server.capabilities(), set_variables_sql(missing));

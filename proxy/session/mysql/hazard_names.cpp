@@ -7,13 +7,6 @@ namespace {
 
 constexpr std::size_t kMaxName = 256;  // 64 characters
 
-std::string folded(std::string_view name) {
-  std::string out(name);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return out;
-}
-
 // Whether its own text may leave something. SET of system variables and temporary tables are reported.
 bool is_hazard(std::string_view source) {
   Tokenizer tokens(source, {});

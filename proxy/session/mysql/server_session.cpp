@@ -50,6 +50,11 @@ void ServerSession::query_rows(std::string_view sql, Output& to_server) {
   collected_bytes_ = 0;
 }
 
+void ServerSession::fetch(Purpose purpose, std::string_view sql, Output& to_server) {
+  query_rows(sql, to_server);
+  purpose_ = purpose;
+}
+
 void ServerSession::collect(std::string_view row) {
   collected_bytes_ += row.size();
   if (collected_bytes_ > kMaxCollected) return;

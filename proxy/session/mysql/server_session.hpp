@@ -159,6 +159,7 @@ class ServerSession {
   };
 
   void ask(Purpose purpose, wire::mysql::Answer answer);
+  void fetch(Purpose purpose, std::string_view sql, Output& to_server);  // for fetched()
   ServerVerdict whole(wire::mysql::PacketKind kind, const wire::mysql::Frame& frame, std::span<char> packet,
                       ClientSession* client, Output& out);
   ServerVerdict unsolicited(std::string_view packet);

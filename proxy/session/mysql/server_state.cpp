@@ -12,13 +12,6 @@ namespace wire = dbproxy::wire::mysql;
 
 namespace {
 
-std::string lower(std::string_view name) {
-  std::string out(name);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return out;
-}
-
 bool tells_of(std::string_view state, std::string_view name) {
   wire::StateReader reader(state);
   for (wire::StateChange change; reader.next(change);)
@@ -29,7 +22,7 @@ bool tells_of(std::string_view state, std::string_view name) {
 }  // namespace
 
 void ServerSession::reported(std::string_view state, std::string_view told, std::string_view value) {
-  const std::string name = lower(own_name(told, mariadb_));
+  const std::string name = folded(own_name(told, mariadb_));
   if (!is_replayed(name)) return;
   if (verdict_ != nullptr)
     for (std::size_t i = 0; i < verdict_->settings.size(); ++i)

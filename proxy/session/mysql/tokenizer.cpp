@@ -109,4 +109,17 @@ Token Tokenizer::next() {
   return make(TokenKind::kPunctuation, begin, begin + 1);
 }
 
+std::string folded(std::string_view text) {
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  return out;
+}
+
+std::string_view unquoted(std::string_view text) {
+  if (text.size() >= 2 && (text[0] == '\'' || text[0] == '"' || text[0] == '`') && text.back() == text[0])
+    return text.substr(1, text.size() - 2);
+  return text;
+}
+
 }  // namespace dbproxy::session::mysql

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 namespace dbproxy::session::mysql {
@@ -61,5 +62,9 @@ class Tokenizer {
 };
 
 bool equals_folded(std::string_view text, std::string_view lower);
+// With small letters for those of ASCII.
+std::string folded(std::string_view text);
+// Without the quotes that it is in, of whichever kind; what is doubled or escaped within them stays so.
+std::string_view unquoted(std::string_view text);
 
 }  // namespace dbproxy::session::mysql

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "proxy/session/mysql/tokenizer.hpp"
 #include "proxy/wire/mysql/messages.hpp"
 
 namespace dbproxy::session::mysql {
@@ -60,18 +61,13 @@ std::optional<std::string> string_of(std::string_view hexadecimal, std::string_v
 
 }  // namespace
 
+bool has_own_variable(std::string_view written) {
+  return written.starts_with('@') && is_name(unquoted(written.substr(1)));
+}
+
 std::optional<std::string> own_variable(std::string_view written) {
-  if (!written.starts_with('@')) return std::nullopt;
-  std::string_view name = written.substr(1);
-  if (name.size() >= 2 && (name[0] == '\'' || name[0] == '"' || name[0] == '`')) {
-    if (name.back() != name[0]) return std::nullopt;
-    name = name.substr(1, name.size() - 2);
-  }
-  if (!is_name(name)) return std::nullopt;
-  std::string own(name);
-  for (char& c : own)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-  return own;
+  if (!has_own_variable(written)) return std::nullopt;
+  return folded(unquoted(written.substr(1)));
 }
 
 const UserVariable& unset_variable() {

@@ -33,6 +33,8 @@ const UserVariable& unset_variable();
 // Of what a text has for one, @ first. Nothing: not ASCII, where servers have names alike that differ, or quoted in a
 // way that is not worth following.
 std::optional<std::string> own_variable(std::string_view written);
+// Whether there is one.
+bool has_own_variable(std::string_view written);
 
 // A SET of all of them; one that is NULL is set twice.
 std::string set_variables_sql(const UserVariables& variables);

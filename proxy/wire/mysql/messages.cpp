@@ -182,7 +182,7 @@ bool read_column(std::string_view payload, Column& column) {
   Reader reader(payload);
   for (int i = 0; i < 6; ++i) reader.lenenc_bytes();  // catalog, schema, table and column, two of them twice
   Reader fixed(reader.lenenc_bytes());
-  column.collation = fixed.u16();
+  fixed.u16();  // collation
   fixed.u32();  // length
   column.type = fixed.u8();
   column.flags = fixed.u16();

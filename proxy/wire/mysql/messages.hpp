@@ -80,7 +80,6 @@ bool read_error(std::string_view payload, Error& error);
 
 // A definition of a column (Protocol::ColumnDefinition41), of which only what its values are is read.
 struct Column {
-  std::uint16_t collation = 0;
   std::uint8_t type = 0;
   std::uint16_t flags = 0;
 };

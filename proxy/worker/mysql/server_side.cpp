@@ -186,13 +186,13 @@ Step ServerSide::clean(Server& server) {
     session.query("ROLLBACK", server.context().to_server);
     return Step::kSent;
   }
-  if (session.has_variables() && !session.left_behind()) {
-    session.unset_variables(server.context().to_server);
-    return Step::kSent;
-  }
   if (session.left_behind()) {
     phase_ = Phase::kTrackers;
     session.reset(server.context().to_server);
+    return Step::kSent;
+  }
+  if (session.has_variables()) {
+    session.unset_variables(server.context().to_server);
     return Step::kSent;
   }
   if (phase_ != Phase::kDone) return initialise(server);

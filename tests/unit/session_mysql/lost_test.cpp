@@ -329,7 +329,7 @@ TEST(MysqlSession, AfterAnErrorTheServerIsAskedWhetherATransactionIsOpen) {
     Output out;
     ASSERT_TRUE(client.let_go(world.server, out));
     Says says;
-    says.raw("\3").raw("Level").raw("Code").raw("Message");
+    says.condition_columns();
     wire::Ok end;
     end.status = static_cast<std::uint16_t>(wire::status::kAutocommit | (open ? wire::status::kInTransaction : 0));
     EXPECT_EQ(world.serve(client, says.end(end)), ServerVerdict::kReady);

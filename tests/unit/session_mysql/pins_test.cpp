@@ -70,7 +70,7 @@ TEST(MysqlPins, RowsThatAFailedStatementWouldHaveFoundAreNotAskedFor) {
   Output out;
   ASSERT_TRUE(client.let_go(world.server, out));
   EXPECT_EQ(drain(out), query(kAskDiagnostics));
-  world.serve(client, Says().raw("\3").raw("Level").raw("Code").raw("Message").end());
+  world.serve(client, Says().condition_columns().end());
   EXPECT_TRUE(client.can_release(world.server));
 }
 

@@ -79,7 +79,7 @@ TEST(MysqlReported, WhatIsToldWithWarningsThatAreFetchedIsTheClients) {
   world.run(client, "SELECT tunes(), nowhere()", Says().error(1305));
   Output out;
   ASSERT_TRUE(client.let_go(world.server, out));
-  Says says = Says().raw("\3").raw("Level").raw("Code").raw("Message");
+  Says says = Says().condition_columns();
   world.serve(client, says.variable("max_sort_length", "99").end());
   EXPECT_TRUE(client.can_release(world.server));
   ASSERT_NE(client.settings()->find("max_sort_length"), nullptr);
@@ -142,9 +142,7 @@ TEST(MysqlReported, WarningsOfReplaysAreNotAmongTheClients) {
   // What it left outlives such a command, wherever it is kept.
   Output out;
   ASSERT_TRUE(client.let_go(world.server, out));
-  std::string row;
-  for (const std::string_view each : {"Error", "1049", "no"}) wire::append_lenenc_bytes(row, each);
-  world.serve(client, Says().raw("\3").raw("Level").raw("Code").raw("Message").raw(row).end());
+  world.serve(client, Says().condition_columns().row({"Error", "1049", "no"}).end());
   world.say(client, request(Command::kInitDb, "orders"));
   world.serve(client, Says().ok());
   world.seen();
@@ -161,7 +159,7 @@ TEST(MysqlReported, WarningsOutliveTheOption) {
   EXPECT_EQ(world.say(client, query("SHOW WARNINGS")), ClientVerdict::kWait);
   EXPECT_EQ(world.to_server, request(Command::kSetOption, "\1\0"sv));
   world.serve(client, Says().end());
-  world.run(client, "SHOW WARNINGS", Says().raw("\3").raw("Level").raw("Code").raw("Message").end());
+  world.run(client, "SHOW WARNINGS", Says().condition_columns().end());
 }
 
 TEST(MysqlReported, SeveralStatementsOrOneIsNotReset) {

@@ -55,8 +55,7 @@ TEST(UserVariables, KeepTheTypesThatWereRead) {
 
 TEST(UserVariables, KeepTheirCollations) {
   const std::uint8_t text = 0xfa;
-  EXPECT_EQ(assignment(*read(text, 0, {"x", "78", "latin1", "latin1_bin"})),
-            "@`v` = _latin1 x'78' COLLATE latin1_bin");
+  EXPECT_EQ(assignment(*read(text, 0, {"x", "78", "latin1", "latin1_bin"})), "@`v` = _latin1 x'78' COLLATE latin1_bin");
   EXPECT_EQ(assignment(*read(text, 0, {"", "", "binary", "binary"})), "@`v` = x''");
   EXPECT_EQ(read(text, 0, {"x", "7'", "latin1", "latin1_bin"}), std::nullopt);
   EXPECT_EQ(read(text, 0, {"x", "78", "latin1", "latin1 bin"}), std::nullopt);
@@ -82,11 +81,10 @@ TEST(UserVariables, AreAskedForInOneRow) {
 }
 
 Says one(std::string_view value, std::uint8_t type = wire::column::kLongLong) {
-  std::string row;
-  for (const std::string_view each :
-       {value, std::string_view("00"), std::string_view("binary"), std::string_view("binary")})
-    wire::append_lenenc_bytes(row, each);
-  return Says().raw("\4").raw(column(type)).raw(column(0xfd)).raw(column(0xfd)).raw(column(0xfd)).raw(row).end();
+  Says says = Says().raw("\4");
+  for (const std::uint8_t each : {type, std::uint8_t{0xfd}, std::uint8_t{0xfd}, std::uint8_t{0xfd}})
+    says.raw(column(each));
+  return says.row({value, "00", "binary", "binary"}).end();
 }
 
 const std::vector<std::string> kV{"v"};
@@ -107,6 +105,12 @@ void sets(World& world, Client& client, std::string_view sql, const Says& answer
   let_go(world, client, ask_variables_sql(kV), answer);
 }
 
+// It has @v = 5, and has let its connection go.
+void has_five_elsewhere(World& world, Client& client, std::string_view sql = "SET @v = 5") {
+  sets(world, client, sql, one("5"));
+  let_go(world, client, kUnset, Says().ok());
+}
+
 void asks(World& world, Client& client, std::string_view sql, std::string_view before) {
   EXPECT_EQ(world.say(client, query(sql)), ClientVerdict::kWait) << sql;
   EXPECT_EQ(world.to_server, query(before)) << sql;
@@ -117,8 +121,7 @@ void asks(World& world, Client& client, std::string_view sql, std::string_view b
 TEST(UserVariables, FollowTheirClient) {
   World world;
   Client first(world), second(world, 2);
-  sets(world, first, "SET @v = 5", one("5"));
-  let_go(world, first, kUnset, Says().ok());
+  has_five_elsewhere(world, first);
   EXPECT_TRUE(first.can_release(world.server));
   // Others find none of it, and have nothing to do for that.
   world.run(second, "SELECT @V", Says().ok());
@@ -135,8 +138,7 @@ TEST(UserVariables, OfTextsThatDoNotTellAllAreThere) {
   for (const std::string_view sql : {"CALL p()", "EXECUTE s", "SELECT @a, @b, @c, @d, @e, @f, @g"}) {
     World world;
     Client client(world);
-    sets(world, client, "SELECT 5 INTO @v", one("5"));
-    let_go(world, client, kUnset, Says().ok());
+    has_five_elsewhere(world, client, "SELECT 5 INTO @v");
     asks(world, client, sql, "SET @`v` = 5");
   }
 }
@@ -176,49 +178,45 @@ TEST(UserVariables, OneThatIsNotSetIsNone) {
 }
 
 Says conditions() {
-  std::string row;
-  for (const std::string_view each : {"Error", "1054", "no"}) wire::append_lenenc_bytes(row, each);
-  return Says().raw("\3").raw("Level").raw("Code").raw("Message").raw(row).end();
+  return Says().condition_columns().row({"Error", "1054", "no"}).end();
+}
+
+// The number of errors is known here by then.
+void asks_of_one_error(World& world, Client& client) {
+  EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kWait);
+  EXPECT_EQ(world.to_server, query("SET @`v` = 5"));
+  world.serve(client, Says().ok());
+  EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kMore);
+  EXPECT_NE(world.to_server.find("SELECT @v, CAST(COALESCE(1,"), std::string::npos) << world.to_server;
 }
 
 TEST(UserVariables, ArePutWhereErrorsAreAskedForOnlyWhenTheseAreKept) {
   World world;
   Client client(world);
-  sets(world, client, "SET @v = 5", one("5"));
-  let_go(world, client, kUnset, Says().ok());
+  has_five_elsewhere(world, client);
   world.run(client, "SELECT nothing", Says().error(1054));
   EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kWait);
   EXPECT_EQ(world.to_server, query(kAskDiagnostics));
   world.serve(client, conditions());
-  EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kWait);
-  EXPECT_EQ(world.to_server, query("SET @`v` = 5"));
-  world.serve(client, Says().ok());
-  EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kMore);
-  EXPECT_NE(world.to_server.find("SELECT @v, CAST(COALESCE(1,"), std::string::npos) << world.to_server;
+  asks_of_one_error(world, client);
 }
 
 TEST(UserVariables, WhatIsKeptOfErrorsIsNotAskedForAgain) {
   World world;
   Client client(world);
-  sets(world, client, "SET @v = 5", one("5"));
-  let_go(world, client, kUnset, Says().ok());
+  has_five_elsewhere(world, client);
   world.run(client, "SELECT nothing", Says().error(1054));
   let_go(world, client, kAskDiagnostics, conditions());
   EXPECT_EQ(world.say(client, query("SHOW COUNT(*) WARNINGS")), ClientVerdict::kMore);  // of what is kept
   world.serve(client, Says().raw("\1").raw("def").raw("1").end());
-  EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kWait);
-  EXPECT_EQ(world.to_server, query("SET @`v` = 5"));
-  world.serve(client, Says().ok());
-  EXPECT_EQ(world.say(client, query("SELECT @v, @@error_count")), ClientVerdict::kMore);
-  EXPECT_NE(world.to_server.find("SELECT @v, CAST(COALESCE(1,"), std::string::npos) << world.to_server;
+  asks_of_one_error(world, client);
 }
 
 TEST(UserVariables, WhatGetDiagnosticsDoesNotSetStaysAsItWas) {
   for (const bool set : {false, true}) {
     World world;
     Client client(world);
-    sets(world, client, "SET @v = 5", one("5"));
-    let_go(world, client, kUnset, Says().ok());
+    has_five_elsewhere(world, client);
     world.run(client, "SELECT nothing", Says().error(1054));
     world.run(client, "GET DIAGNOSTICS CONDITION 9 @v = MYSQL_ERRNO", Says().ok());
     EXPECT_EQ(world.say(client, query("SELECT @v")), ClientVerdict::kWait);

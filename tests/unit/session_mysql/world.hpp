@@ -2,6 +2,7 @@
 #pragma once
 
 #include <gtest/gtest.h>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -63,6 +64,14 @@ class Says {
     next = wire::packet(out, next, payload);
     return *this;
   }
+  // Values as texts.
+  Says& row(std::initializer_list<std::string_view> values) {
+    std::string payload;
+    for (const std::string_view value : values) wire::append_lenenc_bytes(payload, value);
+    return raw(payload);
+  }
+  // What SHOW WARNINGS has before its rows.
+  Says& condition_columns() { return raw("\3").raw("Level").raw("Code").raw("Message"); }
   Says& variable(std::string_view name, std::string_view value) {
     wire::append_state(state, {wire::StateType::kSystemVariable, name, value});
     return changed();
