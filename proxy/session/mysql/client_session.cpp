@@ -192,8 +192,8 @@ void ClientSession::send(Step& step, std::span<char> packet) {
 
 LexOptions ClientSession::lex(const Step& step) const {
   LexOptions lex = settings_->lex();
-  if (settings_->find("sql_mode") == nullptr) {
-    const LexOptions base = step.server->base().lex();
+  if (!settings_->knows_sql_mode()) {
+    const LexOptions& base = step.server->base().lex();
     lex.ansi_quotes = base.ansi_quotes;
     lex.no_backslash_escapes = base.no_backslash_escapes;
   }
@@ -231,7 +231,7 @@ ClientVerdict ClientSession::simple(Step& step, std::span<char> packet, Answer a
 
 // Somebody's own wait must not keep a client from ending it: KILL needs no server connection.
 bool ClientSession::kills(std::string_view text, const ClientOptions& options) {
-  const LexOptions lexical = settings_->lex();
+  const LexOptions& lexical = settings_->lex();
   if (!Tokenizer(text, lexical).next().is_word("kill")) return false;
   const Verdict verdict = classify(text, {lexical, multi_statements_, options.hazards});
   if (verdict.kill) kill_ = KillRequest{verdict.kill_id, verdict.kill_query};

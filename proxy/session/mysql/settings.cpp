@@ -127,16 +127,16 @@ const std::string* Settings::find(std::string_view name) const {
   return find_in(variables_, name);
 }
 
-LexOptions Settings::lex() const {
-  LexOptions options;
+Settings::Settings(std::string schema, Variables variables)
+    : schema_(std::move(schema)), variables_(std::move(variables)) {
   if (const std::string* mode = find("sql_mode")) {
-    options.ansi_quotes = mode->find("ANSI_QUOTES") != std::string::npos;
-    options.no_backslash_escapes = mode->find("NO_BACKSLASH_ESCAPES") != std::string::npos;
+    knows_sql_mode_ = true;
+    lex_.ansi_quotes = mode->find("ANSI_QUOTES") != std::string::npos;
+    lex_.no_backslash_escapes = mode->find("NO_BACKSLASH_ESCAPES") != std::string::npos;
   }
   if (const std::string* set = find("character_set_client"))
     for (const std::string_view name : {"big5", "gbk", "sjis", "cp932", "gb18030"})
-      options.two_byte_characters = options.two_byte_characters || *set == name;
-  return options;
+      lex_.two_byte_characters = lex_.two_byte_characters || *set == name;
 }
 
 std::string Settings::reading() const {

@@ -20,13 +20,14 @@ namespace dbproxy::session::mysql {
 class Settings {
  public:
   using Variables = std::vector<std::pair<std::string, std::string>>;  // sorted by name, lower case
-  Settings(std::string schema, Variables variables) : schema_(std::move(schema)), variables_(std::move(variables)) {}
+  Settings(std::string schema, Variables variables);
 
   const std::string& schema() const { return schema_; }
   const Variables& variables() const { return variables_; }
   const std::string* find(std::string_view name) const;
-  // How texts are read under them. `no_backslash_escapes`: of the status flags, where sql_mode is not known.
-  LexOptions lex() const;
+  // How texts are read under them; where sql_mode is not known that is the server's to say.
+  const LexOptions& lex() const { return lex_; }
+  bool knows_sql_mode() const { return knows_sql_mode_; }
   // Where these are equal, and the schema is, a prepared statement's text means the same.
   std::string reading() const;
   // `other` with everything that reading() is about as it is here.
@@ -35,6 +36,8 @@ class Settings {
  private:
   std::string schema_;
   Variables variables_;
+  LexOptions lex_;
+  bool knows_sql_mode_ = false;
 };
 
 using SettingsPtr = std::shared_ptr<const Settings>;

@@ -164,6 +164,21 @@ TEST_F(MysqlMoved, AfterAnErrorTheServerSaysWhetherATransactionIsOpen) {
   }
 }
 
+// Or else two connections that say the same in other words would be held against each other at every request.
+TEST_F(MysqlMoved, AConnectionTakesTheNamesThatItsClientKnowsTheSameSettingsBy) {
+  World other;
+  EXPECT_EQ(asked(other, query("SET sql_mode = DEFAULT")), Texts{"orders"});
+  other.serve(client, Says().variable("sql_mode", "STRICT_TRANS_TABLES").ok());
+  client.detaching(other.server);
+  const SettingsPtr before = client.settings();
+  EXPECT_NE(here.server.settings(), before);
+  EXPECT_EQ(asked(here, query("DO 1")), Texts{});
+  here.serve(client, Says().ok());
+  client.detaching(here.server);
+  EXPECT_EQ(client.settings(), before);
+  EXPECT_EQ(here.server.settings(), before);
+}
+
 // Neither the OK of a prepare nor a step that fails tells what became of a transaction.
 TEST_F(MysqlMoved, AfterAnErrorAPrepareTellsNothingOfTheTransaction) {
   constexpr std::uint16_t kOff = 0;
