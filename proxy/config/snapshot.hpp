@@ -79,7 +79,9 @@ struct Target {
   std::uint32_t max_connections = 0;       // 0: not known yet
   std::uint32_t reserved_connections = 0;  // superuser_reserved_connections and reserved_connections
   double lag_seconds = 0;
-  std::string server_version;  // of MYSQL only: what clients are greeted with; empty: not known yet
+  // Of MYSQL only: what clients are greeted with; empty and 0: not known yet.
+  std::string server_version;
+  std::uint32_t server_capabilities = 0;
   bool operator==(const Target&) const = default;
 };
 

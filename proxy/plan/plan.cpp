@@ -230,6 +230,7 @@ config::Snapshot make_snapshot(const DesiredProxy& desired, const std::vector<to
     target.reserved_connections = it->reserved;
     target.lag_seconds = it->lag_seconds;
     target.server_version = it->server_version;
+    target.server_capabilities = it->server_capabilities;
   }
   return out;
 }

@@ -119,6 +119,7 @@ class Answering {
                               request.policy, request.iam, {request.users, request.known}, request.topology_query);
     auto result = to_result(std::move(asked.base));
     result.server_version = std::move(asked.greeting.server_version);
+    result.server_capabilities = asked.greeting.capabilities;
     const std::lock_guard lock(mutex_);
     if (result.ok)
       answered_[key] = SteadyClock::now();

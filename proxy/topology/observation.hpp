@@ -27,6 +27,7 @@ struct Observation {
   std::string host;
   std::uint16_t port = 0;
   std::string server_version;  // where clients are to be shown it: of MYSQL
+  std::uint32_t server_capabilities = 0;
   bool operator==(const Observation&) const = default;
 };
 
@@ -72,6 +73,7 @@ struct ProbeResult {
   std::uint32_t timeline = 0;       // grows with each promotion; 0: not told
   std::vector<MemberNews> members;  // empty: it knows of no others
   std::string server_version;
+  std::uint32_t server_capabilities = 0;
   // The answer about sessions, where there is one. `others`: of any user, but for those known and this one.
   std::optional<std::uint32_t> strangers = {}, others = {};
 };

@@ -161,6 +161,7 @@ void ClusterState::apply(std::string_view member, const ProbeResult& result, Tim
     seen.lag_seconds = result.in_recovery ? result.lag_seconds : 0;
     seen.system_identifier = result.system_identifier;
     seen.server_version = result.server_version;
+    seen.server_capabilities = result.server_capabilities;
     state->said = result.members;
     state->said_at = now;
   }

@@ -74,6 +74,16 @@ bool ClientSession::local_file(Step& step, std::span<char> packet) {
 
 ClientVerdict ClientSession::request(Step& step, std::span<char> packet, std::string_view payload) {
   const auto command = static_cast<Command>(payload[0]);
+  const bool has_attributes = command == Command::kQuery || command == Command::kStmtExecute;
+  if (has_attributes && step.server != nullptr &&
+      (capabilities_ & ~step.server->capabilities() & wire::client::kQueryAttributes)) {
+    error_.clear();
+    wire::error_packet(error_, 1,
+                       {error::kServerShutdown, "08S01",
+                        "The database is of an older version now, without query attributes, which this connection was "
+                        "promised: connect again"});
+    return ClientVerdict::kRefuse;
+  }
   const std::string_view argument = payload.substr(1);
   switch (command) {
     case Command::kQuit:

@@ -121,6 +121,7 @@ v1::Snapshot to_proto(const config::Snapshot& in) {
     to->set_reserved_connections(target.reserved_connections);
     to->set_lag_seconds(target.lag_seconds);
     to->set_server_version(target.server_version);
+    to->set_server_capabilities(target.server_capabilities);
   }
   out.set_server_tls_mode(to_wire(kTlsModes, in.server_tls.mode));
   out.set_server_ca_pem(in.server_tls.ca_pem);

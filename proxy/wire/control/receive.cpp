@@ -119,6 +119,7 @@ void read_targets(const v1::Snapshot& in, config::Snapshot& out, Checker& check)
     to.reserved_connections = from.reserved_connections();
     to.lag_seconds = from.lag_seconds();
     to.server_version = from.server_version();
+    to.server_capabilities = from.server_capabilities();
     check.length(at("targets", i, "id"), from.id(), 1, kMaxTargetId);
     check.length(at("targets", i, "host"), from.host(), 1, kMaxHost);
     check.length(at("targets", i, "server_version"), from.server_version(), 0, kMaxServerVersion);

@@ -45,8 +45,10 @@ std::optional<wire::mysql::Greeting> ProxySide::server_greeting(const Proxy& pro
       if (target.server_version.empty()) continue;
       greeting.emplace();
       greeting->server_version = target.server_version;
-      // Nobody has seen its capabilities yet: those that every server has which is spoken to.
-      greeting->capabilities = wire::mysql::kOfferedFlags & ~wire::mysql::client::kQueryAttributes;
+      // Where an older operator does not say: those that every server has which is spoken to.
+      greeting->capabilities = target.server_capabilities != 0
+                                   ? target.server_capabilities
+                                   : wire::mysql::kOfferedFlags & ~wire::mysql::client::kQueryAttributes;
       break;
     }
   }

@@ -22,6 +22,8 @@ constexpr std::uint32_t kBasic = flag::kLongPassword | flag::kLongFlag | flag::k
                                  flag::kPsMultiResults | flag::kPluginAuth;
 constexpr std::string_view kNull = "\\N";
 constexpr std::uint16_t kNotOwner = 1095, kNoCursor = 1421;
+// MariaDB puts sql_mode back behind a procedure, and leaves the flag as the procedure had it.
+constexpr std::uint16_t kNotCompared = wire::status::kStateChanged | wire::status::kAnsiQuotes;
 
 std::uint8_t byte(Command command) {
   return static_cast<std::uint8_t>(command);
@@ -113,7 +115,7 @@ std::uint16_t Session::add_end(std::string_view payload, std::uint16_t but) {
     wire::read_eof(payload, warnings, status);
     add("eof");
     if (!(but & wire::status::kOutParameters)) number("warnings", warnings);
-    number("status", status & ~(wire::status::kStateChanged | but));
+    number("status", status & ~(kNotCompared | but));
     return status;
   }
   wire::Ok ok;
@@ -125,7 +127,7 @@ std::uint16_t Session::add_end(std::string_view payload, std::uint16_t but) {
   number("rows", ok.affected_rows);
   number("id", ok.last_insert_id);
   number("warnings", ok.warnings);
-  number("status", ok.status & ~wire::status::kStateChanged);
+  number("status", ok.status & ~kNotCompared);
   std::vector<std::string> told;
   wire::StateReader reader(ok.state);
   for (wire::StateChange change; reader.next(change);) {
@@ -265,7 +267,7 @@ void Session::command(std::string_view text) {
     const std::string payload(connection_->read());
     // MySQL counts the warnings of the statement before, or not.
     if (wire::read_ok(payload, connection_->capabilities(), ok))
-      add("ok status=" + std::to_string(ok.status & ~wire::status::kStateChanged));
+      add("ok status=" + std::to_string(ok.status & ~kNotCompared));
     else
       add_end(payload);
     return;

@@ -491,6 +491,21 @@ TEST(MysqlSession, MultiStatementsFollowTheClient) {
   EXPECT_EQ(world.to_server, request(Command::kSetOption, "\0\0"sv));
 }
 
+// Since it logged in the database has become an older one, which would take the attributes for the text.
+TEST(MysqlSession, WhoWasPromisedQueryAttributesConnectsAgainWhereThereAreNone) {
+  World world;
+  Client client(world, 1, kServer | flags::kQueryAttributes);
+  std::string sent;
+  wire::query(sent, flags::kQueryAttributes, "SELECT 1");
+  EXPECT_EQ(world.say(client, request(Command::kPing)), ClientVerdict::kMore);
+  EXPECT_EQ(world.say(client, sent), ClientVerdict::kRefuse);
+  EXPECT_EQ(world.to_server, "");
+  wire::Error error;
+  ASSERT_TRUE(wire::read_error(client.error().substr(wire::kHeaderSize), error));
+  EXPECT_EQ(error.code, wire::error::kServerShutdown);
+  EXPECT_NE(error.message.find("older version"), std::string_view::npos);
+}
+
 TEST(MysqlSession, ARejectedRequestIsAnsweredAndTheNextIsNot) {
   World world;
   Client client(world);

@@ -38,7 +38,7 @@ config::Snapshot example() {
   s.credential_grace = std::chrono::hours(24);
   s.aws = {"us-east-2", "arn:aws:iam::123456789012:role/db", "https://sts.us-east-2.amazonaws.com"};
   s.targets = {{"orders-1", "db.example", 5432, config::TargetRole::kReadOnly, config::TargetHealth::kUnavailable,
-                config::HealthReason::kAuthFailure, 100, 3, 1.5}};
+                config::HealthReason::kAuthFailure, 100, 3, 1.5, "8.0.36", 0x81bff7df}};
   s.server_tls = {config::TlsMode::kVerifyCa, "PEM", config::CaOwner::kNamespace, true, "client PEM",
                   Secret("client k3y")};
   s.client_cert = {config::ClientCertMode::kVerifyFull, "CA of clients"};

@@ -133,6 +133,7 @@ config::Snapshot example() {
   target.health = config::TargetHealth::kAvailable;
   target.max_connections = 100;
   target.server_version = "8.0.36";
+  target.server_capabilities = 0x81bff7df;
   out.server_tls.mode = config::TlsMode::kRequire;
   out.pool = {90, 40, std::chrono::seconds(5), true, "SET a = b"};
   out.tags = {{"team", "shop"}};

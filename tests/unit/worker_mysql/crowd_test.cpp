@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "proxy/wire/mysql/commands.hpp"
+#include "proxy/wire/mysql/handshake.hpp"
 #include "proxy/wire/mysql/messages.hpp"
 #include "proxy/worker/engine.hpp"
 #include "proxy/worker/mysql/engine.hpp"
@@ -137,6 +138,19 @@ TEST_F(MysqlCrowd, ManyClientsOnFewConnectionsWhileTheConfigurationChangesAndPag
   pages.join();
   EXPECT_EQ(own, kClients * 6 * 20);
   EXPECT_LE(server_.open(), 4 + 1);
+}
+
+// Pools log in before anything has been asked of the database: what they are not offered then they never have.
+TEST_F(MysqlCrowd, TheFirstClientIsOfferedWhatTheMonitorHasSeen) {
+  snapshot_.targets[0].port = free_port();  // where nobody listens
+  for (const std::uint32_t flag : {0u, flags::kQueryAttributes}) {
+    snapshot_.targets[0].server_capabilities = flag | flags::kDeprecateEof;
+    ASSERT_EQ(apply(), "");
+    Connection connection(port_);
+    wire::Greeting greeting;
+    ASSERT_TRUE(wire::read_greeting(connection.read(), greeting));
+    EXPECT_EQ(greeting.capabilities & flags::kQueryAttributes, flag);
+  }
 }
 
 TEST_F(MysqlCrowd, ClientsThatLeaveInTheMiddleAndServersThatDie) {
