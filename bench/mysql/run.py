@@ -29,7 +29,7 @@ from support.process import run  # noqa: E402
 from support.sidecar import Sidecar  # noqa: E402
 from support.testbed import Testbed  # noqa: E402
 
-USER, POOL = "native", 20
+USER, POOL, MAX_CONNECTIONS = "native", 20, 200
 LOADS = {"point select": "oltp_point_select", "read-only": "oltp_read_only"}
 STYLES = {"texts": "disable", "prepared": "auto"}
 GOAL = 1.25  # times the floor
@@ -69,7 +69,7 @@ class DBProxy:
     def __init__(self, cluster, directory: Path, binary: Path):
         self.port = processes.free_port()
         manifests = Manifests(directory / "manifests")
-        percent = POOL * 100 // 100
+        percent = POOL * 100 // MAX_CONNECTIONS
         manifests.write("orders.yaml", db_proxy(
             cluster, self.port, users=(USER,), tls=False, engineFamily="MYSQL",
             auth={USER: {"clientPasswordAuthType": "MYSQL_NATIVE_PASSWORD"}},
@@ -109,7 +109,7 @@ def start(workspace, bed, cluster, binaries: Path) -> list:
 
 
 def bench(bed, version: str, options) -> dict:
-    cluster = bed.mysql_cluster(version=version, settings={"max_connections": 100, "innodb_buffer_pool_size": "128M"})
+    cluster = bed.mysql_cluster(version=version, settings={"max_connections": MAX_CONNECTIONS, "innodb_buffer_pool_size": "128M"})
     results = {}
     with processes.Workspace() as workspace:
         started = start(workspace, bed, cluster, options.release)

@@ -1,5 +1,6 @@
 // The part of the Classifier that reads SET: which variables of the session it is about.
 #include "proxy/session/mysql/classifier.hpp"
+#include "proxy/session/mysql/tracking.hpp"
 
 namespace dbproxy::session::mysql {
 
@@ -30,7 +31,7 @@ void Classifier::set() {
 void Classifier::setting(std::string_view name) {
   verdict_.sets = true;
   name = unquoted(name);
-  if (name.size() >= 14 && equals_folded(name.substr(0, 14), "session_track_")) verdict_.session_tracking = true;
+  if (is_tracking(name)) verdict_.session_tracking = true;
   if (verdict_.settings.size() < Verdict::kMaxSettings)
     verdict_.settings.push_back(name);
   else

@@ -218,6 +218,8 @@ void ClientSession::note(ServerSession& server, const Verdict& verdict, std::str
     if (unread_.empty()) unread_statement_ = digest(text, lex);
     note_variables(server, verdict);
   }
+  new_tracking_.reset();
+  if (verdict.session_tracking && verdict.statement_count == 1) new_tracking_ = after_set(tracking_, text, lex);
   if (verdict.pins != 0 && pins_ == 0) pin_statement_ = digest(text, lex);
   pins_ |= verdict.pins;
   if (keep_text) last_text = text;

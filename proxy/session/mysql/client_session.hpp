@@ -17,6 +17,7 @@
 #include "proxy/session/mysql/diagnostics.hpp"
 #include "proxy/session/mysql/server_session.hpp"
 #include "proxy/session/mysql/statement.hpp"
+#include "proxy/session/mysql/tracking.hpp"
 #include "proxy/session/mysql/user_variables.hpp"
 #include "proxy/session/output.hpp"
 
@@ -200,8 +201,6 @@ class ClientSession {
   };
   std::string substituted(std::string_view sql, const LexOptions& lex, const Known& known) const;
   std::optional<std::string> known_value(const Token& token, Tokenizer& ahead, const Known& known) const;
-  // A SET with all but what is about the server's session trackers.
-  static std::string without_tracking(std::string_view sql, const LexOptions& lex);
   bool kills(std::string_view text, const ClientOptions& options);
   LexOptions lex(const Step& step) const;
 
@@ -248,6 +247,8 @@ class ClientSession {
   std::uint64_t found_rows_ = 0, first_found_rows_ = 0;
   std::uint64_t found_query_ = 0;  // which of its requests left that
   bool new_settings_ = false;      // it has reset its session: what the server makes of a new one is its own
+  Tracking tracking_;
+  std::optional<Tracking> new_tracking_;  // once the request succeeds
   UserVariables variables_;
   // Those that only the server knows, which is asked before the connection goes; before the request, there were so
   // many.

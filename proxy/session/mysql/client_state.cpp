@@ -95,43 +95,6 @@ std::string ClientSession::substituted(std::string_view sql, const LexOptions& l
   return out;
 }
 
-// What the server tells of is the proxy's to say. A client that sets it among others of its settings, as MariaDB's
-// Connector/J does, would keep the server from telling of those: they go without it, and the client hears no less than
-// it asked for. Empty: there are no others, or the text is not to be taken apart.
-std::string ClientSession::without_tracking(std::string_view sql, const LexOptions& lex) {
-  static constexpr std::array<std::string_view, 4> kOwn = {"session_track_state_change", "session_track_schema",
-                                                           "session_track_transaction_info",
-                                                           "session_track_system_variables"};
-  if (sql.find("/*!") != std::string_view::npos || sql.find("/*M") != std::string_view::npos) return {};
-  std::string out;
-  Tokenizer tokens(sql, lex);
-  tokens.next();  // SET
-  std::size_t from = 0, to = 0;
-  bool any = false, target = true, own = false, global = false;
-  int depth = 0;
-  for (Token token = tokens.next();; token = tokens.next()) {
-    if (token.kind == TokenKind::kEnd || (depth == 0 && (token.is(',') || token.is(';')))) {
-      if (any && !own) out.append(out.empty() ? "SET " : ", ").append(sql.substr(from, to - from));
-      if (token.kind == TokenKind::kEnd) return out;
-      any = own = global = false;
-      target = true;
-      continue;
-    }
-    to = static_cast<std::size_t>(token.text.data() - sql.data()) + token.text.size();
-    if (!std::exchange(any, true)) from = to - token.text.size();
-    if (token.is('(')) ++depth;
-    if (token.is(')')) --depth;
-    if (token.is('=') || token.kind == TokenKind::kAssign) target = false;
-    std::string_view name = token.text;
-    if (token.kind == TokenKind::kSystemVariable) name.remove_prefix(2);
-    if (token.kind == TokenKind::kQuotedIdentifier) name = name.substr(1, name.size() - 2);
-    if (!target) continue;
-    global = global || equals_folded(name, "global") || equals_folded(name, "persist");
-    own = own || (!global && std::any_of(kOwn.begin(), kOwn.end(),
-                                         [name](std::string_view each) { return equals_folded(name, each); }));
-  }
-}
-
 ClientVerdict ClientSession::reset(Step& step, std::span<char> packet) {
   forget_lost();
   if (rejected(step)) return ClientVerdict::kMore;
@@ -151,6 +114,7 @@ void ClientSession::was_reset(ServerSession& server) {
   if (pins_ == 0) pin_statement_.clear();
   statements_.clear();
   kept_.clear();
+  tracking_ = {};
   warnings_ = 0;
   last_insert_id_ = 0;
   insert_id_doubt_ = false;
@@ -272,9 +236,7 @@ void ClientSession::request_done(ServerSession& server) {
       // Each must have been reported, and be one that can be put elsewhere.
       explained = !verdict->too_many_settings;
       for (std::size_t i = 0; i < verdict->settings.size(); ++i) {
-        const bool tracking =
-            verdict->settings[i].size() > 14 && equals_folded(verdict->settings[i].substr(0, 14), "session_track_");
-        explained = explained && (tracking || (server.reported_ & (1u << i)) != 0);
+        explained = explained && (is_tracking(verdict->settings[i]) || (server.reported_ & (1u << i)) != 0);
       }
       if (!verdict->collation.empty()) {
         explained = explained && tells_collation(*verdict);
@@ -290,6 +252,7 @@ void ClientSession::request_done(ServerSession& server) {
       pins_ |= bit(PinReason::kSetVariable);
     }
   }
+  if (const auto asked = std::exchange(new_tracking_, std::nullopt); asked && !server.failed_) tracking_ = *asked;
   if (verdict != nullptr && verdict->session_tracking) {
     server.needs_start_ = true;
     server.only_tracking_ = explained;

@@ -360,9 +360,7 @@ bool ServerSession::result_done(PacketKind kind, const wire::Frame& frame, std::
   scratch_.clear();
   wire::StateReader reader(ok.state);
   for (wire::StateChange change; reader.next(change);)
-    if (change.type == wire::StateType::kSchema ||
-        (change.type == wire::StateType::kSystemVariable && is_told_by_default(change.name)))
-      wire::append_state(scratch_, change);
+    if (client->tracking_.hears_of(change)) wire::append_state(scratch_, change);
   ok.state = scratch_;
   wire::ok(out.own(), sequence(), theirs, ok, static_cast<std::uint8_t>(payload[0]));
   return true;

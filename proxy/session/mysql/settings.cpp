@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <array>
 
+#include "proxy/session/mysql/tracking.hpp"
+
 namespace dbproxy::session::mysql {
 namespace {
 
@@ -31,6 +33,7 @@ constexpr std::string_view kTracked =
     "preload_buffer_size,print_identified_with_as_hex,profiling,profiling_history_size,query_alloc_block_size,"
     "query_prealloc_size,range_alloc_block_size,range_optimizer_max_mem_size,read_buffer_size,"
     "read_rnd_buffer_size,resultset_metadata,secondary_engine_cost_threshold,select_into_buffer_size,"
+    "session_track_gtids,"
     "show_create_table_verbosity,show_old_temporals,sort_buffer_size,sql_auto_is_null,sql_big_selects,"
     "sql_buffer_result,sql_log_off,sql_mode,sql_notes,sql_quote_show_create,sql_require_primary_key,sql_safe_updates,"
     "sql_select_limit,sql_warnings,storage_engine,time_zone,tmp_table_size,transaction_alloc_block_size,"
@@ -199,8 +202,7 @@ SettingsPtr SettingsInterner::without(const SettingsPtr& base, std::string_view 
 }
 
 bool is_replayed(std::string_view name) {
-  return std::find(kNotReplayed.begin(), kNotReplayed.end(), name) == kNotReplayed.end() &&
-         name.substr(0, 14) != "session_track_";
+  return std::find(kNotReplayed.begin(), kNotReplayed.end(), name) == kNotReplayed.end() && !is_tracking(name);
 }
 
 std::string_view own_name(std::string_view name, bool mariadb) {
@@ -337,11 +339,6 @@ std::string tracking_sql(bool mariadb) {
       "SET SESSION session_track_state_change = ON, SESSION session_track_schema = ON,"
       " SESSION session_track_transaction_info = 'CHARACTERISTICS', SESSION session_track_system_variables = '";
   return sql.append(mariadb ? std::string_view("*") : kTracked).append("'");
-}
-
-bool is_told_by_default(std::string_view name) {
-  return name == "autocommit" || name == "time_zone" || name == "character_set_client" ||
-         name == "character_set_connection" || name == "character_set_results";
 }
 
 }  // namespace dbproxy::session::mysql

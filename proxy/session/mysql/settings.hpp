@@ -83,7 +83,5 @@ std::optional<Settings::Variables> variables_of_collation(std::uint16_t collatio
 // What a new server connection is asked to report, as a statement: MySQL takes a list and passes over what it does not
 // know; MariaDB does not, but can report all there is.
 std::string tracking_sql(bool mariadb);
-// Of MySQL's list, and what clients that do not ask otherwise are told of.
-bool is_told_by_default(std::string_view name);
 
 }  // namespace dbproxy::session::mysql

@@ -133,6 +133,8 @@ std::uint16_t Session::add_end(std::string_view payload, std::uint16_t but) {
   for (wire::StateChange change; reader.next(change);) {
     // After a prepared statement of another schema MySQL says once more which one the session is in.
     if (change.type == wire::StateType::kSchema && std::exchange(schema_, change.value) == change.value) continue;
+    // What begins to be tracked is told at once; the proxy is told of it anyway, and not once more.
+    if (sets_tracking_ && change.type != wire::StateType::kStateChange) continue;
     told.push_back(std::to_string(static_cast<int>(change.type)) + std::string(change.name) + "=" +
                    cleaned(change.value));
   }
@@ -369,6 +371,7 @@ void Session::log_in() {
 std::string Session::play(Step step) {
   answer_.clear();
   step.text = place_->own(std::move(step.text));
+  sets_tracking_ = step.text.find("session_track_") != std::string::npos;
   try {
     if (!connection_) log_in();
     if (connection_) carry_out(step);

@@ -74,6 +74,7 @@ class Session {
   std::map<std::string, Statement> statements_;
   std::string answer_;
   std::string schema_;  // that it was told last
+  bool sets_tracking_ = false;
 };
 
 }  // namespace mysql_differential

@@ -139,7 +139,8 @@ TEST(Classify, Settings) {
   EXPECT_TRUE(names.names && names.only_sets);
   EXPECT_EQ(names.collation, "utf8mb4_bin");
   EXPECT_TRUE(classify("SET CHARACTER SET utf8").names);
-  EXPECT_TRUE(classify("SET session_track_gtids = OWN_GTID").session_tracking);
+  EXPECT_TRUE(classify("SET session_track_schema = OFF").session_tracking);
+  EXPECT_FALSE(classify("SET session_track_gtids = OWN_GTID").session_tracking);
   EXPECT_TRUE(classify("SET a=1,b=1,c=1,d=1,e=1,f=1,g=1,h=1,i=1,j=1,k=1,l=1,m=1").too_many_settings);
 }
 
