@@ -92,7 +92,10 @@ class Generator:
             self.lockers.add(client)
             return [Step(client, choose.choice("::?"), choose.choice(grammar.TAKES_LOCKS))]
         if kind < 0.48:
-            return [Step(client, choose.choice(":::?"), choose.choice(self.changes))]
+            text = choose.choice(self.changes)
+            # In a transaction a server tells such a client what it has seen of it since then.
+            ends = [Step(client, ":", "ROLLBACK AND NO CHAIN NO RELEASE")] if "transaction_info" in text else []
+            return [*ends, Step(client, choose.choice(":::?"), text)]
         if kind < 0.66:
             return [Step(client, choose.choice("::?"), choose.choice([*grammar.LOOKS, self.audit, self.audit]))]
         if kind < 0.76:

@@ -93,7 +93,8 @@ CHANGES = [
     "CALL fails()", "CALL adds()", "CALL isolates()", "CALL next_one()", "CALL counts()", "SELECT adds()", "SELECT keeps(41)",
     "INSERT INTO made (b) VALUES (keeps(3))", "DO fv()", "UPDATE made SET b = fv()", "DELETE FROM made WHERE id < 0 OR fv() = 0",
     "CREATE TEMPORARY TABLE tmp (a INT)", "CREATE TEMPORARY TABLE tmp AS SELECT n FROM numbers",
-    "DROP TEMPORARY TABLE tmp", "DROP TABLE IF EXISTS tmp", "INSERT INTO tmp VALUES (1)", "ALTER TABLE tmp ADD COLUMN c INT",
+    "DROP TEMPORARY TABLE tmp", "DROP TABLE IF EXISTS tmp", "DROP TEMPORARY TABLE IF EXISTS tmp", "DROP TABLE tmp",
+    "INSERT INTO tmp VALUES (1)", "ALTER TABLE tmp ADD COLUMN c INT",
     "TRUNCATE TABLE tmp", "/*!40000 CREATE TEMPORARY TABLE tmp (a INT) */", "CREATE /* a */ TEMPORARY /* b */ TABLE tmp (a INT)",
     "PREPARE s FROM 'SELECT 5'", "DEALLOCATE PREPARE s", "SET @t = 'SELECT 6'; PREPARE s FROM @t", "DROP PREPARE s",
     "LOCK TABLES numbers READ", "LOCK TABLES numbers READ, here READ", "UNLOCK TABLES", "USE billing",
@@ -144,7 +145,10 @@ GIVES_KEYS = [
     "INSERT INTO made (b) VALUES ('made'), ('made')", "INSERT INTO made (b) VALUES (77)", "INSERT INTO made VALUES ('80', 'k')",
 ]
 TAKES_LOCKS = ["SELECT GET_LOCK(CONCAT('l', tag), 0) FROM here", "SELECT locks()", "CALL locked()",
-               "DO (SELECT GET_LOCK(CONCAT('l', tag), 0) FROM here)", "SELECT GET_LOCK(CONCAT('l', tag), 0) FROM here WHERE a = 2"]
+               "DO (SELECT GET_LOCK(CONCAT('l', tag), 0) FROM here)", "SELECT GET_LOCK(CONCAT('l', tag), 0) FROM here WHERE a = 2",
+               # `billing` is another name in each lane.
+               "SELECT GET_LOCK('billing', 0)", "SELECT GET_LOCK('billing', 0)", "SELECT RELEASE_LOCK('billing')",
+               "DO RELEASE_LOCK('billing')"]
 ONLY_MARIADB = [
     "SET STATEMENT max_sort_length = 95 FOR SELECT 1", "EXECUTE IMMEDIATE 'SET @v = 6'", "BEGIN NOT ATOMIC SET @v = 7; END",
     "CREATE OR REPLACE TEMPORARY TABLE tmp (a INT)", "INSERT INTO made (b) VALUES ('r') RETURNING id",

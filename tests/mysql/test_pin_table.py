@@ -14,8 +14,11 @@ PINS = [
     ("SET @é = 1", ["user_variable"], None),
     ("SELECT 1; SET sort_buffer_size = 100000", ["opaque"], None),
     ("PREPARE pt FROM 'SELECT 1'", ["sql_prepare"], None),
-    ("CREATE TEMPORARY TABLE pt (n INT)", ["temporary_table"], None),
+    ("CREATE TEMPORARY TABLE pt (n INT)", ["temporary_table"], "DROP TABLE pt"),
+    ("CREATE TEMPORARY TABLE IF NOT EXISTS orders.`p t` AS SELECT 1", ["temporary_table"], "DROP TEMPORARY TABLE IF EXISTS `p t`"),
     ("SELECT GET_LOCK('pt', 0)", ["lock"], "SELECT RELEASE_ALL_LOCKS()"),
+    ("DO GET_LOCK('pt', 0)", ["lock"], "SELECT RELEASE_LOCK('pt') AS done"),
+    ("SELECT GET_LOCK(CONCAT('p', 't'), 0)", ["lock"], None),
     ("LOCK TABLES pinned READ", ["lock_tables"], "UNLOCK TABLES"),
     ("HANDLER pinned OPEN", ["handler"], None),
     ("XA START 'pt'", ["xa"], None),
@@ -72,6 +75,7 @@ def test_what_pins_and_what_ends_it(client):
         if sql.startswith("XA"):
             say(one, "XA END 'pt'")
             say(one, "XA ROLLBACK 'pt'")
+            assert pins(sidecar) == []
         reset(one)
         wait_for(lambda: not pins(sidecar), 30, "nothing is pinned", 0.02)
 

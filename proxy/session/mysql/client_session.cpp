@@ -213,7 +213,8 @@ LexOptions ClientSession::lex(const Step& step) const {
   return lex;
 }
 
-void ClientSession::note(ServerSession& server, const Verdict& verdict, std::string_view text, const LexOptions& lex) {
+void ClientSession::note(ServerSession& server, const Verdict& verdict, std::string_view text, const LexOptions& lex,
+                         std::string_view schema) {
   if (verdict.variables_set != 0) {
     if (unread_.empty()) unread_statement_ = digest(text, lex);
     note_variables(server, verdict);
@@ -222,6 +223,7 @@ void ClientSession::note(ServerSession& server, const Verdict& verdict, std::str
   if (verdict.session_tracking && verdict.statement_count == 1) new_tracking_ = after_set(tracking_, text, lex);
   if (verdict.pins != 0 && pins_ == 0) pin_statement_ = digest(text, lex);
   pins_ |= verdict.pins;
+  holdings_.sent(text, lex, verdict, pins_, schema);
   if (keep_text) last_text = text;
 }
 
@@ -312,7 +314,7 @@ ClientVerdict ClientSession::query(Step& step, std::span<char> packet, std::stri
   server.verdict_store_.collation = std::string_view(own_text_).substr(at);
   server.verdict_store_.variables.clear();  // they are noted now
   server.verdict_ = &server.verdict_store_;
-  note(server, verdict, text, lexical);
+  note(server, verdict, text, lexical, settings_->schema());
   exclude(server);
   return ClientVerdict::kMore;
 }

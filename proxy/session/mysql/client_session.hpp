@@ -15,6 +15,7 @@
 #include <unordered_map>
 
 #include "proxy/session/mysql/diagnostics.hpp"
+#include "proxy/session/mysql/holdings.hpp"
 #include "proxy/session/mysql/server_session.hpp"
 #include "proxy/session/mysql/statement.hpp"
 #include "proxy/session/mysql/tracking.hpp"
@@ -190,7 +191,8 @@ class ClientSession {
   }
   void local_ok(Step& step, std::uint16_t warnings = 0);
   void local_error(Step& step, std::uint16_t code, std::string_view sqlstate, std::string_view message);
-  void note(ServerSession& server, const Verdict& verdict, std::string_view text, const LexOptions& lex);
+  void note(ServerSession& server, const Verdict& verdict, std::string_view text, const LexOptions& lex,
+            std::string_view schema);
   void exclude(ServerSession& server);
   // What a text asks for that the server does not know, or not as this client does.
   struct Known {
@@ -231,6 +233,7 @@ class ClientSession {
   std::uint32_t pins_before_ = 0;  // the statement that runs
   std::uint32_t excluded_ = 0;     // reasons that do not pin here
   std::string pin_statement_;
+  Holdings holdings_;
   bool multi_statements_;
   bool in_step_ = false;  // something of the server's was asked ahead of the request at the front
   bool step_error_is_answer_ = false;

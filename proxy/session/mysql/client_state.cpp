@@ -115,6 +115,7 @@ void ClientSession::was_reset(ServerSession& server) {
   statements_.clear();
   kept_.clear();
   tracking_ = {};
+  holdings_.reset();
   warnings_ = 0;
   last_insert_id_ = 0;
   insert_id_doubt_ = false;
@@ -223,6 +224,8 @@ void ClientSession::request_done(ServerSession& server) {
     pins_ |= bit(PinReason::kSetVariable);
   // Of a single statement that the server could not read nothing has run.
   if (server.syntax_error_ && verdict != nullptr && verdict->statement_count == 1) pins_ = pins_before_;
+  const Holdings::Ended ended = holdings_.done(server.failed_, server.syntax_error_);
+  pins_ &= ~ended.pins;
   bool explained = false;
   if (verdict != nullptr && !server.failed_) {
     if (verdict->unlocks && !server.tables_locked_) pins_ &= ~bit(PinReason::kLockTables);
@@ -245,7 +248,7 @@ void ClientSession::request_done(ServerSession& server) {
         server.settings_ = interner_->with(server.settings_, kClientCollation, verdict->collation);
       }
       if (!explained) pins_ |= bit(PinReason::kSetVariable);
-    } else if (server.changed_ && verdict->pins == 0) {
+    } else if (server.changed_ && verdict->pins == 0 && !ended.dropped) {
       // A function, a procedure or a trigger; or a SET among other statements.
       pins_ |= bit(PinReason::kOpaque);
     } else if (verdict->sets) {

@@ -158,7 +158,7 @@ ClientVerdict ClientSession::execute(Step& step, std::span<char> packet, std::st
     wire::store_u32(packet.data() + wire::kHeaderSize + wire::kStatementAt, there->id);
     send(step, packet);
   }
-  note(server, verdict, statement.statement->text, runs->lex);
+  note(server, verdict, statement.statement->text, runs->lex, statement.statement->settings->schema());
   exclude(server);
   statement.long_data = false;
   statement.cursor = execute.cursor();
