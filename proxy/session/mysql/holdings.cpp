@@ -164,7 +164,8 @@ Holdings::Ended Holdings::done(bool failed, bool syntax_error) {
   // A lock may have been taken by a statement that failed; a table is not there then.
   if (!request.lock.empty() && !syntax_error) locks_.take(std::move(request.lock));
   if (failed) return ended;
-  if (!request.table.empty() && std::find(tables_.held.begin(), tables_.held.end(), request.table) == tables_.held.end())
+  if (!request.table.empty() &&
+      std::find(tables_.held.begin(), tables_.held.end(), request.table) == tables_.held.end())
     tables_.take(std::move(request.table));
   ended.dropped = tables_.give(request.dropped);
   if (ended.dropped && tables_.none()) ended.pins |= bit(PinReason::kTemporaryTable);
