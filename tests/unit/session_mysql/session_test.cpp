@@ -501,7 +501,7 @@ TEST(MysqlSession, WhoWasPromisedQueryAttributesConnectsAgainWhereThereAreNone) 
   EXPECT_EQ(world.say(client, sent), ClientVerdict::kRefuse);
   EXPECT_EQ(world.to_server, "");
   wire::Error error;
-  ASSERT_TRUE(wire::read_error(client.error().substr(wire::kHeaderSize), error));
+  ASSERT_TRUE(wire::read_error(std::string_view(client.error()).substr(wire::kHeaderSize), error));
   EXPECT_EQ(error.code, wire::error::kServerShutdown);
   EXPECT_NE(error.message.find("older version"), std::string_view::npos);
 }
