@@ -129,8 +129,9 @@ bool Holdings::Names::give(const std::vector<std::string>& names) {
 
 void Holdings::sent(std::string_view text, const LexOptions& lex, const Verdict& verdict, std::uint32_t pins,
                     std::string_view schema) {
+  looked_at_ = (pins & kKinds) != 0;
+  if (!looked_at_) return;
   request_ = {};
-  if (!(pins & kKinds)) return;
   const bool plain = verdict.statement_count == 1 && !conditional(text);
   const Text tokens(text, lex);
   if (verdict.pinned_by(PinReason::kTemporaryTable)) {
@@ -159,8 +160,9 @@ void Holdings::sent(std::string_view text, const LexOptions& lex, const Verdict&
 }
 
 Holdings::Ended Holdings::done(bool failed, bool syntax_error) {
-  Request request = std::exchange(request_, {});
   Ended ended;
+  if (!std::exchange(looked_at_, false)) return ended;
+  Request request = std::exchange(request_, {});
   // A lock may have been taken by a statement that failed; a table is not there then.
   if (!request.lock.empty() && !syntax_error) locks_.take(std::move(request.lock));
   if (failed) return ended;

@@ -44,6 +44,7 @@ class Holdings {
 
   Names tables_, locks_;
   Request request_;
+  bool looked_at_ = false;  // the text that was sent
 };
 
 }  // namespace dbproxy::session::mysql
