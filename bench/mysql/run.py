@@ -4,9 +4,9 @@
     run.py [--server mysql-8.0,mariadb-10.11] [--repeats 3] [--seconds 3] [--clients 1,16,64] [--docs docs] [--note TEXT]
 
 Point selects and sysbench's read-only transactions, as texts and as prepared statements. The CPU is that of the proxy's
-process from before sysbench to its end, log-ins included, divided by the queries. Candidates take turns, the figures are
-medians. With --docs the tables there are written (docs/benchmarks-mysql.md). MySQL Router, which is no package of Debian
-12, takes part where `mysqlrouter` is found; MariaDB it does not speak to.
+process from before sysbench to its end, log-ins included, divided by the queries, after a second of warming up.
+Candidates take turns, the figures are medians. With --docs the tables there are written (docs/benchmarks-mysql.md).
+MySQL Router, which is no package of Debian 12, takes part where `mysqlrouter` is found; MariaDB it does not speak to.
 """
 
 import argparse
@@ -114,6 +114,8 @@ def bench(bed, version: str, options) -> dict:
     with processes.Workspace() as workspace:
         started = start(workspace, bed, cluster, options.release)
         sysbench(cluster.writer.port, "point select", "texts", 1, "prepare")
+        for candidate in started:  # who pools opens its connections once
+            sysbench(candidate.port, "point select", "texts", max(options.clients), "--time=1", "run")
         for load in LOADS:
             for style in STYLES:
                 for clients in options.clients:
