@@ -154,7 +154,7 @@ void Holdings::sent(std::string_view text, const LexOptions& lex, const Verdict&
       locks_.unsure = true;
   } else if (plain && (pins & bit(PinReason::kLock))) {
     if (auto name = locked(tokens, "release_lock", false)) request_.released.push_back(std::move(*name));
-    if (verdict.releases) locks_ = {};
+    request_.releases_all = verdict.releases;
   }
   request_.ends_xa = plain && ends_xa(tokens);
 }
@@ -171,6 +171,7 @@ Holdings::Ended Holdings::done(bool failed, bool syntax_error) {
     tables_.take(std::move(request.table));
   ended.dropped = tables_.give(request.dropped);
   if (ended.dropped && tables_.none()) ended.pins |= bit(PinReason::kTemporaryTable);
+  if (request.releases_all) locks_ = {};
   if (locks_.give(request.released) && locks_.none()) ended.pins |= bit(PinReason::kLock);
   if (request.ends_xa) ended.pins |= bit(PinReason::kXa);
   return ended;

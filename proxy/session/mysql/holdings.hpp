@@ -39,7 +39,7 @@ class Holdings {
   struct Request {
     std::string table, lock;  // taken
     std::vector<std::string> dropped, released;
-    bool ends_xa = false;
+    bool releases_all = false, ends_xa = false;
   };
 
   Names tables_, locks_;
