@@ -1,7 +1,6 @@
 #include "proxy/net/stream.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <openssl/err.h>
 #include <sys/epoll.h>
@@ -11,6 +10,11 @@
 #include <vector>
 
 namespace dbproxy::net {
+namespace {
+
+constexpr std::size_t kShort = 2048;
+
+}  // namespace
 
 Stream::Stream(Stream&& other) noexcept
     : fd_(std::exchange(other.fd_, -1)),
@@ -101,7 +105,10 @@ Io Stream::write(std::string_view bytes) {
 
 Io Stream::write(std::span<const iovec> parts) {
   if (parts.size() == 1) return write({static_cast<const char*>(parts[0].iov_base), parts[0].iov_len});
-  if (ssl_) {
+  std::size_t total = 0;
+  for (const auto& part : parts) total += part.iov_len;
+  // What is short costs less to copy than the kernel's walk of the parts.
+  if (ssl_ || total <= kShort) {
     thread_local std::vector<char> joined;
     joined.clear();
     for (const auto& part : parts) {
@@ -109,14 +116,6 @@ Io Stream::write(std::span<const iovec> parts) {
       joined.insert(joined.end(), from, from + part.iov_len);
     }
     return write(std::string_view(joined.data(), joined.size()));
-  }
-  std::size_t total = 0;
-  for (const auto& part : parts) total += part.iov_len;
-  // What is short costs less to copy than the kernel's walk of the parts.
-  if (std::array<char, 2048> joined; total <= joined.size()) {
-    char* end = joined.data();
-    for (const auto& part : parts) end = std::copy_n(static_cast<const char*>(part.iov_base), part.iov_len, end);
-    return write(std::string_view(joined.data(), total));
   }
   msghdr message{};
   message.msg_iov = const_cast<iovec*>(parts.data());

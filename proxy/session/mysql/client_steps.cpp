@@ -92,10 +92,12 @@ ClientVerdict ClientSession::steps(Step& step, const Verdict& asks, bool changes
     }
     // The same by another name: what neither says is as it was when the connection was new. The connection takes the
     // client's, so that clients that are alike find it so the next time.
-    if (wanted == settings_ && server.schema() == wanted->schema())
-      server.settings_ = wanted;
-    else if (wanted == settings_)
-      settings_ = server.settings();
+    if (wanted == settings_) {
+      if (server.schema() == wanted->schema())
+        server.settings_ = wanted;
+      else
+        settings_ = server.settings();
+    }
   }
   if (puts_variables(step, asks)) return wait(false);
   if (missing != nullptr) return ClientVerdict::kMore;

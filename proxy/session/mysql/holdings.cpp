@@ -102,11 +102,6 @@ bool ends_xa(Text text) {
   return text.take("xa") && (text.take("commit") || text.take("rollback"));
 }
 
-// It may be code on one server and a comment on another.
-bool conditional(std::string_view text) {
-  return text.find("/*!") != std::string_view::npos || text.find("/*M") != std::string_view::npos;
-}
-
 }  // namespace
 
 void Holdings::Names::take(std::string name) {
@@ -132,7 +127,7 @@ void Holdings::sent(std::string_view text, const LexOptions& lex, const Verdict&
   looked_at_ = (pins & kKinds) != 0;
   if (!looked_at_) return;
   request_ = {};
-  const bool plain = verdict.statement_count == 1 && !conditional(text);
+  const bool plain = verdict.statement_count == 1 && !is_conditional(text);
   const Text tokens(text, lex);
   if (verdict.pinned_by(PinReason::kTemporaryTable)) {
     auto name = plain ? created(tokens, schema) : std::nullopt;

@@ -18,6 +18,10 @@ bool is_letter(char c) {
 
 }  // namespace
 
+bool is_conditional(std::string_view text) {
+  return text.find("/*!") != std::string_view::npos || text.find("/*M") != std::string_view::npos;
+}
+
 bool equals_folded(std::string_view text, std::string_view lower) {
   if (text.size() != lower.size()) return false;
   for (std::size_t i = 0; i < text.size(); ++i) {

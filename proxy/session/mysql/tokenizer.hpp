@@ -61,6 +61,8 @@ class Tokenizer {
   LexOptions options_;
 };
 
+// It may hold what is code on one server and a comment on another.
+bool is_conditional(std::string_view text);
 bool equals_folded(std::string_view text, std::string_view lower);
 // With small letters for those of ASCII.
 std::string folded(std::string_view text);

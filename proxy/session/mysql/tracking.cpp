@@ -146,7 +146,7 @@ Tracking after_set(Tracking now, std::string_view sql, const LexOptions& lex) {
 }
 
 std::string without_tracking(std::string_view sql, const LexOptions& lex) {
-  if (sql.find("/*!") != std::string_view::npos || sql.find("/*M") != std::string_view::npos) return {};
+  if (is_conditional(sql)) return {};
   std::string out;
   each_assignment(sql, lex, [&out](const Assignment& assignment) {
     if (!assignment.of_tracking()) out.append(out.empty() ? "SET " : ", ").append(assignment.text);
