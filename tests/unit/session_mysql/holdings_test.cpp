@@ -74,8 +74,9 @@ TEST_F(MysqlHoldings, LocksThatNoTextTellsUntilAllAreReleased) {
   EXPECT_EQ(after({"SELECT GET_LOCK(name, 1) FROM t", "DO RELEASE_ALL_LOCKS()", "DO GET_LOCK('a', 1)",
                    "DO RELEASE_LOCK('a')"}),
             "");
-  EXPECT_EQ(after({"SELECT GET_LOCK('b', 1)", "!DO RELEASE_ALL_LOCKS()", "DO GET_LOCK('a', 1)", "DO RELEASE_LOCK('a')"}),
-            "lock");
+  EXPECT_EQ(
+      after({"SELECT GET_LOCK('b', 1)", "!DO RELEASE_ALL_LOCKS()", "DO GET_LOCK('a', 1)", "DO RELEASE_LOCK('a')"}),
+      "lock");
 }
 
 TEST_F(MysqlHoldings, AnXaTransactionUntilItsEnd) {
